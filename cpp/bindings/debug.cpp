@@ -1,0 +1,118 @@
+// The debug door: lets tests and benchmarks drive parts of the core. Not for users.
+#include <pybind11/stl.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "bindings/arrays.hpp"
+#include "bindings/register.hpp"
+#include "engine/dispatch.hpp"
+
+namespace fanin::bindings {
+namespace {
+
+std::vector<u32> block(const py::bytes& key, u64 number, u64 id, int rounds) {
+  if (rounds != 5 && rounds != 7 && rounds != 10) throw py::value_error("rounds is 5, 7 or 10");
+  std::vector<u32> out(kBlockWords);
+  engine::table().block(source_from(key, id), number, rounds, out.data());
+  return out;
+}
+
+template <class T>
+using Vector = py::array_t<T, py::array::c_style>;
+
+py::array apply(const std::string& name, const py::array& x) {
+  for (const FunctionRow& row : engine::table().functions) {
+    if (name != row.name) continue;
+    if (py::isinstance<Vector<float>>(x) && row.f32 != nullptr) {
+      const auto in = x.cast<Vector<float>>();
+      Vector<float> out(in.size());
+      row.f32(in.data(), out.mutable_data(), std::size_t(in.size()));
+      return out;
+    }
+    if (py::isinstance<Vector<double>>(x) && row.f64 != nullptr) {
+      const auto in = x.cast<Vector<double>>();
+      Vector<double> out(in.size());
+      row.f64(in.data(), out.mutable_data(), std::size_t(in.size()));
+      return out;
+    }
+    throw py::type_error(name + " does not take this dtype, or the array is not contiguous");
+  }
+  throw py::value_error("no function named " + name);
+}
+
+Vector<u16> to_half(const Vector<float>& x, const std::string& dtype) {
+  Vector<u16> out(x.size());
+  const Element to = dtype == "bfloat16" ? Element::bf16 : Element::f16;
+  engine::table().to_half(x.data(), out.mutable_data(), std::size_t(x.size()), to);
+  return out;
+}
+
+std::pair<std::string, std::vector<double>> truncated_plan(double low, double high, bool single) {
+  const double arguments[] = {0.0, 1.0, low, high};
+  const engine::Plan plan =
+      engine::plan("truncated_normal", arguments, single ? Element::f32 : Element::f64);
+  return {plan.law, {std::begin(plan.params.shape), std::end(plan.params.shape)}};
+}
+
+/// Writes whole 64-byte lines of a constant: the memory limit that benchmarks compare with.
+void store_constant(void* data, std::size_t bytes, int threads, bool past_cache) {
+  constexpr std::size_t chunk = 1 << 20;
+  const std::size_t chunks = bytes / chunk;
+  const py::gil_scoped_release release;
+  engine::parallel_for(chunks, threads, true, {}, [&](u64 i) {
+    engine::table().store_lines(static_cast<char*>(data) + i * chunk, chunk / 64, past_cache);
+  });
+}
+
+void store_into(py::array array, int threads, bool past_cache) {
+  if (reinterpret_cast<std::uintptr_t>(array.data()) % 64 != 0)
+    throw py::value_error("the array must start at a multiple of 64 bytes");
+  store_constant(array.mutable_data(), std::size_t(array.nbytes()), threads, past_cache);
+}
+
+/// Fresh memory with huge pages, touched by plain stores; returned, so that freeing it is not timed.
+py::array first_touch(std::size_t bytes, int threads) {
+  constexpr std::size_t huge_page = 2u << 20;
+  void* data = std::aligned_alloc(huge_page, (bytes + huge_page - 1) / huge_page * huge_page);
+  if (data == nullptr) throw std::bad_alloc();
+  const py::capsule owner(data, [](void* p) { std::free(p); });
+#if defined(__linux__)
+  madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+  store_constant(data, bytes, threads, false);
+  return py::array_t<u8>(py::ssize_t(bytes), static_cast<u8*>(data), owner);
+}
+
+}  // namespace
+
+void register_debug(py::module_& parent) {
+  py::module_ m = parent.def_submodule("debug", "Parts of the core, for tests and benchmarks only.");
+  m.def("block", &block, py::arg("key"), py::arg("number"), py::arg("id"), py::arg("rounds") = 7);
+  m.def("set_isa", &engine::set_isa, py::arg("name"));
+  m.def("functions", [] {
+    std::vector<std::string> names;
+    for (const FunctionRow& row : engine::table().functions) names.emplace_back(row.name);
+    return names;
+  });
+  m.def("apply", &apply, py::arg("name"), py::arg("x"));
+  m.def("laws", [] {
+    std::vector<std::string> names;
+    for (const FillRow& row : engine::table().fills) names.emplace_back(row.name);
+    return names;
+  });
+  m.def("to_half", &to_half, py::arg("x"), py::arg("dtype"));
+  m.def("contraction", [](float a, float b, float c) { return engine::table().contraction_probe(a, b, c); });
+  m.def("truncated_plan", &truncated_plan, py::arg("low"), py::arg("high"), py::arg("single"));
+  m.def("stream_store", [](py::array a, int threads) { store_into(std::move(a), threads, true); },
+        py::arg("array"), py::arg("threads"));
+  m.def("plain_store", [](py::array a, int threads) { store_into(std::move(a), threads, false); },
+        py::arg("array"), py::arg("threads"));
+  m.def("first_touch", &first_touch, py::arg("nbytes"), py::arg("threads"));
+}
+
+}  // namespace fanin::bindings

@@ -1,0 +1,49 @@
+// Plain data shared by every room: element types, law parameters, addresses.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace fanin {
+
+using u8 = std::uint8_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+using i32 = std::int32_t;
+using i64 = std::int64_t;
+
+/// A tile is the unit of work: 8 blocks of 4 words, on every instruction set.
+inline constexpr int kTileWords = 32;
+inline constexpr int kTileBlocks = 8;
+inline constexpr int kBlockWords = 4;
+
+/// What one element of the destination is. Half types are computed in float32 and rounded once.
+enum class Element : u8 { f32, f64, f16, bf16 };
+inline constexpr int kElements = 4;
+
+constexpr std::size_t element_bytes(Element e) {
+  return e == Element::f64 ? 8 : e == Element::f32 ? 4 : 2;
+}
+
+/// Values in one tile: a float64 takes two words, everything else one.
+constexpr int tile_values(Element e) { return e == Element::f64 ? kTileWords / 2 : kTileWords; }
+
+/// The 128-bit key of a stream and the id in the high half of its counter.
+struct Source {
+  u64 key_low = 0;
+  u64 key_high = 0;
+  u64 id = 0;
+};
+
+/// Constants of one law, in float64; the kernel rounds each of them once to its compute type.
+///   value = fma(standard draw, scale, loc), then limited to [lowest, highest]
+/// `loc` has two entries because a complex fill alternates real and imaginary parts.
+struct Params {
+  double scale = 1.0;
+  double loc[2] = {0.0, 0.0};
+  double lowest = 0.0;
+  double highest = 0.0;
+  double shape[24] = {};  ///< the law's own constants (see its struct in distributions.hpp)
+};
+
+}  // namespace fanin

@@ -1,0 +1,22 @@
+// Which kernel table runs: detected once, listed, forced.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/table.hpp"
+
+namespace fanin::engine {
+
+/// Names this machine can run, best first.
+std::vector<std::string> isas();
+
+/// The table in use. The first call reads FANIN_ISA; throws std::invalid_argument if it names none of isas().
+const KernelTable& table();
+
+/// Takes another table from now on; throws std::invalid_argument for a name not in isas().
+void set_isa(const std::string& name);
+
+/// One of the table's float64 functions at one point.
+double evaluate(const char* function, double x);
+
+}  // namespace fanin::engine

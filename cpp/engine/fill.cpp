@@ -1,0 +1,170 @@
+#include "engine/fill.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace fanin::engine {
+namespace {
+
+constexpr i64 kSerialValues = 64 * 1024;         ///< up to here the caller does the work itself
+constexpr i64 kChunkBytes = 256 * 1024;          ///< of one chunk of a contiguous run
+constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
+constexpr i64 kStreamBytes = 4 * 1024 * 1024;    ///< from here on stores go past the caches
+constexpr std::size_t kLine = 64;
+
+/// Values at consecutive addresses to consecutive memory. A partial tile at either end goes through a
+/// buffer on the stack; so does memory that is not aligned to its element.
+void fill_run(const Plan& plan, const Source& source, Element element, u64 first, u64 count, char* out,
+              bool stream) {
+  const u64 per_tile = u64(tile_values(element));
+  const std::size_t size = element_bytes(element);
+  alignas(kLine) char buffer[kTileWords * 8];
+  const auto part = [&](u64 address, u64 values) {
+    plan.fill(source, address / per_tile, 1, plan.params, buffer, false);
+    std::memcpy(out, buffer + address % per_tile * size, values * size);
+    out += values * size;
+  };
+  if (const u64 offset = first % per_tile; offset != 0) {
+    const u64 values = std::min(count, per_tile - offset);
+    part(first, values);
+    first += values;
+    count -= values;
+  }
+  if (const u64 tiles = count / per_tile; tiles != 0) {
+    const bool aligned_line = reinterpret_cast<std::uintptr_t>(out) % kLine == 0;
+    plan.fill(source, first / per_tile, tiles, plan.params, out, stream && aligned_line);
+    out += tiles * per_tile * size;
+    first += tiles * per_tile;
+    count -= tiles * per_tile;
+  }
+  if (count != 0) part(first, count);
+}
+
+/// Values one by one, at any steps; a tile is made once for all neighbours that fall into it.
+void fill_scattered(const Plan& plan, const Source& source, Element element, i64 first, const Axis& axis,
+                    i64 from, i64 to, char* data) {
+  const i64 per_tile = tile_values(element);
+  const std::size_t size = element_bytes(element);
+  alignas(kLine) char buffer[kTileWords * 8];
+  i64 made = -1;
+  for (i64 k = from; k < to; ++k) {
+    const i64 address = first + k * axis.address;
+    if (address / per_tile != made) {
+      made = address / per_tile;
+      plan.fill(source, u64(made), 1, plan.params, buffer, false);
+    }
+    std::memcpy(data + k * axis.bytes, buffer + address % per_tile * i64(size), size);
+  }
+}
+
+/// Drops axes of length 1 and merges neighbours that form one progression in memory and in addresses.
+std::vector<Axis> merged(const std::vector<Axis>& axes) {
+  std::vector<Axis> result;
+  for (const Axis& axis : axes) {
+    if (axis.count == 1) continue;
+    if (!result.empty() && result.back().bytes == axis.count * axis.bytes &&
+        result.back().address == axis.count * axis.address) {
+      result.back() = {result.back().count * axis.count, axis.bytes, axis.address};
+    } else {
+      result.push_back(axis);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+bool fill(const Plan& plan, const Source& source, Destination d, int threads, const Poll& poll) {
+  for (const Axis& axis : d.axes)
+    if (axis.count == 0) return true;
+  d.axes = merged(d.axes);
+  const i64 size = i64(element_bytes(d.element));
+  const Axis inner = d.axes.empty() ? Axis{1, size, 1} : d.axes.back();
+  if (!d.axes.empty()) d.axes.pop_back();
+  i64 rows = 1;
+  for (const Axis& axis : d.axes) rows *= axis.count;
+
+  const bool run = inner.bytes == size && inner.address == 1;
+  const i64 total_bytes = rows * inner.count * size;
+  const bool stream = !d.fresh && total_bytes >= kStreamBytes;
+  if (rows * inner.count <= kSerialValues) threads = 1;
+
+  // A chunk is a piece of one row, or several short rows.
+  const i64 chunk_values = (d.fresh ? kFreshChunkBytes : kChunkBytes) / size;
+  const i64 pieces = std::max<i64>(1, (inner.count + chunk_values - 1) / chunk_values);
+  const i64 rows_per_chunk = std::max<i64>(1, chunk_values / inner.count);
+  const i64 chunks = pieces > 1 ? rows * pieces : (rows + rows_per_chunk - 1) / rows_per_chunk;
+  // Chunks of a run start at whole tiles, and at whole lines if the row does.
+  const i64 per_tile = tile_values(d.element);
+  const i64 lead = run ? (per_tile - d.first % per_tile) % per_tile : 0;
+
+  const auto row = [&](i64 number, i64 from, i64 to) {
+    char* data = d.data;
+    i64 first = d.first;
+    for (std::size_t a = d.axes.size(); a-- > 0;) {
+      const Axis& axis = d.axes[a];
+      const i64 k = number % axis.count;
+      number /= axis.count;
+      data += k * axis.bytes;
+      first += k * axis.address;
+    }
+    if (run) {
+      fill_run(plan, source, d.element, u64(first + from), u64(to - from), data + from * size, stream);
+    } else {
+      fill_scattered(plan, source, d.element, first, inner, from, to, data);
+    }
+  };
+
+  return parallel_for(u64(chunks), threads, d.fresh, poll, [&](u64 chunk) {
+    if (pieces > 1) {
+      const i64 number = i64(chunk) / pieces, piece = i64(chunk) % pieces;
+      const i64 from = piece == 0 ? 0 : std::min(inner.count, lead + piece * chunk_values);
+      const i64 to = piece + 1 == pieces ? inner.count : std::min(inner.count, lead + (piece + 1) * chunk_values);
+      if (from < to) row(number, from, to);
+    } else {
+      const i64 end = std::min(rows, i64(chunk + 1) * rows_per_chunk);
+      for (i64 number = i64(chunk) * rows_per_chunk; number < end; ++number) row(number, 0, inner.count);
+    }
+  });
+}
+
+bool fill_each(const std::string& law, std::span<const double* const> arguments, const Source& source,
+               const Destination& d, int threads, const Poll& poll) {
+  i64 rows = 1;
+  for (const Axis& axis : d.axes) rows *= axis.count;
+  const Axis inner = d.axes.empty() ? Axis{1, 0, 1} : d.axes.back();
+  if (rows == 0) return true;
+  rows /= inner.count;
+
+  const auto plan_at = [&](i64 element) {
+    double values[8];
+    for (std::size_t a = 0; a < arguments.size(); ++a) values[a] = arguments[a][element];
+    return plan(law, {values, arguments.size()}, d.element);
+  };
+  const auto same = [&](i64 a, i64 b) {
+    for (const double* values : arguments)
+      if (values[a] != values[b]) return false;
+    return true;
+  };
+  if (law == "truncated_normal")
+    for (i64 k = 0; k < rows * inner.count; ++k)
+      if (k == 0 || !same(k, k - 1)) plan_at(k);
+
+  return parallel_for(u64(rows), rows * inner.count <= kSerialValues ? 1 : threads, false, poll, [&](u64 number) {
+    char* data = d.data;
+    i64 first = d.first, rest = i64(number);
+    for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
+      const i64 k = rest % d.axes[a].count;
+      rest /= d.axes[a].count;
+      data += k * d.axes[a].bytes;
+      first += k * d.axes[a].address;
+    }
+    const i64 base = i64(number) * inner.count;
+    for (i64 from = 0, to = 0; from < inner.count; from = to) {
+      for (to = from + 1; to < inner.count && same(base + from, base + to);) ++to;
+      fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
+    }
+  });
+}
+
+}  // namespace fanin::engine

@@ -1,0 +1,29 @@
+// From a law's name and its arguments to a kernel row and its constants.
+#pragma once
+#include <span>
+#include <string>
+
+#include "core/table.hpp"
+
+namespace fanin::engine {
+
+struct Plan {
+  FillFn fill = nullptr;
+  Params params;
+  const char* law = nullptr;  ///< the kernel row that was chosen
+};
+
+/// Laws and their arguments, all in float64:
+///   uniform (low, high) · normal (loc, scale) · truncated_normal (loc, scale, low, high), bounds in units of scale
+///   exponential (scale) · laplace (loc, scale) · rademacher ()
+/// Throws std::invalid_argument if no value of the destination type lies within the bounds.
+Plan plan(const std::string& law, std::span<const double> arguments, Element element);
+
+/// Standard deviation of the unit normal cut to [low, high]; either bound may be infinite.
+double truncated_normal_std(double low, double high);
+
+/// log x and x^y for x > 0, the same bits on every machine.
+double logarithm(double x);
+double power(double x, double y);
+
+}  // namespace fanin::engine

@@ -1,0 +1,106 @@
+#include "engine/parallel.hpp"
+
+#include <omp.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cfenv>
+#include <exception>
+#include <mutex>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace fanin::engine {
+namespace {
+
+std::atomic<int> chosen_threads{0};
+std::atomic<bool> forked{false};
+
+void mark_forked() { forked.store(true); }
+const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
+
+/// Default rounding, no flush to zero, whatever another library has set; put back at the end.
+class DefaultFloatingPoint {
+ public:
+  DefaultFloatingPoint() {
+    std::fegetenv(&saved_);
+    std::fesetenv(FE_DFL_ENV);
+#if defined(__x86_64__)
+    csr_ = _mm_getcsr();
+    _mm_setcsr(0x1f80);  // all exceptions masked, round to nearest, no FTZ, no DAZ
+#endif
+  }
+  ~DefaultFloatingPoint() {
+    std::fesetenv(&saved_);
+#if defined(__x86_64__)
+    _mm_setcsr(saved_csr());
+#endif
+  }
+  DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
+  DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
+
+ private:
+  std::fenv_t saved_;
+#if defined(__x86_64__)
+  unsigned csr_ = 0;
+  unsigned saved_csr() const { return saved_.__mxcsr; }
+#endif
+};
+
+}  // namespace
+
+int default_threads() {
+  const int chosen = chosen_threads.load();
+  return chosen > 0 ? chosen : std::max(1, std::min(omp_get_max_threads(), omp_get_num_procs()));
+}
+
+void set_default_threads(int threads) { chosen_threads.store(threads); }
+
+bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
+                  const std::function<void(u64)>& body) {
+  if (threads <= 0) threads = default_threads();
+  threads = int(std::min<u64>(u64(threads), chunks));
+  if (threads <= 1 || forked.load()) {
+    const DefaultFloatingPoint environment;
+    for (u64 chunk = 0; chunk < chunks; ++chunk) {
+      if (poll && poll()) return false;
+      body(chunk);
+    }
+    return true;
+  }
+
+  std::atomic<u64> next{0};
+  std::atomic<bool> stop{false}, interrupted{false};
+  std::exception_ptr failure;
+  std::mutex failure_lock;
+#pragma omp parallel num_threads(threads)
+  {
+    const DefaultFloatingPoint environment;
+    try {
+      const u64 team = u64(omp_get_num_threads()), me = u64(omp_get_thread_num());
+      const u64 begin = chunks / team * me + std::min(me, chunks % team);
+      const u64 end = begin + chunks / team + (me < chunks % team ? 1 : 0);
+      for (u64 step = begin; !stop.load(std::memory_order_relaxed); ++step) {
+        const u64 chunk = contiguous ? step : next.fetch_add(1, std::memory_order_relaxed);
+        if (chunk >= (contiguous ? end : chunks)) break;
+        if (me == 0 && poll && poll()) {
+          interrupted.store(true);
+          stop.store(true);
+          break;
+        }
+        body(chunk);
+      }
+    } catch (...) {
+      const std::lock_guard<std::mutex> hold(failure_lock);
+      if (!failure) failure = std::current_exception();
+      stop.store(true);
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  return !interrupted.load();
+}
+
+}  // namespace fanin::engine

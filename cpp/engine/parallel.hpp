@@ -1,0 +1,25 @@
+// Threads: the only place that knows OpenMP.
+#pragma once
+#include <functional>
+
+#include "core/types.hpp"
+
+namespace fanin::engine {
+
+/// Threads used when a call asks for none: set_default_threads(), else what OpenMP would take
+/// (OMP_NUM_THREADS, the cpus this process may use).
+int default_threads();
+void set_default_threads(int threads);
+
+/// Called between chunks by the thread that entered parallel_for; true stops the loop. It may throw.
+using Poll = std::function<bool()>;
+
+/// Runs body(chunk) for every chunk in [0, chunks) on at most `threads` threads (0: the default), in
+/// rising order per thread. Returns false if `poll` stopped it. Serial in a forked child, because the OpenMP
+/// runtime does not survive fork. The floating-point environment of every worker is the default one meanwhile.
+/// An exception of `body` or `poll` is rethrown here after all threads have ended.
+///   contiguous   each thread takes one contiguous run of chunks (first touch of fresh memory)
+bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
+                  const std::function<void(u64)>& body);
+
+}  // namespace fanin::engine

@@ -1,0 +1,195 @@
+// The laws. Each turns the words of a tile into standard draws; fill.hpp applies scale, loc and bounds.
+//
+// A law is a struct with
+//   name      what the bindings and the tests call it
+//   arity     1: a vector of words gives a vector of values; 2: two vectors give two
+//   bounded   whether the value is limited to [Params::lowest, Params::highest]
+//   Law<T>(params), draw(...)
+// A new law is one struct and its name in the list at the bottom.
+#pragma once
+#include "kernels/math.hpp"
+
+namespace fanin::FANIN_ISA {
+namespace {
+
+template <class T>
+inline constexpr int kWordBits = 8 * int(sizeof(T));
+
+/// k / 2^24 (float32) or k / 2^53 (float64): [0, 1), never 1.
+template <class T>
+[[gnu::always_inline]] inline Lanes<T> unit_below_one(UnsignedLanes<T> w) {
+  constexpr int digits = Layout<T>::digits + 1;
+  constexpr T ulp = T(1) / T(u64(1) << digits);
+  const auto k = bit_cast<SignedLanes<T>>(w >> (kWordBits<T> - digits));
+  return to_float(k) * ulp;
+}
+
+/// (w + 1/2) / 2^32 or 2^64: (0, 1], dense near 0, where tails are taken from.
+template <class T>
+[[gnu::always_inline]] inline Lanes<T> unit_above_zero(UnsignedLanes<T> w) {
+  return scale_exponent<-kWordBits<T>, T>(to_float(w) + T(0.5));
+}
+
+template <class T>
+struct Uniform {
+  static constexpr const char* name = "uniform";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = true;
+  [[gnu::always_inline]] explicit Uniform(const Params&) {}
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const { return unit_below_one<T>(w); }
+};
+
+/// Box & Muller 1958. The radius takes its word and, below it, the lowest 8 bits of the angle word
+/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.05). The angle word: bit 31 (63) flips the cosine,
+/// bit 30 (62) swaps the two, the rest is the angle within a quarter turn around 0.
+template <class T>
+struct Normal {
+  static constexpr const char* name = "normal";
+  static constexpr int arity = 2;
+  static constexpr bool bounded = false;
+  [[gnu::always_inline]] explicit Normal(const Params&) {}
+  [[gnu::always_inline]] void draw(UnsignedLanes<T> radius_word, UnsignedLanes<T> angle_word,
+                                   Lanes<T>& first, Lanes<T>& second) const {
+    using U = typename BitsOf<T>::Unsigned;
+    using L = Layout<T>;
+    constexpr int bits = kWordBits<T>;
+    // 1 + low / 256, by placing the 8 bits at the top of the significand.
+    const auto low = bit_cast<Lanes<T>>(((angle_word << (L::digits - 8)) & (U(255) << (L::digits - 8))) | L::one);
+    const Lanes<T> u = to_float(radius_word) + (low - T(1 - 1.0 / 512));
+    const Lanes<T> radius = sqrt(minus_two_log<bits>(u));
+
+    const auto quarter = bit_cast<SignedLanes<T>>((angle_word << 2) | U(2));
+    const Lanes<T> t = scale_exponent<-bits, T>(to_float(quarter));
+    Lanes<T> sine, cosine;
+    sincos_quarter<T>(t, sine, cosine);
+    cosine = bit_cast<Lanes<T>>(bit_cast<UnsignedLanes<T>>(cosine) ^ (angle_word & L::sign));
+    const auto swap = (angle_word & (L::sign >> 1)) != U(0);
+    first = radius * select(swap, sine, cosine);
+    second = radius * select(swap, cosine, sine);
+  }
+};
+
+/// Normal law cut to an interval around 0 within 2 sigma, by its inverse distribution function.
+///   shape: 0 middle, 1 half width of the interval of v = Phi(z) - 1/2
+template <class T>
+struct TruncatedTwoSigma {
+  static constexpr const char* name = "truncated_two_sigma";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = true;
+  Lanes<T> middle, half_width;
+  [[gnu::always_inline]] explicit TruncatedTwoSigma(const Params& p)
+      : middle(splat(T(p.shape[0]))), half_width(splat(T(p.shape[1]))) {}
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    using U = typename BitsOf<T>::Unsigned;
+    // An odd integer over 2^31 (2^63): (-1, 1), dense and symmetric about 0.
+    const auto odd = bit_cast<SignedLanes<T>>(w | U(1));
+    const Lanes<T> t = scale_exponent<1 - kWordBits<T>, T>(to_float(odd));
+    return ndtri_two_sigma(fma(t, half_width, middle));
+  }
+};
+
+/// Any interval that float32 or float64 probabilities can describe. Both tails are formed as sums of
+/// positive terms, so the smaller one is relatively accurate; the inverse starts from it.
+///   shape: 0 Phi(low), 1 1 - Phi(high), 2 Phi(high) - Phi(low)
+template <class T>
+struct Truncated {
+  static constexpr const char* name = "truncated";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = true;
+  Lanes<T> below, above, mass;
+  [[gnu::always_inline]] explicit Truncated(const Params& p)
+      : below(splat(T(p.shape[0]))), above(splat(T(p.shape[1]))), mass(splat(T(p.shape[2]))) {}
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    const Lanes<T> lower = fma(unit_above_zero<T>(w), mass, below);
+    const Lanes<T> upper = fma(unit_above_zero<T>(~w), mass, above);
+    const auto negative = lower < upper;
+    const Lanes<T> z = ndtri_upper(select(negative, lower, upper));
+    return select(negative, -z, z);
+  }
+};
+
+/// An interval so far out that its probability underflows. With x the tail probability relative to the
+/// near bound a, and d = -2 log x:  z = a sqrt(1 + d D(d) / a^2), D a polynomial fitted for this a.
+///   shape: 0 a (> 0), 1 1/a^2, 2 ratio of the tails beyond far and near bound, 3 1 - that ratio,
+///          4 sign of the interval, 5.. coefficients of D
+template <class T>
+struct TruncatedFar {
+  static constexpr const char* name = "truncated_far";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = true;
+  static constexpr int first = 5, terms = 12;
+  Lanes<T> near, inverse_square, ratio, rest, sign;
+  UnsignedLanes<T> flip;
+  Coefficients<T, terms> correction;
+  [[gnu::always_inline]] explicit TruncatedFar(const Params& p)
+      : near(splat(T(p.shape[0]))),
+        inverse_square(splat(T(p.shape[1]))),
+        ratio(splat(T(p.shape[2]))),
+        rest(splat(T(p.shape[3]))),
+        sign(splat(T(p.shape[4]))) {
+    using U = typename BitsOf<T>::Unsigned;
+    flip = splat(p.shape[4] > 0 ? U(~U(0)) : U(0));
+    for (int i = 0; i < terms; ++i) correction.c[i] = T(p.shape[first + i]);
+  }
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    const Lanes<T> x = fma(unit_above_zero<T>(w ^ flip), rest, ratio);
+    const Lanes<T> d = minus_two_log<0>(x);
+    const Lanes<T> growth = d * polynomial(d, correction);
+    return sign * (near * sqrt(fma(growth, inverse_square, splat(T(1)))));
+  }
+};
+
+/// -1 or 1 by the highest bit of the word.
+template <class T>
+struct Rademacher {
+  static constexpr const char* name = "rademacher";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = false;
+  [[gnu::always_inline]] explicit Rademacher(const Params&) {}
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    return bit_cast<Lanes<T>>((w & Layout<T>::sign) | Layout<T>::one);
+  }
+};
+
+/// -log u, u dense near 0, so that the tail goes on to 22.9 (float32) or 45.1 (float64).
+template <class T>
+struct Exponential {
+  static constexpr const char* name = "exponential";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = false;
+  [[gnu::always_inline]] explicit Exponential(const Params&) {}
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    return T(0.5) * minus_two_log<0>(unit_above_zero<T>(w));
+  }
+};
+
+/// -log u with the sign of the highest bit; u from the other bits.
+template <class T>
+struct Laplace {
+  static constexpr const char* name = "laplace";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = false;
+  [[gnu::always_inline]] explicit Laplace(const Params&) {}
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    using U = typename BitsOf<T>::Unsigned;
+    const Lanes<T> magnitude = T(0.5) * minus_two_log<0>(unit_above_zero<T>((w << 1) | U(1)));
+    return bit_cast<Lanes<T>>(bit_cast<UnsignedLanes<T>>(magnitude) | (w & Layout<T>::sign));
+  }
+};
+
+/// Calls visit.operator()<Law>() for every law: the only registration.
+template <class Visit>
+constexpr void for_each_law(Visit visit) {
+  visit.template operator()<Uniform>();
+  visit.template operator()<Normal>();
+  visit.template operator()<TruncatedTwoSigma>();
+  visit.template operator()<Truncated>();
+  visit.template operator()<TruncatedFar>();
+  visit.template operator()<Rademacher>();
+  visit.template operator()<Exponential>();
+  visit.template operator()<Laplace>();
+}
+inline constexpr int kLaws = 8;
+
+}  // namespace
+}  // namespace fanin::FANIN_ISA

@@ -1,0 +1,143 @@
+"""fanin: neural-network weight initialisation with the same bits on every machine.
+
+Every number has an address: element i of an array drawn from a stream is a pure function of (stream, i), whatever the
+thread count, instruction set, chunk, stride, shard, process or machine.
+"""
+
+from . import _core, runtime
+from ._arrays import flat
+from ._composites import chrono, icnr, sparse
+from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
+from ._fans import Fans, Layout, fans
+from ._generator import Generator, default_rng
+from ._random import normal, random, truncated_normal, truncated_normal_std, uniform
+from ._scheme_defaults import (
+    flax_dense_default,
+    flax_embedding_default,
+    keras_dense_default,
+    keras_embedding_default,
+    torch_attention_default,
+    torch_embedding_default,
+    torch_rnn_default,
+    transformers_default,
+    vit_default,
+    vit_mlp_bias,
+)
+from ._scheme_presets import (
+    bilinear,
+    cutoff_normal,
+    deepnorm,
+    depth_scaled,
+    fixup,
+    irnn,
+    irnn_input,
+    lstm_forget_bias,
+    mitchell,
+    mup,
+    siren_first,
+    siren_hidden,
+    skip_init,
+    small_init,
+    spectral_mup,
+    t_fixup,
+    unit_normal,
+    wang_init,
+    zero_hadamard,
+)
+from ._scheme_table import (
+    constant,
+    dirac,
+    eye,
+    glorot_normal,
+    glorot_uniform,
+    gpt2,
+    gpt2_residual,
+    he_normal,
+    he_uniform,
+    identity,
+    lecun_normal,
+    lecun_uniform,
+    ones,
+    torch_linear_default,
+    variance_scaling,
+    zeros,
+)
+from ._schemes import Scheme, get, schemes
+from ._stream import Stream
+
+STREAM: str = _core.STREAM
+"""Name of the stream: it changes whenever any produced bit changes."""
+
+__version__: str = _core.build_config()["version"]
+
+__all__ = [
+    "STREAM",
+    "DeepNormGains",
+    "Fans",
+    "Generator",
+    "Layout",
+    "Scheme",
+    "Stream",
+    "bilinear",
+    "chrono",
+    "constant",
+    "cutoff_normal",
+    "deepnorm",
+    "deepnorm_gains",
+    "default_rng",
+    "depth_scaled",
+    "dirac",
+    "eye",
+    "fans",
+    "fixup",
+    "fixup_gain",
+    "flat",
+    "flax_dense_default",
+    "flax_embedding_default",
+    "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "gpt2",
+    "gpt2_residual",
+    "he_normal",
+    "he_uniform",
+    "icnr",
+    "identity",
+    "irnn",
+    "irnn_input",
+    "keras_dense_default",
+    "keras_embedding_default",
+    "lecun_normal",
+    "lecun_uniform",
+    "lstm_forget_bias",
+    "mitchell",
+    "mup",
+    "normal",
+    "ones",
+    "random",
+    "runtime",
+    "schemes",
+    "siren_first",
+    "siren_hidden",
+    "skip_init",
+    "small_init",
+    "sparse",
+    "spectral_mup",
+    "t_fixup",
+    "t_fixup_gain",
+    "torch_attention_default",
+    "torch_embedding_default",
+    "torch_linear_default",
+    "torch_rnn_default",
+    "transformers_default",
+    "truncated_normal",
+    "truncated_normal_std",
+    "uniform",
+    "unit_normal",
+    "variance_scaling",
+    "vit_default",
+    "vit_mlp_bias",
+    "wang_init",
+    "zero_hadamard",
+    "zeros",
+]

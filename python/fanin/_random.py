@@ -1,0 +1,364 @@
+"""Sampling without state: random, normal, uniform, truncated_normal.
+
+Element i of the result is a function of (stream, i) and of the parameters of its element, of nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._arrays import ALL, KINDS, REAL, Target, target
+from ._stream import Stream, as_stream, check_seed
+from .runtime import as_threads
+
+if TYPE_CHECKING:
+    from ._generator import Generator
+
+    Seed = int | Stream | Generator
+
+_HALF_ROOT = math.sqrt(0.5)  # real and imaginary part carry half the variance each
+
+
+def write(
+    law: str, parameters: tuple[Any, ...], goal: Target, key: bytes, first: int, threads: int
+) -> None:
+    """Fills `goal` with a law of the core; `first` is the address of the full array's element 0.
+
+    `parameters` are floats, or arrays already broadcast to the result's shape; a loc may be complex."""
+    kind = KINDS[goal.array.dtype]
+    address = first + goal.first
+    arrays = any(isinstance(p, np.ndarray) for p in parameters)
+    if kind.complex and not arrays:
+        loc, scale = parameters
+        parameters = (loc.real, scale * _HALF_ROOT, loc.imag)
+    if not arrays:
+        _core.fill(law, parameters, kind.element, kind.complex, key, 0, goal.array, address,
+                   goal.steps, threads, goal.fresh)  # fmt: skip
+        return
+    if kind.complex:
+        loc, scale = (np.broadcast_to(p, goal.array.shape) for p in parameters)
+        columns = [
+            np.stack([loc.real, loc.imag], axis=-1),
+            np.stack([scale * _HALF_ROOT] * 2, axis=-1),
+        ]
+    else:
+        columns = [np.broadcast_to(p, goal.array.shape) for p in parameters]
+    columns = [np.ascontiguousarray(c, np.float64) for c in columns]
+    _core.fill_each(law, columns, kind.element, kind.complex, key, 0, goal.array, address,
+                    goal.steps, threads)  # fmt: skip
+
+
+def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
+    """A float (or complex) or an array of them; anything else is a TypeError."""
+    if type(value) is float:
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind == "c" and complex_allowed:
+        return complex(array) if array.ndim == 0 else array.astype(np.complex128)
+    if array.dtype.kind not in "biuf" and array.dtype not in KINDS or array.dtype.kind == "c":
+        raise TypeError(f"{name} must be a real number or an array of them, got {value!r}")
+    return float(array) if array.ndim == 0 else array.astype(np.float64)
+
+
+def localise(value: Any, shape: tuple[int, ...], goal: Target, index: Any, name: str) -> Any:
+    """The elements of a broadcast parameter that belong to the part of the array that is wanted."""
+    if not isinstance(value, np.ndarray):
+        return value
+    try:
+        full = np.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {value.shape} does not broadcast to the shape {shape}"
+        ) from None
+    if index is None:
+        return full
+    if goal.flat is not None:
+        at = np.arange(goal.flat.start, goal.flat.stop, dtype=np.int64)
+        return full[np.unravel_index(at, shape)] if at.size else np.zeros(0, value.dtype)
+    return np.asarray(full[index])
+
+
+def _every(condition: Any) -> bool:
+    return bool(condition) if isinstance(condition, bool) else bool(np.all(condition))
+
+
+def require_finite(value: Any, name: str) -> None:
+    """ValueError for NaN and infinities."""
+    if not _every(np.isfinite(value)):
+        raise ValueError(f"{name} must be finite, got {value}")
+
+
+def require_scale(scale: Any) -> None:
+    require_finite(scale, "scale")
+    if not _every(np.asarray(scale) >= 0):
+        raise ValueError(f"scale < 0: it is a standard deviation, got {scale}")
+
+
+def require_range(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
+    """ValueError for low > high, OverflowError for a range beyond the compute type."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = np.subtract(high, low)
+        limit = float(np.finfo(KINDS[dtype].compute).max)
+        if not _every(np.isfinite(span) & (np.abs(span) <= limit)):
+            raise OverflowError("high - low range exceeds valid bounds")
+    if not _every(span >= 0):
+        raise ValueError(f"high - low < 0: low is {low}, high is {high}")
+
+
+def require_bounds(low: Any, high: Any) -> None:
+    """Bounds of a truncated normal, in units of scale; infinite ones are allowed."""
+    if not _every(np.asarray(low) < np.asarray(high)):
+        raise ValueError(f"truncated_normal needs low < high, got low {low}, high {high}")
+
+
+def _sample(
+    law: str,
+    parameters: tuple[tuple[str, Any], ...],
+    check: Any,
+    accepted: tuple[np.dtype[Any], ...],
+    function: str,
+    shape: Any,
+    seed: Any,
+    dtype: Any,
+    out: Any,
+    index: Any,
+    threads: Any,
+) -> Any:
+    values = [parameter(v, n, n == "loc" and len(accepted) > len(REAL)) for n, v in parameters]
+    count = as_threads(threads)
+    check_seed(seed)
+    goal = target(shape, dtype, out, index, np.float32, accepted, function)
+    check(*values, goal.array.dtype)
+    if isinstance(values[0], complex) and not KINDS[goal.array.dtype].complex:
+        raise TypeError(f"a complex loc needs a complex dtype, got {goal.array.dtype.name}")
+    local = tuple(
+        localise(v, goal.shape, goal, index, n)
+        for (n, _), v in zip(parameters, values, strict=True)
+    )
+    write(law, local, goal, as_stream(seed)._key, 0, count)
+    return goal.done()
+
+
+def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
+    require_finite(loc, "loc")
+    require_scale(scale)
+
+
+def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
+    require_finite(low, "low")
+    require_finite(high, "high")
+    require_range(low, high, dtype)
+
+
+def _check_truncated(loc: Any, scale: Any, low: Any, high: Any, dtype: np.dtype[Any]) -> None:
+    require_finite(loc, "loc")
+    require_scale(scale)
+    require_bounds(low, high)
+
+
+def random(
+    shape: Any,
+    *,
+    seed: Seed,
+    dtype: Any = None,
+    out: Any = None,
+    index: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """Uniform numbers in [0, 1): ``uniform(shape, 0, 1)``.
+
+    float32 values are k / 2**24 and float64 values k / 2**53, so 0 can occur and 1 cannot. The half types are the
+    float32 values rounded to nearest even, kept below 1.
+
+    Parameters
+    ----------
+    shape : int or sequence of ints
+        The full logical shape.
+    seed : int, Stream or Generator
+        Give every array a stream of its own: ``seed=fanin.Stream(0)["layer1.weight"]``.
+    dtype : float32 (default), float64, float16 or bfloat16
+    out : array or torch CPU tensor, optional
+        Any strides; exactly the shape of the result; is returned.
+    index : basic index or ``fanin.flat[start:stop]``, optional
+        Returns ``full[index]`` in time and memory of that part.
+    threads : int, optional
+        At most this many; the values do not depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        For bad arguments, before anything is written.
+
+    >>> import fanin
+    >>> fanin.random(3, seed=0, dtype="float64").shape
+    (3,)
+    """
+    return _sample("uniform", (("low", 0.0), ("high", 1.0)), _check_uniform, REAL, "random",
+                   shape, seed, dtype, out, index, threads)  # fmt: skip
+
+
+def normal(
+    shape: Any,
+    loc: Any = 0.0,
+    scale: Any = 1.0,
+    *,
+    seed: Seed,
+    dtype: Any = None,
+    out: Any = None,
+    index: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """Normal numbers: ``loc + scale * z``, z by the method of Box & Muller (1958).
+
+    The largest |z| is 7.54 in float32 and the half types, 10.05 in float64. A complex value is
+    ``(v[2i] + 1j v[2i+1]) * sqrt(1/2)`` of the real fill, so that E|z - loc|**2 = scale**2.
+
+    Parameters
+    ----------
+    shape : int or sequence of ints
+        The full logical shape.
+    loc : float or array (complex for complex dtypes)
+        Mean; broadcasts to `shape`.
+    scale : float or array, >= 0
+        Standard deviation; broadcasts to `shape`.
+    seed : int, Stream or Generator
+        Give every array a stream of its own: ``seed=fanin.Stream(0)["layer1.weight"]``.
+    dtype : float32 (default), float64, float16, bfloat16, complex64 or complex128
+    out, index, threads
+        As in `fanin.random`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        For bad arguments (NaN, infinities, scale < 0), before anything is written.
+
+    Notes
+    -----
+    float16 ends at 65504: ``loc + scale * z`` beyond rounds to infinity, as NumPy's conversion does.
+
+    >>> import fanin
+    >>> full = fanin.normal((4, 6), seed=1)
+    >>> part = fanin.normal((4, 6), seed=1, index=(slice(2, None), 3))
+    >>> bool((part == full[2:, 3]).all())
+    True
+    """
+    return _sample("normal", (("loc", loc), ("scale", scale)), _check_normal, ALL, "normal",
+                   shape, seed, dtype, out, index, threads)  # fmt: skip
+
+
+def uniform(
+    shape: Any,
+    low: Any = 0.0,
+    high: Any = 1.0,
+    *,
+    seed: Seed,
+    dtype: Any = None,
+    out: Any = None,
+    index: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """Uniform numbers in [low, high): ``fma(u, high - low, low)``, kept below high in the output's dtype.
+
+    Parameters
+    ----------
+    shape : int or sequence of ints
+        The full logical shape.
+    low, high : float or array
+        Broadcast to `shape`; low <= high. With low == high every value is low.
+    seed : int, Stream or Generator
+        Give every array a stream of its own: ``seed=fanin.Stream(0)["layer1.weight"]``.
+    dtype : float32 (default), float64, float16 or bfloat16
+    out, index, threads
+        As in `fanin.random`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        For bad arguments (NaN, infinities, low > high), before anything is written.
+    OverflowError
+        If high - low is not finite in the compute type.
+
+    >>> import fanin
+    >>> x = fanin.uniform((1000,), -2.0, 3.0, seed=2)
+    >>> bool((x >= -2).all() and (x < 3).all())
+    True
+    """
+    return _sample("uniform", (("low", low), ("high", high)), _check_uniform, REAL, "uniform",
+                   shape, seed, dtype, out, index, threads)  # fmt: skip
+
+
+def truncated_normal(
+    shape: Any,
+    loc: Any = 0.0,
+    scale: Any = 1.0,
+    low: Any = -2.0,
+    high: Any = 2.0,
+    *,
+    seed: Seed,
+    dtype: Any = None,
+    out: Any = None,
+    index: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """``loc + scale * z``, z normal and cut to [low, high], by its inverse distribution function.
+
+    One word (two in float64) a value, never a rejection, whatever the bounds. The standard deviation of z is
+    `fanin.truncated_normal_std`\\ ``(low, high)``, 0.8796... for the default bounds: it is not corrected here.
+
+    Parameters
+    ----------
+    shape : int or sequence of ints
+        The full logical shape.
+    loc : float or array
+    scale : float or array, >= 0
+    low, high : float or array, low < high
+        Bounds in units of scale; either may be infinite.
+    seed : int, Stream or Generator
+        Give every array a stream of its own: ``seed=fanin.Stream(0)["layer1.weight"]``.
+    dtype : float32 (default), float64, float16 or bfloat16
+    out, index, threads
+        As in `fanin.random`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        For bad arguments, or if no value of the dtype lies within the bounds; before anything is written.
+
+    >>> import fanin
+    >>> x = fanin.truncated_normal((1000,), low=5.0, high=float("inf"), seed=3)
+    >>> bool((x >= 5).all())
+    True
+    """
+    return _sample(
+        "truncated_normal",
+        (("loc", loc), ("scale", scale), ("low", low), ("high", high)),
+        _check_truncated, REAL, "truncated_normal", shape, seed, dtype, out, index, threads,
+    )  # fmt: skip
+
+
+def truncated_normal_std(low: float, high: float) -> float:
+    """Standard deviation of the unit normal cut to [low, high].
+
+    Computed by the core from the density, without the cancellation of the closed form, the same bits on every
+    machine. Divide a wanted standard deviation by it to get the `scale` of `fanin.truncated_normal`.
+
+    Parameters
+    ----------
+    low, high : float, low < high
+        Either may be infinite.
+
+    Raises
+    ------
+    ValueError
+        Unless low < high.
+
+    >>> import fanin
+    >>> round(fanin.truncated_normal_std(-2.0, 2.0), 12)
+    0.879625661034
+    """
+    low, high = parameter(low, "low"), parameter(high, "high")
+    require_bounds(low, high)
+    return float(_core.truncated_normal_std(low, high))

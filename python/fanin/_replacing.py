@@ -1,0 +1,153 @@
+"""A file that takes the place of another when it is complete, and not before."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+__all__ = ["Replacement", "replacing"]
+
+
+class Replacement:
+    """An open temporary file that takes the target's name at `commit`, and not before."""
+
+    def __init__(self, descriptor: int, folder: int, temporary: str, name: str, mode: int | None):
+        self._descriptor = descriptor
+        self._folder = folder
+        self._temporary = temporary
+        self._name = name
+        self._mode = mode
+        self.committed = False
+
+    def reserve(self, size: int) -> None:
+        """Take the disk blocks now: a full disk is found before anything is generated."""
+        if size == 0:
+            return
+        try:
+            os.posix_fallocate(self._descriptor, 0, size)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                text = f"{os.strerror(error.errno)} for a file of {size} bytes"
+                raise OSError(error.errno, text) from error
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            os.ftruncate(self._descriptor, size)
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        """Write all of data; a short write goes on where it stopped."""
+        rest = memoryview(data)
+        while rest.nbytes:
+            written = os.pwrite(self._descriptor, rest, offset)
+            if written == 0:
+                raise OSError(errno.EIO, "the file takes no more bytes")
+            rest, offset = rest[written:], offset + written
+
+    def commit(self) -> None:
+        """Make the bytes durable, then the name."""
+        if self._mode is not None:
+            os.fchmod(self._descriptor, self._mode)
+        os.fsync(self._descriptor)
+        os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self.committed = True
+        os.fsync(self._folder)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Replacement]:
+    """Open a temporary file beside ``path``; remove it unless it is committed.
+
+    Everything goes through a descriptor of the folder, so a folder that is swapped for a link
+    meanwhile changes nothing. The temporary file is locked while its writer lives.
+    """
+    target = os.fsdecode(path)
+    parent, name = os.path.split(target)
+    if name in ("", ".", ".."):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    folder = os.open(parent or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with _reported_for(target):
+            mode = _mode_of_old_file(name, folder)
+            _remove_leftovers(name, folder)
+            descriptor, temporary = _open_temporary(name, folder, mode)
+            file = Replacement(descriptor, folder, temporary, name, mode)
+            try:
+                yield file
+            finally:
+                if not file.committed:
+                    with suppress(OSError):
+                        os.unlink(temporary, dir_fd=folder)
+                os.close(descriptor)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _reported_for(target: str) -> Iterator[None]:
+    """Let errors of descriptors name the file that the user asked for."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename == target:
+            raise
+        raise OSError(error.errno, error.strerror, target) from error
+
+
+def _mode_of_old_file(name: str, folder: int) -> int | None:
+    """The permissions to keep; None where the umask decides. What is no file is refused."""
+    try:
+        old = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    is_link = stat.S_ISLNK(old.st_mode)
+    with suppress(FileNotFoundError):
+        old = os.stat(name, dir_fd=folder)
+    if stat.S_ISDIR(old.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(old.st_mode) and not stat.S_ISLNK(old.st_mode):
+        raise OSError(errno.EINVAL, "a device, pipe or socket cannot be replaced by a file")
+    return None if is_link else stat.S_IMODE(old.st_mode) & 0o777
+
+
+def _temporary_stem(name: str) -> str:
+    """What the names of a target's temporary files begin with; a name has at most 255 bytes."""
+    return "." + os.fsdecode(os.fsencode(name)[:200]) + "."
+
+
+def _open_temporary(name: str, folder: int, mode: int | None) -> tuple[int, str]:
+    """Create and lock a file with a fresh name.
+
+    The kernel applies the umask to 0666; a file that will get an old file's mode is private
+    until then.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        temporary = f"{_temporary_stem(name)}{secrets.token_hex(8)}.tmp"
+        with suppress(FileExistsError):
+            descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600, dir_fd=folder)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor, temporary
+            os.close(descriptor)
+
+
+def _remove_leftovers(name: str, folder: int) -> None:
+    """Remove temporary files of the same target whose writer is gone: their lock is free."""
+    leftover = re.compile(re.escape(_temporary_stem(name)) + r"[0-9a-f]{16}\.tmp")
+    for temporary in os.listdir(folder):
+        if not leftover.fullmatch(temporary):
+            continue
+        with suppress(OSError):
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, dir_fd=folder)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(temporary, dir_fd=folder)
+            finally:
+                os.close(descriptor)

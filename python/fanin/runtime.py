@@ -1,0 +1,81 @@
+"""What runs: instruction set, threads, build."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from . import _core
+
+
+def isa() -> str:
+    """Name of the instruction set in use.
+
+    Chosen once: ``FANIN_ISA`` if it is set, else the best this CPU runs. The bits never depend on it.
+
+    >>> import fanin
+    >>> fanin.runtime.isa() in fanin.runtime.isas()
+    True
+    """
+    return str(_core.isa())
+
+
+def isas() -> list[str]:
+    """Names this machine can run, best first.
+
+    >>> import fanin
+    >>> fanin.runtime.isas()[-1]
+    'baseline'
+    """
+    return list(_core.isas())
+
+
+def threads() -> int:
+    """Threads a call uses unless it says ``threads=``.
+
+    >>> import fanin
+    >>> fanin.runtime.threads() >= 1
+    True
+    """
+    return int(_core.threads())
+
+
+def set_threads(count: int | None) -> None:
+    """Sets the number of threads for calls that do not say ``threads=``.
+
+    Parameters
+    ----------
+    count : int >= 1, or None
+        None goes back to what OpenMP takes (``OMP_NUM_THREADS``, the CPUs of this process).
+
+    Raises
+    ------
+    ValueError
+        For a count below 1.
+
+    >>> import fanin
+    >>> fanin.runtime.set_threads(None)
+    """
+    _core.set_threads(0 if count is None else as_threads(count))
+
+
+def build_config() -> dict[str, Any]:
+    """Version, compiler and OpenMP date of the compiled core.
+
+    >>> import fanin
+    >>> sorted(fanin.runtime.build_config())
+    ['compiler', 'openmp', 'optimized', 'version']
+    """
+    return dict(_core.build_config())
+
+
+def as_threads(count: Any) -> int:
+    """`threads=` as the core takes it: 0 for None."""
+    if count is None:
+        return 0
+    if isinstance(count, bool):
+        raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}")
+    number = operator.index(count)
+    if not 1 <= number <= 4096:
+        raise ValueError(f"threads must be in 1 .. 4096 or None, got {number}")
+    return number

@@ -1,0 +1,191 @@
+"""The elementary functions and the roundings, against mpmath and integer arithmetic.
+
+The bounds are those that cpp/kernels states on each function; for what makes random values they are at
+most 2 ulp (float32) and 4 ulp (float64).
+"""
+
+import math
+from fractions import Fraction
+
+import ml_dtypes
+import mpmath
+import numpy as np
+import oracle
+import pytest
+
+from fanin import _core
+
+POINTS = 1500
+TWO_SIGMA = 0.477249  # a little less than Phi(2) - 1/2
+
+
+def uniform(low, high):
+    return lambda rng: rng.uniform(low, high, POINTS)
+
+
+def powers(low, high):
+    """Numbers whose exponents are uniform."""
+    return lambda rng: np.exp2(rng.uniform(low, high, POINTS))
+
+
+def quarter(function):
+    return lambda t: function(t * mpmath.pi / 2)
+
+
+def mills(x):
+    if x > 1e4:  # the asymptotic series, to x**-9 relative: below 1e-35
+        return sum((-1) ** n * mpmath.fac2(2 * n - 1) / x ** (2 * n + 1) for n in range(5))
+    return oracle.upper_tail(x) / mpmath.npdf(x)
+
+
+def quantile_from_median(v):
+    return -oracle.upper_quantile(mpmath.mpf(1) / 2 + v)
+
+
+# function, dtype, where, truth, largest error in ulp
+TABLE = [
+    ("log", "float32", powers(-126, 127), mpmath.log, 2),
+    ("log", "float32", uniform(0.5, 2), mpmath.log, 2),
+    ("log", "float64", powers(-1022, 1023), mpmath.log, 2),
+    ("log", "float64", uniform(0.5, 2), mpmath.log, 2),
+    ("sin_quarter", "float32", uniform(-0.5, 0.5), quarter(mpmath.sin), 2),
+    ("sin_quarter", "float32", powers(-60, -1), quarter(mpmath.sin), 2),
+    ("sin_quarter", "float64", uniform(-0.5, 0.5), quarter(mpmath.sin), 2),
+    ("sin_quarter", "float64", powers(-60, -1), quarter(mpmath.sin), 2),
+    ("cos_quarter", "float32", uniform(-0.5, 0.5), quarter(mpmath.cos), 2),
+    ("cos_quarter", "float64", uniform(-0.5, 0.5), quarter(mpmath.cos), 2),
+    ("ndtri_two_sigma", "float32", uniform(-TWO_SIGMA, TWO_SIGMA), quantile_from_median, 2),
+    ("ndtri_two_sigma", "float32", powers(-60, -2), quantile_from_median, 2),
+    ("ndtri_two_sigma", "float64", uniform(-TWO_SIGMA, TWO_SIGMA), quantile_from_median, 4),
+    ("ndtri_two_sigma", "float64", powers(-60, -2), quantile_from_median, 4),
+    ("ndtri_upper", "float32", uniform(0.125, 0.5), oracle.upper_quantile, 2),
+    ("ndtri_upper", "float32", powers(-126, -3), oracle.upper_quantile, 2),
+    ("ndtri_upper", "float64", uniform(0.125, 0.5), oracle.upper_quantile, 4),
+    ("ndtri_upper", "float64", powers(-46, -3), oracle.upper_quantile, 4),
+    ("ndtri_upper", "float64", powers(-1022, -46), oracle.upper_quantile, 4),
+    ("exp", "float64", uniform(-708, 709), mpmath.exp, 1),
+    ("exp", "float64", uniform(-1, 1), mpmath.exp, 1),
+    ("exp", "float64", uniform(-744, -708), mpmath.exp, 1),
+    ("mills", "float64", uniform(0, 40), mills, 4),
+    ("mills", "float64", powers(-40, 900), mills, 4),
+    ("ndtr_upper", "float64", uniform(0, 37), oracle.upper_tail, 8),
+]
+LABELS = [f"{row[0]}-{row[1]}-{place}" for place, row in enumerate(TABLE)]
+
+
+@pytest.mark.parametrize(("name", "dtype", "where", "truth", "bound"), TABLE, ids=LABELS)
+def test_functions_are_accurate(name, dtype, where, truth, bound):
+    x = where(np.random.default_rng(len(name))).astype(dtype)
+    got = _core.debug.apply(name, x)
+    errors = oracle.ulps(got, [truth(mpmath.mpf(float(value))) for value in x], dtype)
+    assert errors.max() <= bound, f"{errors.max():.2f} ulp at {x[errors.argmax()]!r}"
+
+
+def test_every_function_has_a_row():
+    assert {row[0] for row in TABLE} == set(_core.debug.functions())
+
+
+# The arguments that the extreme words lead to.
+EXACT = [
+    ("log", 1.0, 0.0),
+    ("sin_quarter", 0.0, 0.0),
+    ("cos_quarter", 0.0, 1.0),
+    ("ndtri_two_sigma", 0.0, 0.0),
+    ("ndtri_upper", 0.5, 0.0),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "x", "value"), EXACT)
+def test_exact_points_are_exact(isa, name, x, value, dtype):
+    assert _core.debug.apply(name, np.array([x], dtype))[0] == value
+
+
+@pytest.mark.parametrize("row", TABLE, ids=LABELS)
+def test_functions_have_the_same_bits_on_every_isa(isa, row):
+    name, dtype, where, *_ = row
+    x = where(np.random.default_rng(1)).astype(dtype)
+    here = _core.debug.apply(name, x)
+    _core.debug.set_isa("baseline")
+    assert here.tobytes() == _core.debug.apply(name, x).tobytes()
+
+
+@pytest.mark.parametrize("name", ["log", "exp"])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 15, 16, 17, 33])
+def test_the_rest_after_whole_vectors_is_computed_too(isa, name, count):
+    x = np.linspace(0.25, 9, count)
+    together = _core.debug.apply(name, x)
+    assert together.tolist() == [_core.debug.apply(name, x[i : i + 1])[0] for i in range(count)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inverse_distribution_functions_rise(dtype):
+    # The grid is much coarser than the error bounds, so every step must be a step forward.
+    v = np.linspace(-TWO_SIGMA, TWO_SIGMA, 100_001).astype(dtype)
+    assert (np.diff(_core.debug.apply("ndtri_two_sigma", v)) > 0).all()
+    m = np.geomspace(1e-37, 0.5, 100_001).astype(dtype)
+    z = _core.debug.apply("ndtri_upper", m)
+    assert (np.diff(z) < 0).all()
+    assert math.isclose(z[0], oracle.upper_quantile(mpmath.mpf(float(m[0]))), rel_tol=1e-6)
+    assert z[-1] == 0
+
+
+def test_log_of_the_smallest_probabilities_is_right():
+    # 2^-33 and 2^-65: the first words of the float32 and float64 tails.
+    for dtype, power in (("float32", -33), ("float64", -65)):
+        got = _core.debug.apply("log", np.array([2.0**power], dtype))[0]
+        assert math.isclose(got, power * math.log(2), rel_tol=2 * np.finfo(dtype).eps)
+
+
+# ---- contraction ---------------------------------------------------------------------------------------
+
+
+def test_the_compiler_forms_no_fused_product(isa):
+    # (1 + 2^-12)^2 = 1 + 2^-11 + 2^-24: the product rounds (a tie, to even) to 1 + 2^-11, so the plain
+    # sum is exactly 0 and the fused one 2^-24.
+    a, c = 1 + 2**-12, -(1 + 2**-11)
+    assert a * a + c == 2.0**-24
+    assert _core.debug.contraction(a, a, c) == 0.0
+
+
+# ---- half types ----------------------------------------------------------------------------------------
+
+TYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+#: lower half words around the ties of both types
+LOWER = [0, 1, 2, 0xFFF, 0x1000, 0x1001, 0x2FFF, 0x3000, 0x3001, 0x7FFF, 0x8000, 0x8001, 0xFFFF]
+
+
+def half_patterns():
+    """Every upper half word with some lower ones, as float32."""
+    upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
+    return (upper | np.array(LOWER, np.uint32)).reshape(-1).view(np.float32)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_halves_are_rounded_to_nearest_even(isa, dtype):
+    x = half_patterns()
+    x = x[~np.isnan(x)]
+    with np.errstate(over="ignore"):
+        expected = x.astype(TYPES[dtype])
+    assert np.array_equal(_core.debug.to_half(x, dtype), expected.view(np.uint16))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_halves_keep_the_sign_and_payload_of_nan(isa, dtype):
+    payload_bits, top = (10, 0x7C00) if dtype == "float16" else (7, 0x7F80)
+    x = half_patterns()
+    x = x[np.isnan(x)]
+    bits = x.view(np.uint32)
+    kept = (bits >> (23 - payload_bits)) & ((1 << payload_bits) - 1)
+    quiet = 1 << (payload_bits - 1)
+    expected = (bits >> 31 << 15) | top | kept | quiet
+    assert np.array_equal(_core.debug.to_half(x, dtype), expected)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_halves_agree_with_exact_rounding(isa, dtype):
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal(3000) * np.exp2(rng.integers(-30, 13, 3000))).astype(np.float32)
+    got = _core.debug.to_half(x, dtype).view(TYPES[dtype])
+    expected = [float(oracle.nearest(Fraction(float(value)), dtype)) for value in x]
+    assert got.astype(np.float64).tolist() == expected
