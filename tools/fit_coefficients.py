@@ -93,6 +93,7 @@ def ndtri_upper(m):
 
 
 SQRT2 = mp.sqrt(2)
+SLOPE = mp.sqrt(2 * mp.pi)
 
 
 def minus_two_log_tail(x):
@@ -123,9 +124,14 @@ def ndtri_central(w):
     return ndtri_upper(mp.mpf(1) / 2 - v) / v if v else mp.sqrt(2 * mp.pi)
 
 
+def above_slope(w, kind):
+    """z / v less its value at v = 0 as rounded to the type: the smaller part of z carries the rounding errors."""
+    return ndtri_central(w) - mp.mpf(rounded(mp.sqrt(2 * mp.pi), kind))
+
+
 def ndtri_tail(s):
-    """z at s = sqrt(-2 log m), m the tail probability."""
-    return ndtri_upper(mp.exp(-s * s / 2))
+    """z - s at s = sqrt(-2 log m), m the tail probability."""
+    return ndtri_upper(mp.exp(-s * s / 2)) - s
 
 
 def mills_scaled(t, knee=4):
@@ -172,19 +178,19 @@ FITS = {
     "cos_f64": lambda n: report(
         n, "f64", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 7),
     "two_sigma_f32": lambda n: report(
-        n, "f32", ndtri_central, lambda w, f: 1 / f, nodes(QUARTER - TWO_SIGMA**2, QUARTER), 4, 5),
+        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - TWO_SIGMA**2, QUARTER), 4, 5),
     "two_sigma_f64": lambda n: report(
-        n, "f64", ndtri_central, lambda w, f: 1 / f, nodes(QUARTER - TWO_SIGMA**2, QUARTER), 10, 10),
+        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - TWO_SIGMA**2, QUARTER), 10, 10),
     "central_f32": lambda n: report(
-        n, "f32", ndtri_central, lambda w, f: 1 / f, nodes(QUARTER - SPLIT**2, QUARTER), 4, 3),
+        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - SPLIT**2, QUARTER), 3, 3),
     "central_f64": lambda n: report(
-        n, "f64", ndtri_central, lambda w, f: 1 / f, nodes(QUARTER - SPLIT**2, QUARTER), 7, 7),
+        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - SPLIT**2, QUARTER), 7, 7),
     "tail_f32": lambda n: report(
-        n, "f32", ndtri_tail, lambda s, f: 1 / f, nodes(tail_start(), 13.3), 4, 3),
+        n, "f32", ndtri_tail, lambda s, f: 1 / (f + s), nodes(tail_start(), 13.3), 3, 4),
     "near_tail_f64": lambda n: report(
-        n, "f64", ndtri_tail, lambda s, f: 1 / f, nodes(tail_start(), 8), 8, 7),
+        n, "f64", ndtri_tail, lambda s, f: 1 / (f + s), nodes(tail_start(), 8), 7, 8),
     "far_tail_f64": lambda n: report(
-        n, "f64", ndtri_tail, lambda s, f: 1 / f, nodes(8, 38), 8, 7),
+        n, "f64", ndtri_tail, lambda s, f: 1 / (f + s), nodes(8, 38), 7, 8),
     "mills_f64": lambda n: report(
         n, "f64", mills_scaled, lambda t, f: 1 / f, nodes(-1, 1 - mp.mpf(10) ** -6), 24),
 }

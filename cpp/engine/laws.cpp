@@ -193,6 +193,13 @@ const char* plan_truncated(Params& p, double low, double high, bool single) {
     p.shape[1] = 0.5 * mass(low, high);
     return "truncated_two_sigma";
   }
+  constexpr double tail_from = 1.25;  // tail probability 0.106 < 1/8
+  if (nearest_point >= tail_from) {
+    p.shape[0] = low > 0 ? upper_tail(high) : upper_tail(-low);
+    p.shape[1] = mass(low, high);
+    p.shape[2] = low > 0 ? 1.0 : -1.0;
+    return "truncated_tail";
+  }
   p.shape[0] = upper_tail(-low);
   p.shape[1] = upper_tail(high);
   p.shape[2] = mass(low, high);

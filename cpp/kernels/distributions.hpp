@@ -95,7 +95,7 @@ template <class T>
 struct Truncated {
   static constexpr const char* name = "truncated";
   static constexpr int arity = 1;
-  static constexpr bool bounded = true;
+  static constexpr bool bounded = true, crowded = true;
   Lanes<T> below, above, mass;
   [[gnu::always_inline]] explicit Truncated(const Params& p)
       : below(splat(T(p.shape[0]))), above(splat(T(p.shape[1]))), mass(splat(T(p.shape[2]))) {}
@@ -105,6 +105,27 @@ struct Truncated {
     const auto negative = lower < upper;
     const Lanes<T> z = ndtri_upper(select(negative, lower, upper));
     return select(negative, -z, z);
+  }
+};
+
+/// An interval beyond 1.25 sigma on one side: only the tail form of the inverse is needed.
+///   shape: 0 tail probability beyond the far bound, 1 probability of the interval, 2 sign of the interval
+template <class T>
+struct TruncatedTail {
+  static constexpr const char* name = "truncated_tail";
+  static constexpr int arity = 1;
+  static constexpr bool bounded = true;
+  Lanes<T> beyond, mass;
+  UnsignedLanes<T> flip, sign;
+  [[gnu::always_inline]] explicit TruncatedTail(const Params& p)
+      : beyond(splat(T(p.shape[0]))), mass(splat(T(p.shape[1]))) {
+    using U = typename BitsOf<T>::Unsigned;
+    flip = splat(p.shape[2] > 0 ? U(~U(0)) : U(0));
+    sign = splat(p.shape[2] > 0 ? U(0) : Layout<T>::sign);
+  }
+  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+    const Lanes<T> z = ndtri_tail(fma(unit_above_zero<T>(w ^ flip), mass, beyond));
+    return bit_cast<Lanes<T>>(bit_cast<UnsignedLanes<T>>(z) ^ sign);
   }
 };
 
@@ -184,12 +205,13 @@ constexpr void for_each_law(Visit visit) {
   visit.template operator()<Normal>();
   visit.template operator()<TruncatedTwoSigma>();
   visit.template operator()<Truncated>();
+  visit.template operator()<TruncatedTail>();
   visit.template operator()<TruncatedFar>();
   visit.template operator()<Rademacher>();
   visit.template operator()<Exponential>();
   visit.template operator()<Laplace>();
 }
-inline constexpr int kLaws = 8;
+inline constexpr int kLaws = 9;
 
 }  // namespace
 }  // namespace fanin::FANIN_ISA

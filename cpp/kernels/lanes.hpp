@@ -77,14 +77,16 @@ template <class To, class From>
 
 template <class T>
 [[gnu::always_inline]] inline Lanes<T> splat(T x) {
-  return Lanes<T>{} + x;
+  return x - Lanes<T>{};  // x - 0 is x for every x, so nothing is left of it; 0 + x is not, for -0
 }
 
 /// Lanes x, y, x, y, ...
 template <class T>
 [[gnu::always_inline]] inline Lanes<T> alternate(T x, T y) {
-  Lanes<T> v = splat(x);
-  for (int i = 1; i < kLanes<T>; i += 2) v[i] = y;
+  T lanes[kLanes<T>];
+  for (int i = 0; i < kLanes<T>; ++i) lanes[i] = i % 2 == 0 ? x : y;
+  Lanes<T> v;
+  __builtin_memcpy(&v, lanes, sizeof v);
   return v;
 }
 

@@ -17,8 +17,16 @@ struct Coefficients {
 template <class T, int N>
 [[gnu::always_inline]] inline Lanes<T> polynomial(Lanes<T> x, const Coefficients<T, N>& p) {
   Lanes<T> sum = splat(p.c[N - 1]);
+#pragma GCC unroll 16
   for (int i = N - 2; i >= 0; --i) sum = fma(sum, x, splat(p.c[i]));
   return sum;
+}
+
+/// Eight coefficients by Estrin's scheme: one multiplication more, half the depth.
+[[gnu::always_inline]] inline F32 polynomial_of_seven(F32 x, F32 x2, const Coefficients<float, 8>& p) {
+  const F32 a = fma(splat(p.c[1]), x, splat(p.c[0])), b = fma(splat(p.c[3]), x, splat(p.c[2]));
+  const F32 c = fma(splat(p.c[5]), x, splat(p.c[4])), d = fma(splat(p.c[7]), x, splat(p.c[6]));
+  return fma(fma(d, x2, c), x2 * x2, fma(b, x2, a));
 }
 
 /// The same with the coefficients of `p` where `mask`, else those of `q`.
@@ -26,6 +34,7 @@ template <class T, int N, class M>
 [[gnu::always_inline]] inline Lanes<T> polynomial(Lanes<T> x, M mask, const Coefficients<T, N>& p,
                                                   const Coefficients<T, N>& q) {
   Lanes<T> sum = select(mask, splat(p.c[N - 1]), splat(q.c[N - 1]));
+#pragma GCC unroll 16
   for (int i = N - 2; i >= 0; --i)
     sum = fma(sum, x, select(mask, splat(p.c[i]), splat(q.c[i])));
   return sum;
@@ -75,7 +84,8 @@ template <int Power>
   // 2 m, so that r is -2 (m - 1), the first term of the series, exactly.
   const F32 m2 = bit_cast<F32>((from & L::mantissa) + (L::sqrt_half + (1u << L::digits)));
   const F32 r = 2.0f - m2;
-  const F32 log_m = fma(r * r, polynomial(r, kLogTail32), r);
+  const F32 r2 = r * r;
+  const F32 log_m = fma(r2, polynomial_of_seven(r, r2, kLogTail32), r);
   return fma(k, splat(-0x1.62e430p+0f), log_m);
 }
 template <int Power>
@@ -123,71 +133,93 @@ template <class T>
 
 // ---- inverse normal distribution -----------------------------------------------------------------------
 
-// Within 2 sigma: z / v over w = p (1 - p).
+// Within 2 sigma: z / v less its slope at 0, over w = p (1 - p).
 inline constexpr Coefficients<float, 5> kTwoSigmaUp32 = {
-    {0x1.95cdeep+2f, 0x1.5b599ap+10f, 0x1.62332ap+15f, 0x1.25efd2p+18f, 0x1.3a2dcap+18f}};
+    {0x1.e8d31cp+1f, 0x1.3b2bc0p+9f, 0x1.7de806p+13f, -0x1.c26942p+12f, -0x1.964ea4p+17f}};
 inline constexpr Coefficients<float, 6> kTwoSigmaDown32 = {
-    {1.0f, 0x1.23627ap+8f, 0x1.87fbeap+13f, 0x1.cfe902p+16f, 0x1.c09396p+17f, 0x1.341db4p+15f}};
+    {1.0f, 0x1.1a0cfcp+8f, 0x1.6882eep+13f, 0x1.8396f0p+16f, 0x1.1f1330p+17f, -0x1.117460p+14f}};
 inline constexpr Coefficients<double, 11> kTwoSigmaUp64 = {
-    {0x1.c94a771666818p+2, 0x1.0f63d9ee863bfp+13, 0x1.11d4a9f5f58eep+21, 0x1.8075a4732f2c4p+27,
-     0x1.c4717c4c7d99cp+32, 0x1.e28f10c9d3f51p+36, 0x1.da7caa985e28bp+39, 0x1.9f0379943da52p+41,
-     0x1.2235b9e2de6b1p+42, 0x1.f7cf2d14f16e7p+40, 0x1.e7f0c62a77b8ep+36}};
+    {0x1.28ddde16b5495p+2, 0x1.380068f6eb314p+12, 0x1.16b3cc97798f2p+20, 0x1.5109c2d04155cp+26,
+     0x1.4177f1b094c26p+31, 0x1.e2bfe0faddb66p+34, 0x1.958f0010b82c2p+36, -0x1.62de66fbe61bbp+38,
+     -0x1.11c5c98b98db2p+41, -0x1.3f7e5317ff746p+41, -0x1.21bd5c6ff369dp+39}};
 inline constexpr Coefficients<double, 11> kTwoSigmaDown64 = {
     {1.0, 0x1.7044e92b3b385p+10, 0x1.ad3255bc54b5cp+18, 0x1.58975534ed45ep+25,
      0x1.d18011f2a2372p+30, 0x1.20bb4de825ca6p+35, 0x1.5223209e10b78p+38, 0x1.6e86a5634b9eap+40,
      0x1.54c60036e7fffp+41, 0x1.c7e8e35917e07p+40, 0x1.17d806c003a0bp+38}};
 
-// |v| <= 3/8: z / v over w; beyond: z over s = sqrt(-2 log m), to m = 2^-126 (f32) or 1e-313 (f64).
-inline constexpr Coefficients<float, 5> kCentralUp32 = {
-    {0x1.607798p+2f, 0x1.099c8cp+8f, 0x1.97a3dcp+10f, 0x1.1d3a74p+10f, -0x1.1531f4p+7f}};
-inline constexpr Coefficients<float, 4> kCentralDown32 = {
-    {1.0f, 0x1.1c8092p+6f, 0x1.4f6226p+9f, 0x1.f12516p+9f}};
-inline constexpr Coefficients<float, 5> kTailUp32 = {
-    {-0x1.789fc8p+1f, -0x1.f9b0eap+1f, 0x1.668b02p+1f, 0x1.082560p+1f, 0x1.6db206p-3f}};
-inline constexpr Coefficients<float, 4> kTailDown32 = {
-    {1.0f, 0x1.cd2128p+1f, 0x1.08d030p+1f, 0x1.6d9ab4p-3f}};
-inline constexpr Coefficients<double, 9> kCentralUp64 = {
-    {0x1.911195031c4fdp+2, 0x1.5b7312633271fp+10, 0x1.e22f118a493a5p+15, 0x1.a406899aee502p+19,
-     0x1.04ca1950bb672p+22, 0x1.c1eda21997261p+22, 0x1.b680eac53ee16p+21, 0x1.bed0b59439371p+17, 0.0}};
-inline constexpr Coefficients<double, 8> kCentralDown64 = {
-    {1.0, 0x1.1f8b640812aabp+8, 0x1.ee12f89c31ad3p+13, 0x1.0b490223b22fap+18, 0x1.a89e80f6fe4cap+20,
-     0x1.f3b8c1f16f1fdp+21, 0x1.7f9c334f13dd0p+21, 0x1.f8fa5c8dd5486p+18}};
-inline constexpr Coefficients<double, 9> kNearTailUp64 = {
-    {-0x1.cab465b163403p+1, -0x1.b71e515f92175p+4, -0x1.d55f7c0f5b4c8p+4, 0x1.72bab6889042bp+3,
-     0x1.366e9bfeb2404p+4, 0x1.d466210fbb1a9p+2, 0x1.4fa256bec18c2p+0, 0x1.91d3d6f8e5f25p-4,
-     0x1.07ab293e42be7p-9}};
-inline constexpr Coefficients<double, 8> kNearTailDown64 = {
-    {1.0, 0x1.921b928cfaffap+3, 0x1.e3bae10a0a35fp+4, 0x1.77333d7f09e9fp+4, 0x1.edee0d80a0bf0p+2,
-     0x1.5294ab63e040ep+0, 0x1.91e8c15ea3939p-4, 0x1.07a8b15ec1a11p-9}};
-inline constexpr Coefficients<double, 9> kFarTailUp64 = {
-    {-0x1.a0e3f43dc3b1cp+1, -0x1.23026c1134728p+3, 0x1.cf35307910441p+0, 0x1.49d65df6af1fcp+2,
-     0x1.6c982c2e4bce9p+0, 0x1.09b60e39d6cc7p-3, 0x1.221ed7363f76ep-8, 0x1.c1ef7cd0dd070p-15,
-     0x1.73bfc72cbbe66p-23}};
-inline constexpr Coefficients<double, 8> kFarTailDown64 = {
-    {1.0, 0x1.7b88fbfdc2514p+2, 0x1.69a00cdfb433dp+2, 0x1.72076bf950240p+0, 0x1.0a5c528b576fep-3,
-     0x1.2234ce47ef13ap-8, 0x1.c1f014e72a27bp-15, 0x1.73bfaf4ce79a5p-23}};
+// |v| <= 3/8: the same; beyond: z - s over s = sqrt(-2 log m), to m = 2^-126 (f32) or 1e-313 (f64).
+inline constexpr Coefficients<float, 4> kCentralUp32 = {
+    {0x1.6d11dcp+1f, 0x1.b650acp+5f, -0x1.0c6208p+7f, -0x1.05331cp+9f}};
+inline constexpr Coefficients<float, 5> kCentralDown32 = {
+    {1.0f, 0x1.b4a95cp+5f, 0x1.687a6cp+8f, 0x1.34fc14p+8f, 0.0f}};
+inline constexpr Coefficients<float, 4> kTailUp32 = {
+    {-0x1.7f76ccp+1f, -0x1.712a92p+2f, -0x1.28a486p+0f, -0x1.c21488p-6f}};
+inline constexpr Coefficients<float, 5> kTailDown32 = {
+    {1.0f, 0x1.fdc920p+1f, 0x1.476f0cp+1f, 0x1.281a26p-2f, 0x1.10db16p-8f}};
+inline constexpr Coefficients<double, 8> kCentralUp64 = {
+    {0x1.e149f806d62f4p+1, 0x1.4e83f26bfa26ep+9, 0x1.59233dbe137e6p+14, 0x1.5422075f85a54p+17,
+     -0x1.5345fb9108fcbp+16, -0x1.60c29312f772bp+21, -0x1.058841134d56ep+22,
+     -0x1.04989a922fe6ap+20}};
+inline constexpr Coefficients<double, 9> kCentralDown64 = {
+    {1.0, 0x1.1f8b640812aabp+8, 0x1.ee12f89c31ad3p+13, 0x1.0b490223b22fap+18,
+     0x1.a89e80f6fe4cap+20, 0x1.f3b8c1f16f1fdp+21, 0x1.7f9c334f13dd0p+21, 0x1.f8fa5c8dd5486p+18,
+     0.0}};
+inline constexpr Coefficients<double, 8> kNearTailUp64 = {
+    {-0x1.cb4e1755774dfp+1, -0x1.cc9120189d611p+4, -0x1.56c86aef70e15p+5, -0x1.35c1d11b43100p+4,
+     -0x1.1a960e35f97e9p+2, -0x1.f2c0a6692460ap-2, -0x1.2780aa46d6477p-6, -0x1.10eea9168113cp-13}};
+inline constexpr Coefficients<double, 9> kNearTailDown64 = {
+    {1.0, 0x1.95dd2d87c17abp+3, 0x1.ec96547e764c2p+4, 0x1.81e8b15c6618ap+4, 0x1.04152edf8740bp+3,
+     0x1.7c18eded46b9bp+0, 0x1.007fc5f17e9c6p-3, 0x1.c57d56ed802b8p-9, 0x1.221985e3d9026p-16}};
+inline constexpr Coefficients<double, 8> kFarTailUp64 = {
+    {-0x1.a11a1e4d32399p+1, -0x1.43f5d31b6328ap+3, -0x1.0a2090f17a4c4p+2, -0x1.0459c8df47120p-1,
+     -0x1.6f9392ecc62f5p-6, -0x1.7a28bb1369216p-12, -0x1.ebe81f79ee8dap-20,
+     -0x1.fa9a66c0b25fdp-30}};
+inline constexpr Coefficients<double, 9> kFarTailDown64 = {
+    {1.0, 0x1.7c58ccdc6c943p+2, 0x1.6b78fc98d865ap+2, 0x1.76c9e6a8da846p+0, 0x1.1269620f7a7c0p-3,
+     0x1.361bc6abd421dp-8, 0x1.0598cae26dbf4p-14, 0x1.14d9276ae3a03p-22, 0x1.af459cc3465fdp-33}};
+
+inline constexpr float kSlope32 = 0x1.40d932p+1f;  // sqrt(2 pi)
+inline constexpr double kSlope64 = 0x1.40d931ff62706p+1;
 
 /// z with Phi(z) = 1/2 + v, for |v| <= Phi(2) - 1/2; odd, and relatively accurate at 0.
-///   types  f32, f64      error  < 3 ulp
+///   types  f32, f64      error  < 2.5 ulp
+///   method  z = slope v + v R(w), w = 1/4 - v^2, R rational
 [[gnu::always_inline]] inline F32 ndtri_two_sigma(F32 v) {
   const F32 w = fma(-v, v, splat(0.25f));
-  return v * polynomial(w, kTwoSigmaUp32) / polynomial(w, kTwoSigmaDown32);
+  const F32 bend = v * polynomial(w, kTwoSigmaUp32) / polynomial(w, kTwoSigmaDown32);
+  return fma(v, splat(kSlope32), bend);
 }
 [[gnu::always_inline]] inline F64 ndtri_two_sigma(F64 v) {
   const F64 w = fma(-v, v, splat(0.25));
-  return v * polynomial(w, kTwoSigmaUp64) / polynomial(w, kTwoSigmaDown64);
+  const F64 bend = v * polynomial(w, kTwoSigmaUp64) / polynomial(w, kTwoSigmaDown64);
+  return fma(v, splat(kSlope64), bend);
+}
+
+/// z whose upper tail probability is m, from m alone: z = s + R(s), s = sqrt(-2 log m).
+///   types  f32 (2^-126 <= m <= 1/8), f64 (1e-313 <= m <= 1/8)      error  < 2.5 ulp
+[[gnu::always_inline]] inline F32 ndtri_tail(F32 m) {
+  const F32 s = sqrt(minus_two_log<0>(m));
+  return s + polynomial(s, kTailUp32) / polynomial(s, kTailDown32);
+}
+
+[[gnu::always_inline]] inline F64 ndtri_tail(F64 m) {
+  const F64 s = sqrt(minus_two_log<0>(m));
+  const auto near = s < 8.0;
+  return s + polynomial(s, near, kNearTailUp64, kFarTailUp64) /
+                 polynomial(s, near, kNearTailDown64, kFarTailDown64);
 }
 
 /// z >= 0 whose upper tail probability is m, for m in [tiny, 1/2].
-///   types  f32 (m >= 2^-126), f64 (m >= 1e-313)      error  < 3 ulp
+///   types  f32 (m >= 2^-126), f64 (m >= 1e-313)      error  < 2.5 ulp
+///   method  m >= 1/8 as ndtri_two_sigma, below as ndtri_tail; lanes choose the coefficients
 [[gnu::always_inline]] inline F32 ndtri_upper(F32 m) {
   const F32 v = 0.5f - m;
+  const F32 w = fma(-v, v, splat(0.25f));
   const F32 s = sqrt(minus_two_log<0>(m));
   const auto central = m >= 0.125f;
-  const F32 x = select(central, fma(-v, v, splat(0.25f)), s);
-  const F32 up = polynomial(x, central, kCentralUp32, kTailUp32);
-  const F32 down = polynomial(x, central, kCentralDown32, kTailDown32);
-  return select(central, v, splat(1.0f)) * up / down;
+  const F32 up = select(central, v * polynomial(w, kCentralUp32), polynomial(s, kTailUp32));
+  const F32 down = select(central, polynomial(w, kCentralDown32), polynomial(s, kTailDown32));
+  return select(central, v * kSlope32, s) + up / down;
 }
 [[gnu::always_inline]] inline F64 ndtri_upper(F64 m) {
   const F64 v = 0.5 - m;
@@ -195,17 +227,19 @@ inline constexpr Coefficients<double, 8> kFarTailDown64 = {
   const auto central = m >= 0.125;
   const auto near = s < 8.0;
   const F64 x = select(central, fma(-v, v, splat(0.25)), s);
-  F64 up = select(central, splat(kCentralUp64.c[8]),
-                  select(near, splat(kNearTailUp64.c[8]), splat(kFarTailUp64.c[8])));
-  for (int i = 7; i >= 0; --i)
-    up = fma(up, x, select(central, splat(kCentralUp64.c[i]),
-                           select(near, splat(kNearTailUp64.c[i]), splat(kFarTailUp64.c[i]))));
-  F64 down = select(central, splat(kCentralDown64.c[7]),
-                    select(near, splat(kNearTailDown64.c[7]), splat(kFarTailDown64.c[7])));
+  const auto coefficient = [&](double c, double n, double f) {
+    return select(central, splat(c), select(near, splat(n), splat(f)));
+  };
+  F64 up = coefficient(kCentralUp64.c[7], kNearTailUp64.c[7], kFarTailUp64.c[7]);
+  F64 down = coefficient(kCentralDown64.c[8], kNearTailDown64.c[8], kFarTailDown64.c[8]);
+#pragma GCC unroll 16
   for (int i = 6; i >= 0; --i)
-    down = fma(down, x, select(central, splat(kCentralDown64.c[i]),
-                               select(near, splat(kNearTailDown64.c[i]), splat(kFarTailDown64.c[i]))));
-  return select(central, v, splat(1.0)) * up / down;
+    up = fma(up, x, coefficient(kCentralUp64.c[i], kNearTailUp64.c[i], kFarTailUp64.c[i]));
+#pragma GCC unroll 16
+  for (int i = 7; i >= 0; --i)
+    down = fma(down, x, coefficient(kCentralDown64.c[i], kNearTailDown64.c[i], kFarTailDown64.c[i]));
+  const F64 bend = up / down;
+  return select(central, fma(v, splat(kSlope64), v * bend), s + bend);
 }
 
 }  // namespace

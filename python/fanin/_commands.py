@@ -226,13 +226,14 @@ def schemes() -> None:
 @app.command()
 def info() -> None:
     """Show the version, the stream, the instruction set, the threads and the build."""
+    build = fanin.runtime.build_config()
     facts: dict[str, Any] = {
         "fanin": fanin.__version__,
         "stream": fanin.STREAM,
         "instruction set": fanin.runtime.isa(),
         "available": ", ".join(fanin.runtime.isas()),
         "threads": fanin.runtime.threads(),
-        **fanin.runtime.build_config(),
+        **{name: fact for name, fact in build.items() if name != "version"},
         "NumPy": np.__version__,
         "Python": platform.python_version(),
         "platform": platform.platform(),
@@ -252,6 +253,12 @@ def bench(
     from fanin import _bench
 
     report = _bench.run(threads=threads, megabytes=megabytes, rounds=rounds)
-    _console().print(_tables.bench(report.rows))
-    for note in report.notes:
-        _console().print(f"note: {note}", markup=False, style="dim")
+    console = _console()
+    console.print(_tables.bench(report.rows))
+    notes = [
+        *report.notes,
+        f"{_bench.cpu_model()}, {fanin.runtime.isa()}, arrays of {megabytes} MB, least of {rounds} "
+        "interleaved turns; G/s: 10^9 values a second",
+    ]
+    for note in notes:
+        console.print(f"note: {note}", markup=False, style="dim")

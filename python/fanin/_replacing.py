@@ -15,15 +15,49 @@ __all__ = ["Replacement", "replacing"]
 
 
 class Replacement:
-    """An open temporary file that takes the target's name at `commit`, and not before."""
+    """A temporary file that takes the target's name at `commit`, and not before.
 
-    def __init__(self, descriptor: int, folder: int, temporary: str, name: str, mode: int | None):
-        self._descriptor = descriptor
+    The temporary file is locked while its writer lives.
+    """
+
+    def __init__(self, folder: int, name: str, mode: int | None) -> None:
         self._folder = folder
-        self._temporary = temporary
         self._name = name
         self._mode = mode
-        self.committed = False
+        self._temporary: str | None = None
+        self._descriptor = -1
+
+    def open(self) -> None:
+        """Create and lock a file with a fresh name.
+
+        The kernel applies the umask to 0666; a file that will get an old file's mode is private
+        until then. The name is noted first: an interrupt at any moment leaves something to remove.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        mode = 0o666 if self._mode is None else 0o600
+        while True:
+            self._temporary = f"{_temporary_stem(self._name)}{secrets.token_hex(8)}.tmp"
+            try:
+                self._descriptor = os.open(self._temporary, flags, mode, dir_fd=self._folder)
+            except FileExistsError:
+                self._temporary = None
+                continue
+            with suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if os.fstat(self._descriptor).st_nlink:
+                return
+            # Another writer took it for a leftover before it was locked.
+            self.close()
+
+    def close(self) -> None:
+        """Remove the temporary file, unless it has the target's name by now."""
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=self._folder)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def reserve(self, size: int) -> None:
         """Take the disk blocks now: a full disk is found before anything is generated."""
@@ -53,8 +87,9 @@ class Replacement:
         if self._mode is not None:
             os.fchmod(self._descriptor, self._mode)
         os.fsync(self._descriptor)
+        assert self._temporary is not None
         os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self.committed = True
+        self._temporary = None
         os.fsync(self._folder)
 
 
@@ -63,7 +98,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Replacement]:
     """Open a temporary file beside ``path``; remove it unless it is committed.
 
     Everything goes through a descriptor of the folder, so a folder that is swapped for a link
-    meanwhile changes nothing. The temporary file is locked while its writer lives.
+    meanwhile changes nothing.
     """
     target = os.fsdecode(path)
     parent, name = os.path.split(target)
@@ -74,15 +109,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Replacement]:
         with _reported_for(target):
             mode = _mode_of_old_file(name, folder)
             _remove_leftovers(name, folder)
-            descriptor, temporary = _open_temporary(name, folder, mode)
-            file = Replacement(descriptor, folder, temporary, name, mode)
+            file = Replacement(folder, name, mode)
             try:
+                file.open()
                 yield file
             finally:
-                if not file.committed:
-                    with suppress(OSError):
-                        os.unlink(temporary, dir_fd=folder)
-                os.close(descriptor)
+                file.close()
     finally:
         os.close(folder)
 
@@ -117,24 +149,6 @@ def _mode_of_old_file(name: str, folder: int) -> int | None:
 def _temporary_stem(name: str) -> str:
     """What the names of a target's temporary files begin with; a name has at most 255 bytes."""
     return "." + os.fsdecode(os.fsencode(name)[:200]) + "."
-
-
-def _open_temporary(name: str, folder: int, mode: int | None) -> tuple[int, str]:
-    """Create and lock a file with a fresh name.
-
-    The kernel applies the umask to 0666; a file that will get an old file's mode is private
-    until then.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    while True:
-        temporary = f"{_temporary_stem(name)}{secrets.token_hex(8)}.tmp"
-        with suppress(FileExistsError):
-            descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600, dir_fd=folder)
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                return descriptor, temporary
-            os.close(descriptor)
 
 
 def _remove_leftovers(name: str, folder: int) -> None:

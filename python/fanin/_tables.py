@@ -197,7 +197,7 @@ def bench(rows: Iterable[Row]) -> Table:
         ("fanin", "right"),
         ("peer", "right"),
         ("", "left"),
-        ("peer", "left"),
+        ("which peer", "left"),
         ("fanin/peer", "right"),
     )
     for row in rows:

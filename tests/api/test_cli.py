@@ -29,7 +29,8 @@ def run(*arguments, cwd=None, **environment):
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=os.environ | environment,
+        env={name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+        | environment,
     )
 
 
@@ -101,18 +102,16 @@ def test_output_that_is_no_terminal_is_plain(gpt2):
     assert done.stderr == ""
 
 
-def test_threads_change_nothing_seed_and_dtype_do(gpt2, tmp_path):
-    path, _ = gpt2
-    sums = []
-    for options in (["--threads", 1], ["--threads", 3], ["--seed", 1], ["--dtype", "float16"]):
-        arguments = ["--dtype", "bfloat16", *options]
-        done = run("init", "gpt2", "--quiet", *arguments, cwd=tmp_path)
+def test_threads_change_nothing_seed_and_dtype_do(tmp_path):
+    path = tmp_path / "resnet50.safetensors"
+    sums = {}
+    for options in ("--threads 1", "--threads 3", "--seed 1", "--dtype float16", ""):
+        done = run("init", "resnet50", "--quiet", *options.split(), cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        sums.append(sha256(tmp_path / "gpt2.safetensors"))
-    (tmp_path / "gpt2.safetensors").unlink()
-    same, other = sums[:2], sums[2:]
-    assert same == [sha256(path)] * 2
-    assert len({*same, *other}) == 3
+        sums[options] = sha256(path)
+        path.unlink()
+    assert sums["--threads 1"] == sums["--threads 3"] == sums[""]
+    assert len(set(sums.values())) == 3
 
 
 def test_verbose_shows_every_tensor_and_an_old_file_is_replaced(tmp_path):
@@ -176,7 +175,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "gpt2.safetensors"
     path.write_bytes(b"old")
     limited = (
-        "import resource, sys, fanin.cli; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2);"
+        "import resource, sys, fanin.cli;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2);"
         f"sys.argv = ['fanin', 'init', 'gpt2', '--out', {str(path)!r}]; sys.exit(fanin.cli.main())"
     )
     done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True)
@@ -200,7 +200,7 @@ def test_a_signal_ends_it_in_one_line_and_removes_the_temporary_file(tmp_path, n
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "Traceback" not in errors and errors.count("\n") <= 1
+    assert errors.strip().count("\n") == 0
     assert os.listdir(tmp_path) == []
 
 
@@ -208,7 +208,7 @@ def test_a_terminal_sees_a_progress_bar(tmp_path):
     parent, child = pty.openpty()
     ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "fanin.cli", "init", "gpt2", "--dtype", "bfloat16"],
+        [sys.executable, "-m", "fanin.cli", "init", "resnet50"],
         cwd=tmp_path,
         stdout=child,
         stderr=child,
@@ -226,10 +226,10 @@ def test_a_terminal_sees_a_progress_bar(tmp_path):
         seen += part
     os.close(parent)
     assert process.wait() == 0
-    (tmp_path / "gpt2.safetensors").unlink()
+    (tmp_path / "resnet50.safetensors").unlink()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
-    assert "writing gpt2.safetensors" in text
-    assert "measuring gpt2.safetensors" in text
+    assert "writing resnet50.safetensors" in text
+    assert "measuring resnet50.safetensors" in text
     assert re.search(r"\d+(\.\d+)?/\d+\.\d+ MB", text)
     # Nothing is wider than the terminal.
     assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= 100
@@ -273,18 +273,24 @@ def test_info_shows_the_instruction_set_that_is_forced(isa):
     assert re.search(rf"instruction set +{isa}\b", run("info", FANIN_ISA=isa).stdout)
 
 
-def test_an_instruction_set_that_is_not_there_is_one_line():
-    done = run("info", FANIN_ISA="nonsense")
-    assert done.returncode == 1
-    assert "nonsense" in done.stderr and done.stderr.count("\n") == 1
-
-
 def test_schemes_shows_every_scheme_with_formula_and_source():
     done = run("schemes")
     assert done.returncode == 0, done.stderr
     for name, row in fanin.schemes().items():
         assert re.search(rf"^{name} +{re.escape(row.formula)} +", done.stdout, re.MULTILINE), name
         assert row.source in done.stdout
+
+
+def test_bench_compares_with_numpy_and_says_how():
+    done = run("bench", "--megabytes", 1, "--rounds", 1, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    row = re.search(
+        r"^float32 normal.* ([\d.]+) +([\d.]+) +G/s +NumPy.* ([\d.]+) x", done.stdout, re.M
+    )
+    assert row, done.stdout
+    # Three figures of three digits each.
+    assert float(row[3]) == pytest.approx(float(row[1]) / float(row[2]), rel=0.02)
+    assert "arrays of 1 MB, least of 1 interleaved turns" in done.stdout
 
 
 def test_a_reader_that_goes_away_is_no_traceback():
