@@ -9,10 +9,11 @@ import argparse
 import subprocess
 import sys
 
+from harness import main, timed
+
 from fanin import _peers
 from fanin._bench import Report, Row
 from fanin._peers import Contender
-from harness import main, timed
 
 MILLISECONDS_MORE = 30.0
 

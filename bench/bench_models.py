@@ -10,11 +10,12 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from harness import main, timed
+
 import fanin
 from fanin import _peers
 from fanin._bench import Report, against, assert_moments
 from fanin._peers import NORMAL, Contender
-from harness import main, timed
 
 STD = 0.02
 LAW = replace(NORMAL, variance=STD * STD)

@@ -9,12 +9,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-import fanin
 import numpy as np
+from harness import main, timed
+
+import fanin
 from fanin import _peers
 from fanin._bench import Report, Row, assert_moments
 from fanin._peers import NORMAL, Contender
-from harness import main, timed
 
 # Calls between two readings of the clock: a few milliseconds, far above the clock's resolution.
 CALLS = 2000

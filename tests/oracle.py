@@ -1,7 +1,8 @@
 """The stream in slow, plain Python: what a stranger would write from docs/contract.md.
 
-Nothing here comes from the C++ code or shares a formula with it: the AES round has its S-box computed
-from the field, rounding is done on exact fractions, and every elementary function is mpmath's.
+Nothing here comes from the C++ code or shares a formula with it: the AES round has its S-box
+computed from the field, rounding is done on exact fractions, and every elementary function is
+mpmath's.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from statistics import NormalDist
 
+import ml_dtypes
 import mpmath
 import numpy as np
 
 mpmath.mp.dps = 40
 MASK64 = 2**64 - 1
-TILE_WORDS = 32
+TYPES = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
 
-# ---- AES rounds, FIPS 197: 16 bytes a block, row r and column c at byte r + 4 c ----------------------
+# ---- AES rounds, FIPS 197: 16 bytes a block, row r and column c at byte r + 4 c ------------------
 
 
 def _times(a: int, b: int) -> int:
@@ -88,10 +95,10 @@ def words(key: int, first: int, count: int, id: int = 0) -> np.ndarray:
     return flat[first - 4 * begin :][:count]
 
 
-# ---- keys ----------------------------------------------------------------------------------------------
+# ---- keys ----------------------------------------------------------------------------------------
 
-# Fractional hexadecimal digits of pi, 128 bits each, the first, second and fourth made odd by their last
-# bit; the start is "fanin" followed by the leading hexadecimal digits of e - 2 (sqrt-free, checkable).
+# Fractional hexadecimal digits of pi, 128 bits each, made odd to be multipliers; the start is
+# "fanin" and the hexadecimal digits of e - 2.
 _PI = [
     0x243F6A8885A308D313198A2E03707344,
     0xA4093822299F31D0082EFA98EC4E6C89,
@@ -137,7 +144,7 @@ def spawned(key: int, number: int) -> int:
     return fold(key, SPAWN, number.to_bytes(8, "little"))
 
 
-# ---- rounding ------------------------------------------------------------------------------------------
+# ---- rounding ------------------------------------------------------------------------------------
 
 #: dtype name -> significant bits, smallest normal exponent, largest exponent
 FORMATS = {
@@ -178,7 +185,9 @@ def below(x: Fraction, dtype: str) -> Fraction:
     """The largest representable number smaller than x."""
     step = spacing(x, dtype)
     result = (-(-x // step) - 1) * step
-    if x > 0 and result < Fraction(2) ** exponent(x):  # x is a power of two: the binade below is finer
+    if x > 0 and result < Fraction(2) ** exponent(
+        x
+    ):  # x is a power of two: the binade below is finer
         finer = spacing(result, dtype) if result else step
         result = (-(-x // finer) - 1) * finer
     return result
@@ -195,11 +204,13 @@ def ulps(got: Sequence[float] | np.ndarray, true: Sequence[mpmath.mpf], dtype: s
     errors = []
     for value, exact in zip(got, true, strict=True):
         binade = max(mpmath.frexp(exact)[1] - 1 if exact else smallest, smallest)
-        errors.append(float(abs(mpmath.mpf(float(value)) - exact) * mpmath.mpf(2) ** (digits - 1 - binade)))
+        errors.append(
+            float(abs(mpmath.mpf(float(value)) - exact) * mpmath.mpf(2) ** (digits - 1 - binade))
+        )
     return np.array(errors)
 
 
-# ---- words to values -----------------------------------------------------------------------------------
+# ---- words to values -----------------------------------------------------------------------------
 
 
 def value_words(key: int, first: int, count: int, dtype: str, id: int = 0) -> list[int]:
@@ -279,7 +290,9 @@ def upper_quantile(probability: mpmath.mpf) -> mpmath.mpf:
         tail = upper_tail(z)
         step = (mpmath.log(tail) - log_probability) * tail / mpmath.npdf(z)
         z += step
-        if abs(step) < mpmath.mpf(10) ** -18 * (1 + abs(z)):  # converges quadratically: exact to 1e-36
+        if abs(step) < mpmath.mpf(10) ** -18 * (
+            1 + abs(z)
+        ):  # converges quadratically: exact to 1e-36
             return z
     raise ArithmeticError(f"no quantile of {probability}")
 
@@ -318,6 +331,16 @@ def truncated_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf
     return -upper_quantile(_real(lower)) if lower < upper else upper_quantile(_real(upper))
 
 
+def tail_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf:
+    """The quantile of the tail beyond the far bound and a part of the interval's mass."""
+    compute, bits = compute_type(dtype), 64 if dtype == "float64" else 32
+    beyond, mass, sign = _constants(shape, 3, compute)
+    flipped = 2**bits - 1 - word if sign > 0 else word
+    return _real(sign) * upper_quantile(
+        _real(fma(_above_zero(flipped, dtype), mass, beyond, compute))
+    )
+
+
 def far_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf:
     """The quantile whose tail is x times the tail beyond the near bound."""
     compute, bits = compute_type(dtype), 64 if dtype == "float64" else 32
@@ -330,6 +353,7 @@ def far_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf:
 TRUNCATED = {
     "truncated_two_sigma": two_sigma_value,
     "truncated": truncated_value,
+    "truncated_tail": tail_value,
     "truncated_far": far_value,
 }
 
@@ -349,3 +373,8 @@ def laplace_value(word: int, dtype: str) -> mpmath.mpf:
 def rademacher_value(word: int, dtype: str) -> float:
     """-1 where the highest bit is set."""
     return -1.0 if word >> (63 if dtype == "float64" else 31) else 1.0
+
+
+def as_float(x: object) -> np.ndarray:
+    """Any real array as float64; exact."""
+    return np.asarray(x).astype(np.float64)

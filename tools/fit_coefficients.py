@@ -2,10 +2,11 @@
 
     python tools/fit_coefficients.py [name ...]
 
-Needs mpmath and numpy. Each fit minimises the largest weighted error over Chebyshev nodes: least squares in 60-digit
-arithmetic, reweighted by the error itself (Lawson), with the denominator of a rational function taken from the
-round before. Low-order coefficients of polynomials are then rounded to the target type one by one, each time refitting
-the rest, so that the rounding of a large coefficient is repaired by the smaller ones.
+Needs mpmath and numpy. Each fit minimises the largest weighted error over Chebyshev nodes: least
+squares in 60-digit arithmetic, reweighted by the error itself (Lawson), with the denominator of a
+rational function taken from the round before. Low-order coefficients of polynomials are then
+rounded to the target type one by one, each time refitting the rest, so that the rounding of a large
+coefficient is repaired by the smaller ones.
 """
 
 import sys
@@ -25,7 +26,7 @@ def solve_weighted(columns, target, weights):
     n = len(columns)
     gram, right = mp.matrix(n, n), mp.matrix(n, 1)
     for i in range(n):
-        weighted = [c * w for c, w in zip(columns[i], weights)]
+        weighted = [c * w for c, w in zip(columns[i], weights, strict=True)]
         for j in range(i, n):
             gram[i, j] = gram[j, i] = mp.fdot(weighted, columns[j])
         right[i] = mp.fdot(weighted, target)
@@ -38,26 +39,26 @@ def fit(function, weight, xs, up, down=0, fixed=(), rounds=25):
     w = [weight(x) for x in xs]
     powers = [[mp.mpf(1)] * len(xs)]
     for _ in range(max(up, down)):
-        powers.append([p * x for p, x in zip(powers[-1], xs)])
+        powers.append([p * x for p, x in zip(powers[-1], xs, strict=True)])
     free = range(len(fixed), up + 1)
     columns = [powers[k] for k in free] + [
-        [-y * p for y, p in zip(f, powers[k])] for k in range(1, down + 1)
+        [-y * p for y, p in zip(f, powers[k], strict=True)] for k in range(1, down + 1)
     ]
     target = [y - sum(c * powers[k][i] for k, c in enumerate(fixed)) for i, y in enumerate(f)]
     lawson, den = [mp.mpf(1)] * len(xs), [mp.mpf(1)] * len(xs)
     best = None
     for _ in range(rounds):
-        weights = [a * (b / d) ** 2 for a, b, d in zip(lawson, w, den)]
+        weights = [a * (b / d) ** 2 for a, b, d in zip(lawson, w, den, strict=True)]
         c = solve_weighted(columns, target, weights)
         p = list(fixed) + c[: len(free)]
         q = [mp.mpf(1)] + c[len(free) :]
         den = [sum(qk * powers[k][i] for k, qk in enumerate(q)) for i in range(len(xs))]
         num = [sum(pk * powers[k][i] for k, pk in enumerate(p)) for i in range(len(xs))]
-        error = [abs(b * (n / d - y)) for b, n, d, y in zip(w, num, den, f)]
+        error = [abs(b * (n / d - y)) for b, n, d, y in zip(w, num, den, f, strict=True)]
         worst = max(error)
         if best is None or worst < best[0]:
             best = (worst, p, q)
-        lawson = [a * e for a, e in zip(lawson, error)]
+        lawson = [a * e for a, e in zip(lawson, error, strict=True)]
         total = sum(lawson)
         lawson = [a / total for a in lawson]
     return best
@@ -68,7 +69,8 @@ def rounded(value, kind):
 
 
 def polynomial(function, weight, xs, degree, kind, exact=0):
-    """Coefficients in `kind`, rounding the first ones in turn; `exact` leading ones are given by the caller."""
+    """Coefficients in `kind`, rounding the first ones in turn; `exact` leading ones are given by
+    the caller."""
     fixed = []
     for _ in range(degree + 1):
         _, p, _ = fit(function, weight, xs, degree, fixed=fixed, rounds=12)
@@ -117,15 +119,18 @@ def cos_quarter(y):
 
 
 def ndtri_central(w):
-    """z / v at w = 1/4 - v**2 = p (1 - p), where v is the distance of the probability p from one half.
+    """z / v at w = 1/4 - v**2 = p (1 - p), where v is the distance of the probability p from one
+    half.
 
-    In w all coefficients come out positive: no cancellation near the ends, where 1/4 - v**2 is small."""
+    In w all coefficients come out positive: no cancellation near the ends, where 1/4 - v**2 is
+    small."""
     v = mp.sqrt(mp.mpf(1) / 4 - w)
     return ndtri_upper(mp.mpf(1) / 2 - v) / v if v else mp.sqrt(2 * mp.pi)
 
 
 def above_slope(w, kind):
-    """z / v less its value at v = 0 as rounded to the type: the smaller part of z carries the rounding errors."""
+    """z / v less its value at v = 0 as rounded to the type: the smaller part of z carries the
+    rounding errors."""
     return ndtri_central(w) - mp.mpf(rounded(mp.sqrt(2 * mp.pi), kind))
 
 
@@ -178,13 +183,17 @@ FITS = {
     "cos_f64": lambda n: report(
         n, "f64", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 7),
     "two_sigma_f32": lambda n: report(
-        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - TWO_SIGMA**2, QUARTER), 4, 5),
+        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE),
+        nodes(QUARTER - TWO_SIGMA**2, QUARTER), 4, 5),
     "two_sigma_f64": lambda n: report(
-        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - TWO_SIGMA**2, QUARTER), 10, 10),
+        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE),
+        nodes(QUARTER - TWO_SIGMA**2, QUARTER), 10, 10),
     "central_f32": lambda n: report(
-        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - SPLIT**2, QUARTER), 3, 3),
+        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE),
+        nodes(QUARTER - SPLIT**2, QUARTER), 3, 3),
     "central_f64": lambda n: report(
-        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE), nodes(QUARTER - SPLIT**2, QUARTER), 7, 7),
+        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE),
+        nodes(QUARTER - SPLIT**2, QUARTER), 7, 7),
     "tail_f32": lambda n: report(
         n, "f32", ndtri_tail, lambda s, f: 1 / (f + s), nodes(tail_start(), 13.3), 3, 4),
     "near_tail_f64": lambda n: report(

@@ -32,25 +32,25 @@ inline Source source_from(const py::bytes& key, u64 id) {
 
 /// The destination `array` describes. `steps`: the address step of each of its axes, or None for consecutive
 /// addresses in C order. A complex element is two reals at addresses 2 i and 2 i + 1.
-inline engine::Destination destination_from(py::array& array, const py::object& steps, i64 first,
+inline engine::Destination destination_from(py::array& array, const py::object& steps, u64 first,
                                             Element element, bool complex, bool fresh) {
   engine::Destination d;
   d.data = static_cast<char*>(array.mutable_data());
   d.element = element;
   d.fresh = fresh;
-  const i64 factor = complex ? 2 : 1;
+  const u64 factor = complex ? 2 : 1;
   d.first = first * factor;
   const std::size_t rank = std::size_t(array.ndim());
   d.axes.resize(rank);
-  i64 consecutive = factor;
+  u64 consecutive = factor;
   for (std::size_t a = rank; a-- > 0;) {
     d.axes[a] = {i64(array.shape(py::ssize_t(a))), i64(array.strides(py::ssize_t(a))), consecutive};
-    consecutive *= d.axes[a].count;
+    consecutive *= u64(d.axes[a].count);
   }
   if (!steps.is_none()) {
     const auto given = steps.cast<py::tuple>();
     if (given.size() != rank) throw py::value_error("one address step for each axis is needed");
-    for (std::size_t a = 0; a < rank; ++a) d.axes[a].address = given[a].cast<i64>() * factor;
+    for (std::size_t a = 0; a < rank; ++a) d.axes[a].address = u64(given[a].cast<i64>()) * factor;
   }
   if (complex) d.axes.push_back({2, i64(element_bytes(element)), 1});
   return d;

@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <cmath>
+
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
@@ -22,7 +24,7 @@ py::bytes fold_bytes(const py::bytes& key, int tag, const py::bytes& payload) {
 }
 
 void run_fill(const std::string& law, const std::vector<double>& arguments, int element, bool complex,
-              const py::bytes& key, u64 id, py::array array, i64 first, const py::object& steps, int threads,
+              const py::bytes& key, u64 id, py::array array, u64 first, const py::object& steps, int threads,
               bool fresh) {
   const engine::Plan plan = engine::plan(law, arguments, Element(element));
   const Source source = source_from(key, id);
@@ -37,23 +39,103 @@ void run_fill(const std::string& law, const std::vector<double>& arguments, int 
 
 using Column = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-void run_fill_each(const std::string& law, const std::vector<Column>& columns, int element, bool complex,
-                   const py::bytes& key, u64 id, py::array array, i64 first, const py::object& steps,
-                   int threads) {
-  const Source source = source_from(key, id);
-  const engine::Destination d = destination_from(array, steps, first, Element(element), complex, false);
-  const py::ssize_t count = array.size() * (complex ? 2 : 1);
+std::vector<const double*> pointers(const std::vector<Column>& columns, py::ssize_t count) {
   std::vector<const double*> arguments;
   for (const Column& column : columns) {
     if (column.size() != count) throw py::value_error("one argument for each element is needed");
     arguments.push_back(column.data());
   }
+  return arguments;
+}
+
+void check_each(const std::string& law, const std::vector<Column>& columns, int element) {
+  const py::ssize_t count = columns.at(0).size();
+  engine::check_each(law, pointers(columns, count), count, Element(element));
+}
+
+void run_fill_each(const std::string& law, const std::vector<Column>& columns, int element, bool complex,
+                   const py::bytes& key, u64 id, py::array array, u64 first, const py::object& steps,
+                   int threads) {
+  const Source source = source_from(key, id);
+  const engine::Destination d = destination_from(array, steps, first, Element(element), complex, false);
+  const auto arguments = pointers(columns, array.size() * (complex ? 2 : 1));
   bool finished = true;
   {
     const py::gil_scoped_release release;
     finished = engine::fill_each(law, arguments, source, d, threads, SignalPoll());
   }
   if (!finished) throw py::error_already_set();
+}
+
+/// An exact Python int or float as a double.
+bool plain_number(PyObject* object, double& value) {
+  if (PyFloat_CheckExact(object)) {
+    value = PyFloat_AS_DOUBLE(object);
+    return true;
+  }
+  if (!PyLong_CheckExact(object)) return false;
+  value = PyLong_AsDouble(object);
+  if (value == -1.0 && PyErr_Occurred()) PyErr_Clear();
+  return std::isfinite(value);
+}
+
+/// The key of an exact int below 2^63 or of a Stream.
+bool plain_key(PyObject* seed, u128& key) {
+  if (PyLong_CheckExact(seed)) {
+    int overflow = 0;
+    const long long value = PyLong_AsLongLongAndOverflow(seed, &overflow);
+    if (overflow != 0 || value < 0) return false;
+    key = key_of_seed(u128(u64(value)));
+    return true;
+  }
+  static PyObject* const name = PyUnicode_InternFromString("_key");
+  PyObject* bytes = PyObject_GetAttr(seed, name);
+  if (bytes == nullptr) {
+    PyErr_Clear();
+    return false;
+  }
+  const bool usable = PyBytes_Check(bytes) && PyBytes_GET_SIZE(bytes) == 16;
+  if (usable) __builtin_memcpy(&key, PyBytes_AS_STRING(bytes), 16);
+  Py_DECREF(bytes);
+  return usable;
+}
+
+/// The quick way for small float32 arrays and plain arguments: None whenever anything is unusual or wrong, and
+/// the caller then goes the way that checks and explains.
+py::object small(const std::string& law, py::handle shape, const py::tuple& arguments, py::handle seed) {
+  constexpr py::ssize_t most = 16384;
+  py::ssize_t sizes[8];
+  std::size_t rank = 1;
+  PyObject* const whole = shape.ptr();
+  const bool tuple = PyTuple_CheckExact(whole);
+  if (tuple) rank = std::size_t(PyTuple_GET_SIZE(whole));
+  if (rank > 8) return py::none();
+  py::ssize_t count = 1;
+  for (std::size_t a = 0; a < rank; ++a) {
+    PyObject* const entry = tuple ? PyTuple_GET_ITEM(whole, py::ssize_t(a)) : whole;
+    if (!PyLong_CheckExact(entry)) return py::none();
+    int overflow = 0;
+    const long long size = PyLong_AsLongLongAndOverflow(entry, &overflow);
+    if (overflow != 0 || size < 0 || size > most || (count *= size) > most) return py::none();
+    sizes[a] = size;
+  }
+  double values[4];
+  const std::size_t given = arguments.size();
+  for (std::size_t i = 0; i < given && i < 4; ++i)
+    if (!plain_number(PyTuple_GET_ITEM(arguments.ptr(), py::ssize_t(i)), values[i])) return py::none();
+  const bool uniform = law == "uniform";
+  const double extent = uniform ? values[1] - values[0] : values[1];
+  if (!(extent >= 0 && extent < 1e38 && std::fabs(values[0]) < 1e38)) return py::none();
+  if (given == 4 && !(values[2] < values[3])) return py::none();
+  u128 key = 0;
+  if (!plain_key(seed.ptr(), key)) return py::none();
+
+  py::array_t<float> array(py::array::ShapeContainer(sizes, sizes + rank));
+  engine::Destination d;
+  d.data = reinterpret_cast<char*>(array.mutable_data());
+  d.axes = {{count, sizeof(float), 1}};
+  engine::fill(engine::plan(law, {values, given}, Element::f32), {u64(key), u64(key >> 64), 0}, d, 1, {});
+  return array;
 }
 
 py::array_t<u32> words(const py::bytes& key, u64 id, u64 first_tile, py::ssize_t tiles) {
@@ -74,6 +156,8 @@ void register_random(py::module_& m) {
   m.def("fill", &run_fill, py::arg("law"), py::arg("arguments"), py::arg("element"), py::arg("complex"),
         py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"), py::arg("steps"),
         py::arg("threads"), py::arg("fresh"));
+  m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"));
+  m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"));
   m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("element"),
         py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
         py::arg("steps"), py::arg("threads"));

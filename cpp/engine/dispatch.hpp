@@ -16,7 +16,7 @@ const KernelTable& table();
 /// Takes another table from now on; throws std::invalid_argument for a name not in isas().
 void set_isa(const std::string& name);
 
-/// One of the table's float64 functions at one point.
+/// One of the kernels' float64 functions at one point.
 double evaluate(const char* function, double x);
 
 }  // namespace fanin::engine

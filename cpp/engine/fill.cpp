@@ -41,19 +41,19 @@ void fill_run(const Plan& plan, const Source& source, Element element, u64 first
 }
 
 /// Values one by one, at any steps; a tile is made once for all neighbours that fall into it.
-void fill_scattered(const Plan& plan, const Source& source, Element element, i64 first, const Axis& axis,
+void fill_scattered(const Plan& plan, const Source& source, Element element, u64 first, const Axis& axis,
                     i64 from, i64 to, char* data) {
-  const i64 per_tile = tile_values(element);
+  const u64 per_tile = u64(tile_values(element));
   const std::size_t size = element_bytes(element);
   alignas(kLine) char buffer[kTileWords * 8];
-  i64 made = -1;
+  u64 made = ~u64(0);
   for (i64 k = from; k < to; ++k) {
-    const i64 address = first + k * axis.address;
+    const u64 address = first + u64(k) * axis.address;
     if (address / per_tile != made) {
       made = address / per_tile;
-      plan.fill(source, u64(made), 1, plan.params, buffer, false);
+      plan.fill(source, made, 1, plan.params, buffer, false);
     }
-    std::memcpy(data + k * axis.bytes, buffer + address % per_tile * i64(size), size);
+    std::memcpy(data + k * axis.bytes, buffer + address % per_tile * size, size);
   }
 }
 
@@ -63,7 +63,7 @@ std::vector<Axis> merged(const std::vector<Axis>& axes) {
   for (const Axis& axis : axes) {
     if (axis.count == 1) continue;
     if (!result.empty() && result.back().bytes == axis.count * axis.bytes &&
-        result.back().address == axis.count * axis.address) {
+        result.back().address == u64(axis.count) * axis.address) {
       result.back() = {result.back().count * axis.count, axis.bytes, axis.address};
     } else {
       result.push_back(axis);
@@ -95,21 +95,21 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
   const i64 rows_per_chunk = std::max<i64>(1, chunk_values / inner.count);
   const i64 chunks = pieces > 1 ? rows * pieces : (rows + rows_per_chunk - 1) / rows_per_chunk;
   // Chunks of a run start at whole tiles, and at whole lines if the row does.
-  const i64 per_tile = tile_values(d.element);
-  const i64 lead = run ? (per_tile - d.first % per_tile) % per_tile : 0;
+  const u64 per_tile = u64(tile_values(d.element));
+  const i64 lead = run ? i64((per_tile - d.first % per_tile) % per_tile) : 0;
 
   const auto row = [&](i64 number, i64 from, i64 to) {
     char* data = d.data;
-    i64 first = d.first;
+    u64 first = d.first;
     for (std::size_t a = d.axes.size(); a-- > 0;) {
       const Axis& axis = d.axes[a];
       const i64 k = number % axis.count;
       number /= axis.count;
       data += k * axis.bytes;
-      first += k * axis.address;
+      first += u64(k) * axis.address;
     }
     if (run) {
-      fill_run(plan, source, d.element, u64(first + from), u64(to - from), data + from * size, stream);
+      fill_run(plan, source, d.element, first + u64(from), u64(to - from), data + from * size, stream);
     } else {
       fill_scattered(plan, source, d.element, first, inner, from, to, data);
     }
@@ -126,6 +126,18 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
       for (i64 number = i64(chunk) * rows_per_chunk; number < end; ++number) row(number, 0, inner.count);
     }
   });
+}
+
+void check_each(const std::string& law, std::span<const double* const> arguments, i64 count, Element element) {
+  double values[8];
+  for (i64 k = 0; k < count; ++k) {
+    bool repeated = k > 0;
+    for (std::size_t a = 0; a < arguments.size(); ++a) {
+      values[a] = arguments[a][k];
+      repeated = repeated && arguments[a][k - 1] == values[a];
+    }
+    if (!repeated) plan(law, {values, arguments.size()}, element);
+  }
 }
 
 bool fill_each(const std::string& law, std::span<const double* const> arguments, const Source& source,
@@ -146,18 +158,15 @@ bool fill_each(const std::string& law, std::span<const double* const> arguments,
       if (values[a] != values[b]) return false;
     return true;
   };
-  if (law == "truncated_normal")
-    for (i64 k = 0; k < rows * inner.count; ++k)
-      if (k == 0 || !same(k, k - 1)) plan_at(k);
-
   return parallel_for(u64(rows), rows * inner.count <= kSerialValues ? 1 : threads, false, poll, [&](u64 number) {
     char* data = d.data;
-    i64 first = d.first, rest = i64(number);
+    u64 first = d.first;
+    i64 rest = i64(number);
     for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
       const i64 k = rest % d.axes[a].count;
       rest /= d.axes[a].count;
       data += k * d.axes[a].bytes;
-      first += k * d.axes[a].address;
+      first += u64(k) * d.axes[a].address;
     }
     const i64 base = i64(number) * inner.count;
     for (i64 from = 0, to = 0; from < inner.count; from = to) {

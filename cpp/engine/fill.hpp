@@ -11,14 +11,14 @@ namespace fanin::engine {
 struct Axis {
   i64 count;    ///< elements along the axis
   i64 bytes;    ///< step in the destination
-  i64 address;  ///< step of the element's address
+  u64 address;  ///< step of the element's address, modulo 2^64
 };
 
 /// Where values go and which addresses they come from. Element (k0, k1, ...) of the destination, at
 /// data + sum k_d axes[d].bytes, takes the value at address first + sum k_d axes[d].address.
 struct Destination {
   char* data = nullptr;
-  i64 first = 0;
+  u64 first = 0;
   std::vector<Axis> axes;
   Element element = Element::f32;
   bool fresh = false;  ///< memory not touched yet: each thread takes one contiguous part, by plain stores
@@ -27,9 +27,11 @@ struct Destination {
 /// False if `poll` asked to stop; then the destination is partly written.
 bool fill(const Plan& plan, const Source& source, Destination destination, int threads, const Poll& poll);
 
-/// The same with arguments of their own for every element: `arguments[a][k]` belongs to the k-th element in C
-/// order. Every value has the bits that a fill with its scalar arguments gives at its address. Throws before
-/// anything is written if one of the plans is refused.
+/// Throws what plan() throws for any of `count` sets of arguments.
+void check_each(const std::string& law, std::span<const double* const> arguments, i64 count, Element element);
+
+/// A fill with arguments of their own for every element: `arguments[a][k]` belongs to the k-th element in C
+/// order. Every value has the bits that a fill with its scalar arguments gives at its address.
 bool fill_each(const std::string& law, std::span<const double* const> arguments, const Source& source,
                const Destination& destination, int threads, const Poll& poll);
 

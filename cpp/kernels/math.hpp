@@ -106,13 +106,12 @@ template <int Power>
 
 // ---- sine and cosine -----------------------------------------------------------------------------------
 
-inline constexpr Coefficients<float, 4> kSin32 = {
-    {0x1.921fb6p+0f, -0x1.4abc1cp-1f, 0x1.467cfep-4f, -0x1.3267fp-8f}};
+inline constexpr Coefficients<float, 3> kSin32 = {{-0x1.4abc1cp-1f, 0x1.467cfep-4f, -0x1.3267fp-8f}};
 inline constexpr Coefficients<float, 5> kCos32 = {
     {1.0f, -0x1.3bd3ccp+0f, 0x1.03c1bp-2f, -0x1.55b29ap-6f, 0x1.d4e42p-11f}};
-inline constexpr Coefficients<double, 8> kSin64 = {
-    {0x1.921fb54442d18p+0, -0x1.4abbce625bd89p-1, 0x1.466bc67742978p-4, -0x1.32d2ccc314638p-8,
-     0x1.5078038034d3dp-13, -0x1.e2c0b13fd67a9p-19, 0x1.b65eb4f3551f6p-25, 0x1.9aaab94fb2726p-28}};
+inline constexpr Coefficients<double, 7> kSin64 = {
+    {-0x1.4abbce625bd89p-1, 0x1.466bc67742978p-4, -0x1.32d2ccc314638p-8, 0x1.5078038034d3dp-13,
+     -0x1.e2c0b13fd67a9p-19, 0x1.b65eb4f3551f6p-25, 0x1.9aaab94fb2726p-28}};
 inline constexpr Coefficients<double, 9> kCos64 = {
     {1.0, -0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5a38p-2, -0x1.55d3c7e3b99e1p-6, 0x1.e1f506644287ep-11,
      -0x1.a6d1caff70e6ep-16, 0x1.f9a48f9507d66p-22, -0x1.99f6dccffc610p-28, -0x1.8640b39727c44p-32}};
@@ -123,11 +122,12 @@ inline constexpr Coefficients<double, 9> kCos64 = {
 [[gnu::always_inline]] inline constexpr const auto& cosine_coefficients(double) { return kCos64; }
 
 /// sin and cos of t quarter turns, |t| <= 1/2.
-///   types  f32, f64      error  < 2 ulp
+///   types  f32, f64      error  < 1.5 ulp
+///   method  polynomials in t^2; the leading term of the sine enters by the last fma, unrounded
 template <class T>
 [[gnu::always_inline]] inline void sincos_quarter(Lanes<T> t, Lanes<T>& sine, Lanes<T>& cosine) {
   const Lanes<T> y = t * t;
-  sine = t * polynomial(y, sine_coefficients(T{}));
+  sine = fma(t, splat(T(0x1.921fb54442d18p+0)), (t * y) * polynomial(y, sine_coefficients(T{})));
   cosine = polynomial(y, cosine_coefficients(T{}));
 }
 
@@ -195,18 +195,28 @@ inline constexpr double kSlope64 = 0x1.40d931ff62706p+1;
   return fma(v, splat(kSlope64), bend);
 }
 
+/// What the rounding of s = sqrt(x) lost: sqrt(x) - s, to first order. Where z lies in a lower binade than s, half an
+/// ulp of s is a whole one of z.
+template <class V>
+[[gnu::always_inline]] inline V lost_by_sqrt(V x, V s) {
+  return fma(-s, s, x) / (s + s);
+}
+
 /// z whose upper tail probability is m, from m alone: z = s + R(s), s = sqrt(-2 log m).
 ///   types  f32 (2^-126 <= m <= 1/8), f64 (1e-313 <= m <= 1/8)      error  < 2.5 ulp
 [[gnu::always_inline]] inline F32 ndtri_tail(F32 m) {
-  const F32 s = sqrt(minus_two_log<0>(m));
-  return s + polynomial(s, kTailUp32) / polynomial(s, kTailDown32);
+  const F32 x = minus_two_log<0>(m);
+  const F32 s = sqrt(x);
+  return s + (polynomial(s, kTailUp32) / polynomial(s, kTailDown32) + lost_by_sqrt(x, s));
 }
 
 [[gnu::always_inline]] inline F64 ndtri_tail(F64 m) {
-  const F64 s = sqrt(minus_two_log<0>(m));
+  const F64 x = minus_two_log<0>(m);
+  const F64 s = sqrt(x);
   const auto near = s < 8.0;
-  return s + polynomial(s, near, kNearTailUp64, kFarTailUp64) /
-                 polynomial(s, near, kNearTailDown64, kFarTailDown64);
+  const F64 bend = polynomial(s, near, kNearTailUp64, kFarTailUp64) /
+                   polynomial(s, near, kNearTailDown64, kFarTailDown64);
+  return s + (bend + lost_by_sqrt(x, s));
 }
 
 /// z >= 0 whose upper tail probability is m, for m in [tiny, 1/2].
@@ -215,15 +225,18 @@ inline constexpr double kSlope64 = 0x1.40d931ff62706p+1;
 [[gnu::always_inline]] inline F32 ndtri_upper(F32 m) {
   const F32 v = 0.5f - m;
   const F32 w = fma(-v, v, splat(0.25f));
-  const F32 s = sqrt(minus_two_log<0>(m));
+  const F32 x = minus_two_log<0>(m);
+  const F32 s = sqrt(x);
   const auto central = m >= 0.125f;
   const F32 up = select(central, v * polynomial(w, kCentralUp32), polynomial(s, kTailUp32));
   const F32 down = select(central, polynomial(w, kCentralDown32), polynomial(s, kTailDown32));
-  return select(central, v * kSlope32, s) + up / down;
+  const F32 bend = up / down;
+  return select(central, fma(v, splat(kSlope32), bend), s + (bend + lost_by_sqrt(x, s)));
 }
 [[gnu::always_inline]] inline F64 ndtri_upper(F64 m) {
   const F64 v = 0.5 - m;
-  const F64 s = sqrt(minus_two_log<0>(m));
+  const F64 square = minus_two_log<0>(m);
+  const F64 s = sqrt(square);
   const auto central = m >= 0.125;
   const auto near = s < 8.0;
   const F64 x = select(central, fma(-v, v, splat(0.25)), s);
@@ -239,7 +252,7 @@ inline constexpr double kSlope64 = 0x1.40d931ff62706p+1;
   for (int i = 7; i >= 0; --i)
     down = fma(down, x, coefficient(kCentralDown64.c[i], kNearTailDown64.c[i], kFarTailDown64.c[i]));
   const F64 bend = up / down;
-  return select(central, fma(v, splat(kSlope64), v * bend), s + bend);
+  return select(central, fma(v, splat(kSlope64), v * bend), s + (bend + lost_by_sqrt(square, s)));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 """fanin: neural-network weight initialisation with the same bits on every machine.
 
-Every number has an address: element i of an array drawn from a stream is a pure function of (stream, i), whatever the
-thread count, instruction set, chunk, stride, shard, process or machine.
+Every number has an address: element i of an array drawn from a stream is a pure function of
+(stream, i), whatever the thread count, instruction set, chunk, stride, shard, process or machine.
 """
 
 from . import _core, runtime

@@ -38,7 +38,7 @@ ALL = tuple(KINDS)
 
 def as_dtype(dtype: Any, accepted: Sequence[np.dtype[Any]], function: str) -> np.dtype[Any]:
     """`dtype` as one of `accepted`, or NumPy's TypeError and the list of what is."""
-    found = np.dtype(dtype)
+    found: np.dtype[Any] = np.dtype(dtype)
     if found not in accepted:
         names = ", ".join(d.name for d in accepted)
         raise TypeError(f"Unsupported dtype {found!r} for {function}; accepted: {names}")
@@ -169,7 +169,9 @@ def part_of(shape: tuple[int, ...], index: Any) -> Part:
 class Target:
     """Where a call writes and what it returns."""
 
-    __slots__ = ("_scalar", "array", "axes", "first", "flat", "fresh", "kept", "result", "shape", "steps")
+    __slots__ = (
+        "_scalar", "array", "axes", "first", "flat", "fresh", "kept", "result", "shape", "steps"
+    )  # fmt: skip
     array: np.ndarray[Any, Any]
     result: Any
     shape: tuple[int, ...]
@@ -277,7 +279,9 @@ def overlaps_itself(array: np.ndarray[Any, Any]) -> bool:
     if flags.c_contiguous or flags.f_contiguous or array.size < 2:
         return False
     steps = sorted(
-        (abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1
+        (abs(stride), size)
+        for stride, size in zip(array.strides, array.shape, strict=True)
+        if size > 1
     )
     reach = array.itemsize
     nested = True

@@ -10,8 +10,9 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -51,11 +52,13 @@ app = typer.Typer(
 DType = Enum("DType", {name: name for name in _plan.DTYPES}, type=str)  # type: ignore[misc]
 
 
-def run() -> int:
-    """Run one command and return its exit status: 0, 1 for a failure, 2 for wrong usage."""
-    signal.signal(signal.SIGTERM, _terminate)
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status, as `fanin.cli.main` states it."""
     try:
-        return app(prog_name="fanin", standalone_mode=False) or 0
+        with _termination_as_exit():
+            return app(arguments, prog_name="fanin", standalone_mode=False) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILURE
     except (KeyboardInterrupt, typer.Abort):
         return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -80,9 +83,21 @@ def _failed(text: str, status: int) -> int:
     return status
 
 
-def _terminate(number: int, frame: object) -> None:
-    """Leave as by an exception, so that temporary files are removed."""
-    raise SystemExit(TERMINATED)
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """Let SIGTERM leave as an exception does, so that temporary files are removed."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _console() -> Console:

@@ -130,7 +130,8 @@ def _read_base(name: str, value: Any) -> Callable[..., Any]:
     if isinstance(value, str):
         return get(value)
     if callable(value):
-        return value
+        function: Callable[..., Any] = value
+        return function
     raise TypeError(f"{name} must be the name of a scheme or a scheme, got {value!r}")
 
 

@@ -1,4 +1,5 @@
-"""Generator: NumPy's method names on a Stream and a cursor. The only mutable object of the package."""
+"""Generator: NumPy's method names on a Stream and a cursor. The only mutable object of the
+package."""
 
 from __future__ import annotations
 
@@ -9,22 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
 from ._arrays import ALL, KINDS, REAL, target
-from ._random import parameter, require_bounds, require_range, write
+from ._random import parameter, prepare, require_bounds, require_range
 from ._stream import Stream
 
-_TILE_LIMIT = 1 << 61  # a stream has 2**64 blocks, 8 in a tile
+_TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
 
 
 class Generator:
-    """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32 words.
+    """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32
+    words.
 
-    A call takes the addresses from the cursor on and moves it to the next tile, atomically: threads that share a
-    Generator get disjoint values. So ``standard_normal(5)`` twice is not ``standard_normal(10)`` once; for values
+    A call takes the addresses from the cursor on and moves it to the next tile, atomically:
+    threads that share a
+    Generator get disjoint values. So ``standard_normal(5)`` twice is not ``standard_normal(10)``
+    once; for values
     that do not depend on how calls are cut, use the stateless functions with ``index=``.
 
-    Made by `fanin.default_rng`. Methods have the arguments and the error words of `numpy.random.Generator`, and
+    Made by `fanin.default_rng`. Methods have the arguments and the error words of
+    `numpy.random.Generator`, and
     take ``dtype=`` and ``out=`` everywhere; ``out`` may have any strides.
 
     >>> import fanin
@@ -48,7 +52,8 @@ class Generator:
         return self._stream
 
     def spawn(self, n_children: int) -> list[Generator]:
-        """`n_children` new generators on streams of their own; never equal to a named or numbered child."""
+        """`n_children` new generators on streams of their own; never equal to a named or numbered
+        child."""
         count = operator.index(n_children)
         if count < 0:
             raise ValueError(f"n_children must be at least 0, got {count}")
@@ -65,11 +70,15 @@ class Generator:
         with self._lock:
             first = self._tile
             if first + tiles > _TILE_LIMIT:
-                raise OverflowError("the stream ends at block 2**64 - 1")
+                raise OverflowError(
+                    "a Generator ends after 2**58 tiles of 32 words; "
+                    f"it stands at {first}: spawn one"
+                )
             self._tile = first + tiles
         return first
 
-    # ---- state: ==, copy, pickle ------------------------------------------------------------------
+    # ---- state: ==, copy, pickle
+    # ------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
@@ -92,7 +101,8 @@ class Generator:
     # ---- laws ------------------------------------------------------------------------------------
 
     def _draw(self, law: str, parameters: tuple[Any, ...], size: Any, dtype: Any, out: Any,
-              accepted: tuple[np.dtype[Any], ...], function: str, check: Any = None) -> Any:  # fmt: skip
+              accepted: tuple[np.dtype[Any], ...], function: str,
+              check: Any = None) -> Any:  # fmt: skip
         arrays = [p for p in parameters if isinstance(p, np.ndarray)]
         shape = size
         if size is None:
@@ -103,21 +113,17 @@ class Generator:
         goal = target(shape, dtype, out, None, np.float64, accepted, function)
         if check is not None:
             check(goal.array.dtype)
-        local: tuple[Any, ...] = parameters
-        if arrays:
-            for a in arrays:
-                if np.broadcast_shapes(a.shape, goal.shape) != goal.shape:
-                    raise ValueError(
-                        f"Output size {goal.shape} is not compatible with broadcast dimensions "
-                        f"of inputs {a.shape}."
-                    )
-            local = tuple(
-                np.broadcast_to(p, goal.shape) if isinstance(p, np.ndarray) else p
-                for p in parameters
-            )
+        for a in arrays:
+            wide = np.broadcast_shapes(a.shape, goal.shape)
+            if len(a.shape) > len(goal.shape) or wide != goal.shape:
+                raise ValueError(
+                    f"Output size {goal.shape} is not compatible with broadcast dimensions "
+                    f"of inputs {a.shape}."
+                )
+        draw = prepare(law, parameters, goal)
         kind = KINDS[goal.array.dtype]
         first = self._take(-(-goal.array.size // kind.tile)) * kind.tile
-        write(law, local, goal, self._stream._key, first, 0)
+        draw.write(goal, self._stream._key, first, 0)
         return goal.array[()] if size is None and out is None and not arrays else goal.done()
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
@@ -148,7 +154,8 @@ class Generator:
                           lambda chosen: require_range(low, high, chosen))  # fmt: skip
 
     def truncated_normal(self, loc: Any = 0.0, scale: Any = 1.0, low: Any = -2.0, high: Any = 2.0,
-                         size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
+                         size: Any = None, dtype: Any = np.float64,
+                         out: Any = None) -> Any:  # fmt: skip
         """Normal cut to [low, high], in units of scale. See `fanin.truncated_normal`."""
         names = ("loc", "scale", "low", "high")
         values = tuple(parameter(v, n) for n, v in zip(names, (loc, scale, low, high), strict=True))
@@ -170,8 +177,8 @@ def default_rng(seed: int | Stream | Generator | None = None) -> Generator:
     Parameters
     ----------
     seed : int, Stream, Generator or None
-        An int or a Stream gives a fresh Generator on that stream; a Generator is returned as it is; None takes
-        128 bits of entropy from the operating system.
+        An int or a Stream gives a fresh Generator on that stream; a Generator is returned as it
+        is; None takes 128 bits of entropy from the operating system.
 
     Raises
     ------

@@ -60,6 +60,7 @@ def boxes(goal: Target) -> Iterator[tuple[NDArray[Any], Box]]:
         with_all_axes = (slice(None) if kept else np.newaxis for kept in goal.kept)
         yield goal.array[(Ellipsis, *with_all_axes)], goal.axes
         return
+    assert goal.flat is not None  # a Target has axes or a flat run
     done = 0
     for box in _boxes_of_run(goal.flat.start, goal.flat.stop, goal.shape):
         sizes = tuple(map(len, box))

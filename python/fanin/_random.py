@@ -1,11 +1,12 @@
 """Sampling without state: random, normal, uniform, truncated_normal.
 
-Element i of the result is a function of (stream, i) and of the parameters of its element, of nothing else."""
+Element i of the result is a function of (stream, i) and of the parameters of its element, of
+nothing else."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,38 +18,53 @@ from .runtime import as_threads
 if TYPE_CHECKING:
     from ._generator import Generator
 
-    Seed = int | Stream | Generator
+    Seed: TypeAlias = int | Stream | Generator
 
 _HALF_ROOT = math.sqrt(0.5)  # real and imaginary part carry half the variance each
 
 
-def write(
-    law: str, parameters: tuple[Any, ...], goal: Target, key: bytes, first: int, threads: int
-) -> None:
-    """Fills `goal` with a law of the core; `first` is the address of the full array's element 0.
+class Draw(NamedTuple):
+    """A law and its parameters, checked against the destination; writing it cannot be refused any
+    more."""
 
-    `parameters` are floats, or arrays already broadcast to the result's shape; a loc may be complex."""
+    law: str
+    scalars: tuple[float, ...] | None
+    columns: list[np.ndarray[Any, Any]]  # one parameter an element, if they are not all scalars
+
+    def write(self, goal: Target, key: bytes, first: int, threads: int) -> None:
+        """Fills `goal`; `first` is the address of element 0 of the full array."""
+        kind = KINDS[goal.array.dtype]
+        address = first + goal.first
+        rest = (kind.element, kind.complex, key, 0, goal.array, address, goal.steps, threads)
+        if self.scalars is None:
+            _core.fill_each(self.law, self.columns, *rest)
+        else:
+            _core.fill(self.law, self.scalars, *rest, goal.fresh)
+
+
+def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
+    """`parameters` are floats, or arrays that broadcast to the result's shape; a loc may be
+    complex."""
     kind = KINDS[goal.array.dtype]
-    address = first + goal.first
-    arrays = any(isinstance(p, np.ndarray) for p in parameters)
-    if kind.complex and not arrays:
-        loc, scale = parameters
-        parameters = (loc.real, scale * _HALF_ROOT, loc.imag)
-    if not arrays:
-        _core.fill(law, parameters, kind.element, kind.complex, key, 0, goal.array, address,
-                   goal.steps, threads, goal.fresh)  # fmt: skip
-        return
+    if not any(isinstance(p, np.ndarray) for p in parameters):
+        if kind.complex:
+            loc, scale = parameters
+            parameters = (loc.real, scale * _HALF_ROOT, loc.imag)
+        columns = [np.array([p]) for p in parameters]
+        if law == "truncated_normal" and goal.array.size:
+            _core.check_each(law, columns, kind.element)
+        return Draw(law, parameters, [])
+    full = [np.broadcast_to(p, goal.array.shape) for p in parameters]
     if kind.complex:
-        loc, scale = (np.broadcast_to(p, goal.array.shape) for p in parameters)
-        columns = [
+        loc, scale = full
+        full = [
             np.stack([loc.real, loc.imag], axis=-1),
             np.stack([scale * _HALF_ROOT] * 2, axis=-1),
         ]
-    else:
-        columns = [np.broadcast_to(p, goal.array.shape) for p in parameters]
-    columns = [np.ascontiguousarray(c, np.float64) for c in columns]
-    _core.fill_each(law, columns, kind.element, kind.complex, key, 0, goal.array, address,
-                    goal.steps, threads)  # fmt: skip
+    columns = [np.ascontiguousarray(c, np.float64) for c in full]
+    if law == "truncated_normal" and goal.array.size:
+        _core.check_each(law, columns, kind.element)
+    return Draw(law, None, columns)
 
 
 def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
@@ -63,37 +79,44 @@ def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
     return float(array) if array.ndim == 0 else array.astype(np.float64)
 
 
-def localise(value: Any, shape: tuple[int, ...], goal: Target, index: Any, name: str) -> Any:
+def localise(value: Any, goal: Target, name: str) -> Any:
     """The elements of a broadcast parameter that belong to the part of the array that is wanted."""
     if not isinstance(value, np.ndarray):
         return value
-    try:
-        full = np.broadcast_to(value, shape)
-    except ValueError:
-        raise ValueError(
-            f"{name} of shape {value.shape} does not broadcast to the shape {shape}"
-        ) from None
-    if index is None:
-        return full
-    if goal.flat is not None:
-        at = np.arange(goal.flat.start, goal.flat.stop, dtype=np.int64)
-        return full[np.unravel_index(at, shape)] if at.size else np.zeros(0, value.dtype)
-    return np.asarray(full[index])
+    full = goal.shape
+    sizes = (1,) * (len(full) - value.ndim) + value.shape
+    if len(sizes) > len(full) or any(s not in (1, n) for s, n in zip(sizes, full, strict=True)):
+        raise ValueError(f"{name} of shape {value.shape} does not broadcast to the shape {full}")
+    value = value.reshape(sizes)
+    if goal.axes is not None:
+        return value[
+            tuple(
+                (slice(None) if s == 1 else _as_slice(r)) if kept else (0 if s == 1 else r.start)
+                for s, r, kept in zip(sizes, goal.axes, goal.kept, strict=True)
+            )
+        ]
+    assert goal.flat is not None  # a Target has axes or a flat run
+    at = np.arange(goal.flat.start, goal.flat.stop, dtype=np.int64)
+    where = []
+    for s, n in zip(reversed(sizes), reversed(full), strict=True):
+        where.append(at % n if s != 1 else np.zeros_like(at))
+        at = at // n
+    return value[tuple(reversed(where))]
 
 
-def _every(condition: Any) -> bool:
-    return bool(condition) if isinstance(condition, bool) else bool(np.all(condition))
+def _as_slice(r: range) -> slice:
+    return slice(r.start, r.stop if r.stop >= 0 else None, r.step) if len(r) else slice(0, 0)
 
 
 def require_finite(value: Any, name: str) -> None:
     """ValueError for NaN and infinities."""
-    if not _every(np.isfinite(value)):
+    if not (math.isfinite(value) if isinstance(value, float) else np.isfinite(value).all()):
         raise ValueError(f"{name} must be finite, got {value}")
 
 
 def require_scale(scale: Any) -> None:
     require_finite(scale, "scale")
-    if not _every(np.asarray(scale) >= 0):
+    if not (scale >= 0 if isinstance(scale, float) else (scale >= 0).all()):
         raise ValueError(f"scale < 0: it is a standard deviation, got {scale}")
 
 
@@ -102,21 +125,22 @@ def require_range(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         span = np.subtract(high, low)
         limit = float(np.finfo(KINDS[dtype].compute).max)
-        if not _every(np.isfinite(span) & (np.abs(span) <= limit)):
+        if not np.all(np.isfinite(span) & (np.abs(span) <= limit)):
             raise OverflowError("high - low range exceeds valid bounds")
-    if not _every(span >= 0):
+    if not np.all(span >= 0):
         raise ValueError(f"high - low < 0: low is {low}, high is {high}")
 
 
 def require_bounds(low: Any, high: Any) -> None:
     """Bounds of a truncated normal, in units of scale; infinite ones are allowed."""
-    if not _every(np.asarray(low) < np.asarray(high)):
+    if not np.all(np.less(low, high)):
         raise ValueError(f"truncated_normal needs low < high, got low {low}, high {high}")
 
 
 def _sample(
     law: str,
-    parameters: tuple[tuple[str, Any], ...],
+    names: tuple[str, ...],
+    given: tuple[Any, ...],
     check: Any,
     accepted: tuple[np.dtype[Any], ...],
     function: str,
@@ -127,18 +151,22 @@ def _sample(
     index: Any,
     threads: Any,
 ) -> Any:
-    values = [parameter(v, n, n == "loc" and len(accepted) > len(REAL)) for n, v in parameters]
+    if out is None and index is None and dtype is None:
+        made = _core.small(law, shape, given, seed)
+        if made is not None:
+            as_threads(threads)
+            return made
+    values = [
+        parameter(v, n, n == "loc" and accepted is ALL) for n, v in zip(names, given, strict=True)
+    ]
     count = as_threads(threads)
     check_seed(seed)
     goal = target(shape, dtype, out, index, np.float32, accepted, function)
     check(*values, goal.array.dtype)
     if isinstance(values[0], complex) and not KINDS[goal.array.dtype].complex:
         raise TypeError(f"a complex loc needs a complex dtype, got {goal.array.dtype.name}")
-    local = tuple(
-        localise(v, goal.shape, goal, index, n)
-        for (n, _), v in zip(parameters, values, strict=True)
-    )
-    write(law, local, goal, as_stream(seed)._key, 0, count)
+    local = tuple(localise(v, goal, n) for n, v in zip(names, values, strict=True))
+    prepare(law, local, goal).write(goal, as_stream(seed)._key, 0, count)
     return goal.done()
 
 
@@ -170,8 +198,8 @@ def random(
 ) -> Any:
     """Uniform numbers in [0, 1): ``uniform(shape, 0, 1)``.
 
-    float32 values are k / 2**24 and float64 values k / 2**53, so 0 can occur and 1 cannot. The half types are the
-    float32 values rounded to nearest even, kept below 1.
+    float32 values are k / 2**24 and float64 values k / 2**53, so 0 can occur and 1 cannot. The
+    half types are the float32 values rounded to nearest even, kept below 1.
 
     Parameters
     ----------
@@ -196,7 +224,7 @@ def random(
     >>> fanin.random(3, seed=0, dtype="float64").shape
     (3,)
     """
-    return _sample("uniform", (("low", 0.0), ("high", 1.0)), _check_uniform, REAL, "random",
+    return _sample("uniform", ("low", "high"), (0.0, 1.0), _check_uniform, REAL, "random",
                    shape, seed, dtype, out, index, threads)  # fmt: skip
 
 
@@ -237,7 +265,8 @@ def normal(
 
     Notes
     -----
-    float16 ends at 65504: ``loc + scale * z`` beyond rounds to infinity, as NumPy's conversion does.
+    float16 ends at 65504: ``loc + scale * z`` beyond rounds to infinity, as NumPy's conversion
+    does.
 
     >>> import fanin
     >>> full = fanin.normal((4, 6), seed=1)
@@ -245,7 +274,7 @@ def normal(
     >>> bool((part == full[2:, 3]).all())
     True
     """
-    return _sample("normal", (("loc", loc), ("scale", scale)), _check_normal, ALL, "normal",
+    return _sample("normal", ("loc", "scale"), (loc, scale), _check_normal, ALL, "normal",
                    shape, seed, dtype, out, index, threads)  # fmt: skip
 
 
@@ -260,7 +289,8 @@ def uniform(
     index: Any = None,
     threads: int | None = None,
 ) -> Any:
-    """Uniform numbers in [low, high): ``fma(u, high - low, low)``, kept below high in the output's dtype.
+    """Uniform numbers in [low, high): ``fma(u, high - low, low)``, kept below high in the output's
+    dtype.
 
     Parameters
     ----------
@@ -286,7 +316,7 @@ def uniform(
     >>> bool((x >= -2).all() and (x < 3).all())
     True
     """
-    return _sample("uniform", (("low", low), ("high", high)), _check_uniform, REAL, "uniform",
+    return _sample("uniform", ("low", "high"), (low, high), _check_uniform, REAL, "uniform",
                    shape, seed, dtype, out, index, threads)  # fmt: skip
 
 
@@ -305,8 +335,10 @@ def truncated_normal(
 ) -> Any:
     """``loc + scale * z``, z normal and cut to [low, high], by its inverse distribution function.
 
-    One word (two in float64) a value, never a rejection, whatever the bounds. The standard deviation of z is
-    `fanin.truncated_normal_std`\\ ``(low, high)``, 0.8796... for the default bounds: it is not corrected here.
+    One word (two in float64) a value, never a rejection, whatever the bounds. The standard
+    deviation of z is
+    `fanin.truncated_normal_std`\\ ``(low, high)``, 0.8796... for the default bounds: it is not
+    corrected here.
 
     Parameters
     ----------
@@ -325,7 +357,8 @@ def truncated_normal(
     Raises
     ------
     TypeError, ValueError, IndexError
-        For bad arguments, or if no value of the dtype lies within the bounds; before anything is written.
+        For bad arguments, or if no value of the dtype lies within the bounds; before anything is
+        written.
 
     >>> import fanin
     >>> x = fanin.truncated_normal((1000,), low=5.0, high=float("inf"), seed=3)
@@ -334,7 +367,8 @@ def truncated_normal(
     """
     return _sample(
         "truncated_normal",
-        (("loc", loc), ("scale", scale), ("low", low), ("high", high)),
+        ("loc", "scale", "low", "high"),
+        (loc, scale, low, high),
         _check_truncated, REAL, "truncated_normal", shape, seed, dtype, out, index, threads,
     )  # fmt: skip
 
@@ -342,8 +376,9 @@ def truncated_normal(
 def truncated_normal_std(low: float, high: float) -> float:
     """Standard deviation of the unit normal cut to [low, high].
 
-    Computed by the core from the density, without the cancellation of the closed form, the same bits on every
-    machine. Divide a wanted standard deviation by it to get the `scale` of `fanin.truncated_normal`.
+    Computed by the core from the density, without the cancellation of the closed form, the same
+    bits on every machine. Divide a wanted standard deviation by it to get the `scale` of
+    `fanin.truncated_normal`.
 
     Parameters
     ----------

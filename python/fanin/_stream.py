@@ -46,8 +46,9 @@ class Stream:
 
     Notes
     -----
-    ``stream[name]`` is a child: a str by its UTF-8 bytes as they are (the NFC and NFD forms of a name differ),
-    or an int 0 .. 2**64 - 1. ``s["1"]``, ``s[1]``, ``s["a"]["b"]`` and ``s["ab"]`` all differ.
+    ``stream[name]`` is a child: a str by its UTF-8 bytes as they are (the NFC and NFD forms of a
+    name differ), or an int 0 .. 2**64 - 1. ``s["1"]``, ``s[1]``, ``s["a"]["b"]`` and ``s["ab"]``
+    all differ.
 
     Raises
     ------
@@ -88,7 +89,8 @@ class Stream:
         return Stream._from_key(_core.fold(self._key, _NUMBER, number.to_bytes(8, "little")))
 
     def _spawned(self, number: int) -> Stream:
-        """Child `number` of a generator on this stream: never equal to a named or numbered child."""
+        """Child `number` of a generator on this stream: never equal to a named or numbered
+        child."""
         return Stream._from_key(_core.fold(self._key, _SPAWN, number.to_bytes(8, "little")))
 
     # Without these, Python would offer iteration and `in` through __getitem__, without end.

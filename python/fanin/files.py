@@ -15,6 +15,7 @@ import math
 import os
 import queue
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -433,12 +434,39 @@ def _write_pieces(
 
     starts = list(range(begin - begin % PIECE_BYTES, size, PIECE_BYTES))
     starts[:1] = [begin] if begin < size else []
+    left = deque(starts)
+    written: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        """Take piece after piece; None says that this worker has ended."""
+        try:
+            while left:
+                try:
+                    start = left.popleft()
+                except IndexError:  # another worker took the last one
+                    break
+                written.put(piece(start))
+        except BaseException:
+            left.clear()
+            raise
+        finally:
+            written.put(None)
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fanin-write")
     try:
-        for stop in pool.map(piece, starts):
-            if progress is not None:
-                progress(stop, size)
+        # One task for each worker, not for each piece: Ctrl-C within `submit` can leave a lock of
+        # the pool taken for ever, and then no worker ends. A SimpleQueue has no such moment.
+        tasks = [pool.submit(work) for _ in range(workers)]
+        furthest = begin
+        for _ in tasks:
+            while (stop := written.get()) is not None:
+                furthest = max(furthest, stop)
+                if progress is not None:
+                    progress(furthest, size)
+        for task in tasks:
+            task.result()
     finally:
+        left.clear()
         _join(pool)
 
 

@@ -11,7 +11,8 @@ from . import _core
 def isa() -> str:
     """Name of the instruction set in use.
 
-    Chosen once: ``FANIN_ISA`` if it is set, else the best this CPU runs. The bits never depend on it.
+    Chosen once: ``FANIN_ISA`` if it is set, else the best this CPU runs. The bits never depend on
+    it.
 
     >>> import fanin
     >>> fanin.runtime.isa() in fanin.runtime.isas()

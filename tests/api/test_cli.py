@@ -20,6 +20,7 @@ from safetensors import safe_open
 
 import fanin
 from fanin._models import MODELS
+from fanin.cli import main
 
 
 def run(*arguments, cwd=None, **environment):
@@ -233,6 +234,16 @@ def test_a_terminal_sees_a_progress_bar(tmp_path):
     assert re.search(r"\d+(\.\d+)?/\d+\.\d+ MB", text)
     # Nothing is wider than the terminal.
     assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= 100
+
+
+def test_the_command_can_be_called_and_leaves_no_signal_handler(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["init", "resnet50", "--out", str(tmp_path / "x.safetensors")]) == 0
+    assert "25,557,032 parameters" in capsys.readouterr().out
+    assert main(["init", "nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("fanin: ")
+    assert signal.getsignal(signal.SIGTERM) is before
+    (tmp_path / "x.safetensors").unlink()
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

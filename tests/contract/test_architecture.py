@@ -1,0 +1,262 @@
+"""The rules of the codebase, read from its files: includes, symbols, imports, names, docstrings."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import fanin
+
+# ---- C++: rooms and includes ---------------------------------------------------------------------
+
+INTRINSICS = {"immintrin.h", "arm_neon.h"}
+OWN_ROOMS = {
+    "core": {"core"},
+    "kernels": {"core", "kernels"},
+    "engine": {"core", "engine"},
+    "bindings": {"core", "engine", "bindings"},
+}
+
+
+def sources(root, room):
+    files = [p for p in (root / "cpp" / room).rglob("*") if p.suffix in (".hpp", ".cpp")]
+    assert files
+    return files
+
+
+def includes(path):
+    return re.findall(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', path.read_text(), re.MULTILINE)
+
+
+def code_of(path):
+    """The text without comments and string literals."""
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', text)
+
+
+@pytest.mark.parametrize("room", OWN_ROOMS)
+def test_rooms_include_in_one_direction_only(root, room):
+    for path in sources(root, room):
+        for mark, name in includes(path):
+            if mark == '"':
+                assert name.split("/")[0] in OWN_ROOMS[room], f"{path.name} includes {name}"
+
+
+def test_core_and_kernels_are_freestanding(root):
+    for room in ("core", "kernels"):
+        for path in sources(root, room):
+            allowed = {"cstdint", "cstddef"} | (INTRINSICS if path.name == "lanes.hpp" else set())
+            assert {name for mark, name in includes(path) if mark == "<"} <= allowed, path.name
+
+
+def test_kernels_call_no_library(root):
+    # fma, fmaf, sqrt and sqrtf have exactly defined results; nothing else of libm, std or the heap.
+    forbidden = re.compile(
+        r"\bstd::(?!size_t\b)|\bthrow\b|\bnew\b|\bmalloc\b|#\s*pragma\s+omp|"
+        r"\b__builtin_(?!fmaf?\b|sqrtf?\b|memcpy\b|bit_cast\b|convertvector\b|shufflevector\b)\w+"
+    )
+    for path in sources(root, "kernels"):
+        found = forbidden.findall(code_of(path))
+        assert not found, f"{path.name}: {found}"
+
+
+def test_only_lanes_knows_intrinsics(root):
+    for path in (root / "cpp").rglob("*.[ch]pp"):
+        if path.name not in ("lanes.hpp", "parallel.cpp"):  # parallel.cpp saves and restores MXCSR
+            assert not re.search(r"\b_mm\d*_|\bv\w+q_u8\b", code_of(path)), path.name
+
+
+def test_only_parallel_knows_openmp(root):
+    for path in (root / "cpp").rglob("*.[ch]pp"):
+        if path.stem != "parallel":
+            names = {name for _, name in includes(path)}
+            assert "omp.h" not in names and "#pragma omp" not in code_of(path), path.name
+            assert not re.search(r"\bomp_\w+", code_of(path)), path.name
+
+
+def test_only_bindings_know_python(root):
+    for room in ("core", "kernels", "engine"):
+        for path in sources(root, room):
+            assert not any("pybind" in name or "Python.h" in name for _, name in includes(path))
+
+
+def test_no_file_is_long_and_no_line_is_wide(root):
+    for path in (root / "cpp").rglob("*.[ch]pp"):
+        assert len(path.read_text().splitlines()) <= 600, path.name
+    for path in (root / "python" / "fanin").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 600, path.name
+
+
+def test_no_flag_changes_what_floating_point_means(root):
+    text = "".join(
+        p.read_text() for p in [root / "CMakeLists.txt", *(root / "cmake").glob("*.cmake")]
+    )
+    assert "-ffp-contract=off" in text
+    for flag in ("-ffast-math", "-Ofast", "-march=native", "-funsafe-math", "-mtune=native"):
+        assert flag not in text
+
+
+def test_no_markers_are_left_behind(root):
+    marker = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b|#if " + "0")
+    for folder in ("cpp", "python", "tests", "tools", "cmake", "docs", "examples", "bench"):
+        for path in (root / folder).rglob("*"):
+            if path.suffix in (".py", ".hpp", ".cpp", ".cmake", ".md", ".pyi"):
+                assert not marker.search(path.read_text()), path
+
+
+# ---- C++: symbols --------------------------------------------------------------------------------
+
+AVX512 = "-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma -mf16c -maes"
+ISA_FLAGS = {
+    "baseline": "",
+    "avx2": "-mavx2 -mfma -mf16c -maes",
+    "avx512_vaes": AVX512 + " -mvaes",
+}
+COMMON_FLAGS = (
+    "-std=gnu++20 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math "
+    "-fvisibility=hidden -fPIC -Wno-psabi"
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("isa", ISA_FLAGS)
+def test_a_kernel_object_exports_its_table_and_nothing_else(root, isa, tmp_path):
+    compiler, made = shutil.which("g++") or shutil.which("clang++"), tmp_path / "kernels.o"
+    command = [compiler, *COMMON_FLAGS.split(), *ISA_FLAGS[isa].split(), f"-I{root / 'cpp'}"]
+    command += [f"-DFANIN_ISA={isa}", f'-DFANIN_ISA_NAME="{isa}"']
+    source = root / "cpp" / "kernels" / "kernels.cpp"
+    subprocess.run([*command, "-c", str(source), "-o", str(made)], check=True)
+    listing = subprocess.run(
+        ["nm", "-C", str(made)], capture_output=True, text=True, check=True
+    ).stdout
+    symbols = [line.split(maxsplit=2 if line[0] != " " else 1) for line in listing.splitlines()]
+    kinds = [(s[-2], s[-1]) for s in symbols]
+    assert [name for kind, name in kinds if kind in "TDRBV"] == [f"fanin::{isa}::table"]
+    assert not [name for kind, name in kinds if kind in "WwVvu"]
+    sizes = subprocess.run(
+        ["size", "-A", str(made)], capture_output=True, text=True, check=True
+    ).stdout
+    writable = re.findall(r"^\.(?:data|bss|tdata|tbss)\s+(\d+)", sizes, re.MULTILINE)
+    assert writable and set(writable) == {
+        "0"
+    }  # .data.rel.ro, the table itself, is read-only when loaded
+    undefined = {name for kind, name in kinds if kind == "U"}
+    assert undefined <= {"fma", "fmaf", "memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}
+
+
+# ---- Python: imports -----------------------------------------------------------------------------
+
+FRAMEWORKS = (
+    "torch",
+    "jax",
+    "keras",
+    "tensorflow",
+    "dask",
+    "scipy",
+    "mpmath",
+    "typer",
+    "rich",
+    "safetensors",
+)
+PROBE = """
+import ctypes, os, sys
+import numpy, ml_dtypes
+libm = ctypes.CDLL("libm.so.6")
+def environment():
+    state = ctypes.create_string_buffer(64); libm.fegetenv(state); return state.raw
+before = environment(), dict(os.environ), len(os.listdir("/proc/self/task"))
+import fanin
+after = environment(), dict(os.environ), len(os.listdir("/proc/self/task"))
+print(before == after)
+print([name for name in {frameworks} if name in sys.modules])
+fanin.normal(3, seed=0)
+print(len(os.listdir("/proc/self/task")) == before[2])
+"""
+
+
+def test_import_loads_no_framework_starts_no_thread_and_changes_no_setting():
+    code = PROBE.format(frameworks=FRAMEWORKS)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["True", "[]", "True"]
+
+
+def test_the_sampling_path_calls_no_libm(root):
+    # Only + - * / and math.sqrt decide a value; names that would reach libm do not occur.
+    reached = re.compile(
+        r"\b(?:math|np|numpy)\.(?:log\w*|exp\w*|pow\w*|sin\w*|cos\w*|tan\w*|erf\w*|gamma|cbrt|hypot|float_power)\b"
+    )
+    sampling = """_stream _arrays _random _generator _laws _schemes _scheme_table _scheme_presets
+        _scheme_defaults _composites _patterns _depth_gains _fans""".split()
+    for name in sampling:
+        path = root / "python" / "fanin" / f"{name}.py"
+        found = reached.findall(re.sub(r'""".*?"""|#[^\n]*', "", path.read_text(), flags=re.DOTALL))
+        assert not found, f"{path.name}: {found}"
+
+
+def test_python_files_import_in_one_direction(root):
+    for path in (root / "python" / "fanin").glob("*.py"):
+        text = path.read_text()
+        if path.stem in FRAMEWORKS:
+            assert not re.search(r"^\s*from (?:\.|fanin) import _core", text, re.MULTILINE), (
+                path.name
+            )
+            continue
+        eager = re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)
+        assert not set(eager) & {"torch", "jax", "keras", "tensorflow", "dask", "scipy"}, path.name
+
+
+# ---- Python: names and docstrings ----------------------------------------------------------------
+
+MODULES = [
+    "fanin",
+    *(f"fanin.{m.name}" for m in pkgutil.iter_modules(fanin.__path__) if m.name != "_core"),
+]
+#: Adapters of optional frameworks; their own tests import them.
+OPTIONAL = {f"fanin.{name}" for name in FRAMEWORKS}
+
+
+def public_objects():
+    for name in sorted(n for n in dir(fanin) if not n.startswith("_")):
+        value = getattr(fanin, name)
+        if not inspect.ismodule(value):
+            yield name, value
+
+
+def test_no_public_name_is_hidden_by_a_module():
+    before = {name: value for name, value in public_objects()}
+    for module in MODULES:
+        if module not in OPTIONAL:
+            importlib.import_module(module)
+    for name, value in before.items():
+        assert getattr(fanin, name) is value, name
+
+
+@pytest.mark.parametrize("name", [name for name, value in public_objects() if callable(value)])
+def test_every_public_name_has_a_docstring_and_every_function_an_example(name):
+    value = getattr(fanin, name)
+    text = inspect.getdoc(value)
+    assert text and len(text) > 40, f"fanin.{name} has no docstring"
+    if not inspect.isclass(value):
+        assert ">>>" in text, f"the docstring of fanin.{name} has no example"
+
+
+@pytest.mark.parametrize("kind", [fanin.Generator, fanin.Stream], ids=lambda kind: kind.__name__)
+def test_every_public_method_has_a_docstring(kind):
+    for name, value in inspect.getmembers(kind):
+        if not name.startswith("_"):
+            assert inspect.getdoc(value), f"{kind.__name__}.{name}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in OPTIONAL])
+def test_the_examples_in_docstrings_run(module):
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in finder.find(importlib.import_module(module)):
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0

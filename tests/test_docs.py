@@ -1,0 +1,116 @@
+"""What the documentation shows is run: examples, commands, links, and the program of the
+contract."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fanin
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"])
+COMMANDS = (
+    "pip install '.[cli]' && fanin init gpt2 --out gpt2.safetensors",
+    "pip install '.[test]' && pytest",
+)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in a language."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return fence.findall(page.read_text("utf-8"))
+
+
+def modules() -> list[ModuleType]:
+    """The package and all it holds."""
+    names = [module.name for module in pkgutil.walk_packages(fanin.__path__, "fanin.")]
+    return [fanin, *map(importlib.import_module, names)]
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
+def test_examples_in_docstrings_give_what_they_show(module):
+    failed, _ = doctest.testmod(module)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("scheme", fanin.schemes())
+def test_every_scheme_has_an_example_that_runs(scheme):
+    function = getattr(fanin, scheme)
+    example = doctest.DocTestParser().get_doctest(function.__doc__, {}, scheme, None, 0)
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom():
+    code = blocks(ROOT / "README.md", "python")
+    namespace: dict[str, Any] = {}
+    for block in code:
+        exec(block, namespace)
+    assert namespace["w1"].shape == (784, 512)
+    assert namespace["w2"].dtype.name == "bfloat16"
+
+
+def test_the_readme_begins_with_the_two_commands_and_ci_runs_them():
+    readme = "\n".join(blocks(ROOT / "README.md", ""))
+    checks = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert [line for line in readme.splitlines() if line.startswith("pip")] == list(COMMANDS)
+    for command in COMMANDS:
+        assert command in checks
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.fixture(scope="module")
+def contract() -> dict[str, Any]:
+    """The names that the program in docs/contract.md defines."""
+    (program,) = blocks(ROOT / "docs" / "contract.md", "python")
+    assert len([line for line in program.splitlines() if line.strip()]) <= 60
+    namespace: dict[str, Any] = {}
+    exec(program, namespace)
+    return namespace
+
+
+SEEDS = [0, 1, 2**64, 2**128 - 1]
+NAMES = ["w", "0", 0, 2**64 - 1, "model.layers.17.mlp.w1.weight", "größe"]
+COUNT = 100  # values: three tiles and a part
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_program_of_the_contract_gives_the_keys(contract, seed, name):
+    assert contract["child"](contract["mix"](seed), name) == fanin.Stream(seed)[name].key
+
+
+def test_the_program_of_the_contract_gives_the_bits_of_uniforms(contract):
+    stream = fanin.Stream(5)["layer1.weight"]
+    drawn = [contract["uniform"](stream.key, i) for i in range(COUNT)]
+    assert drawn == fanin.random(COUNT, seed=stream).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"), [("normal", fanin.normal), ("truncated", fanin.truncated_normal)]
+)
+def test_the_program_of_the_contract_gives_the_normals_up_to_rounding(contract, name, draw):
+    stream = fanin.Stream(5)["layer1.weight"]
+    mine = np.array([contract[name](stream.key, i) for i in range(COUNT)])
+    theirs = draw(COUNT, seed=stream)
+    # The program evaluates log, cos and quantile in float64, next to exactly. The kernels'
+    # functions are within 2
+    # units in the last place each (tests/kernels/test_math.py) and at most two of them and two
+    # products, of
+    # half a unit each, make a value: 5 units. A wrong bit of the recipe moves a value by millions.
+    np.testing.assert_array_less(np.abs(mine - theirs), 5 * np.spacing(np.abs(theirs)))
