@@ -179,7 +179,9 @@ import ctypes, os, sys
 import numpy, ml_dtypes
 libm = ctypes.CDLL("libm.so.6")
 def environment():
-    state = ctypes.create_string_buffer(64); libm.fegetenv(state); return state.raw
+    # Rounding, masks, FTZ and DAZ of x87 and SSE; the sticky flags record any inexact operation.
+    state = (ctypes.c_uint32 * 16)(); libm.fegetenv(state)
+    return state[0], state[7] & ~0x3f
 before = environment(), dict(os.environ), len(os.listdir("/proc/self/task"))
 import fanin
 after = environment(), dict(os.environ), len(os.listdir("/proc/self/task"))
