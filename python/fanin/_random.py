@@ -50,9 +50,8 @@ def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
         if kind.complex:
             loc, scale = parameters
             parameters = (loc.real, scale * _HALF_ROOT, loc.imag)
-        columns = [np.array([p]) for p in parameters]
         if law == "truncated_normal" and goal.array.size:
-            _core.check_each(law, columns, kind.element)
+            _core.check_each(law, [np.array([p]) for p in parameters], kind.element)
         return Draw(law, parameters, [])
     full = [np.broadcast_to(p, goal.array.shape) for p in parameters]
     if kind.complex:
