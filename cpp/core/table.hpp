@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/panels.hpp"
 #include "core/types.hpp"
 
 namespace fanin {
@@ -46,6 +47,8 @@ struct KernelTable {
   void (*store_lines)(void* out, std::size_t count, bool stream);
   /// a * b + c in plain operators: shows whether the compiler contracted it.
   float (*contraction_probe)(float a, float b, float c);
+  /// Matrix products and reflectors.
+  const PanelTable* panels;
 };
 
 }  // namespace fanin

@@ -59,6 +59,16 @@ int default_threads() {
 
 void set_default_threads(int threads) { chosen_threads.store(threads); }
 
+int threads_for(int threads) {
+  if (forked.load()) return 1;
+  return threads > 0 ? threads : default_threads();
+}
+
+bool in_default_environment(const std::function<bool()>& body) {
+  const DefaultFloatingPoint environment;
+  return body();
+}
+
 bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body) {
   if (threads <= 0) threads = default_threads();

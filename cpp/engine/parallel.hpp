@@ -11,6 +11,9 @@ namespace fanin::engine {
 int default_threads();
 void set_default_threads(int threads);
 
+/// The threads a call takes that asks for `threads` (0: the default); 1 in a forked child.
+int threads_for(int threads);
+
 /// Called between chunks by the thread that entered parallel_for; true stops the loop. It may throw.
 using Poll = std::function<bool()>;
 
@@ -21,5 +24,8 @@ using Poll = std::function<bool()>;
 ///   contiguous   each thread takes one contiguous run of chunks (first touch of fresh memory)
 bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body);
+
+/// Runs body() here, under the default floating-point environment. Returns what it returns.
+bool in_default_environment(const std::function<bool()>& body);
 
 }  // namespace fanin::engine

@@ -62,9 +62,11 @@ constexpr FillTable kFills;
 
 }  // namespace
 
+extern const PanelTable panels;
+
 extern const KernelTable table;
 const KernelTable table = {
     FANIN_ISA_NAME,   {kFills.row, kLaws}, {kFunctions, kFunctionCount}, &raw_words, &block, &to_half,
-    &store_lines, &contraction_probe};
+    &store_lines, &contraction_probe, &panels};
 
 }  // namespace fanin::FANIN_ISA

@@ -1,0 +1,141 @@
+// Matrix products on the kernels' register tiles, with the same bits on every machine and thread count.
+//
+// c = or += or -= a b, where each output adds its panels of kPanelDepth products in order, and each panel is one
+// chain of fma from zero. Threads split the outputs; nothing else is split.
+#pragma once
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "core/panels.hpp"
+#include "engine/dispatch.hpp"
+#include "engine/parallel.hpp"
+
+namespace fanin::engine {
+
+template <class T>
+const PanelKernels<T>& panel_kernels() {
+  if constexpr (sizeof(T) == 4) return table().panels->f32;
+  else return table().panels->f64;
+}
+
+/// Numbers in one element.
+constexpr i64 parts(Form form) { return form == Form::real ? 1 : 2; }
+
+/// A matrix to be read: element (r, c) at data + parts * (r * row_step + c * column_step).
+template <class T>
+struct View {
+  const T* data;
+  i64 row_step;
+  i64 column_step;
+  Form form = Form::real;
+
+  View from(i64 row, i64 column) const {
+    return {data + parts(form) * (row * row_step + column * column_step), row_step, column_step, form};
+  }
+  View transposed() const { return {data, column_step, row_step, form}; }
+  View as(Form other) const { return {data, row_step, column_step, other}; }
+};
+
+/// Memory on cache lines that only grows; what it held is lost when it does.
+template <class T>
+class Buffer {
+ public:
+  T* take(i64 count);
+
+ private:
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+  std::unique_ptr<T, Free> data_;
+  i64 count_ = 0;
+};
+
+/// How a computation may run. One thread means that everything happens here, without parallel_for.
+struct Work {
+  int threads = 1;
+  Poll poll;
+
+  /// body(chunk) for each chunk; false if the poll stopped it.
+  template <class Body>
+  bool each(i64 chunks, const Body& body) const {
+    if (threads > 1 && chunks > 1) return parallel_for(u64(chunks), threads, false, poll, body);
+    for (i64 chunk = 0; chunk < chunks; ++chunk) {
+      if (poll && poll()) return false;
+      body(u64(chunk));
+    }
+    return true;
+  }
+};
+
+/// One object per thread, lent to whoever asks.
+template <class Thing>
+class Pool {
+ public:
+  explicit Pool(int size) : things_(std::size_t(size)), busy_(std::size_t(size)) {}
+
+  class Lease {
+   public:
+    explicit Lease(Pool& pool) : pool_(pool) {
+      for (;; slot_ = (slot_ + 1) % pool.things_.size())
+        if (!pool.busy_[slot_].exchange(true, std::memory_order_acquire)) return;
+    }
+    ~Lease() { pool_.busy_[slot_].store(false, std::memory_order_release); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Thing* operator->() const { return &pool_.things_[slot_]; }
+    Thing& operator*() const { return pool_.things_[slot_]; }
+
+   private:
+    Pool& pool_;
+    std::size_t slot_ = 0;
+  };
+
+ private:
+  std::vector<Thing> things_;
+  std::vector<std::atomic<bool>> busy_;
+};
+
+/// The left operand of a product (rows, depth), packed for the micro-kernel.
+template <class T>
+class PackedLeft {
+ public:
+  /// False if the poll stopped it.
+  bool pack(const View<T>& view, i64 rows, i64 depth, const Work& work);
+
+  i64 rows() const { return rows_; }
+  i64 depth() const { return depth_; }  ///< of the real form
+  const T* panel(i64 first_depth, i64 panel_depth, i64 row_panel) const {
+    return data_ + first_depth * padded_rows_ + row_panel * panel_rows_ * panel_depth;
+  }
+
+ private:
+  Buffer<T> buffer_;
+  T* data_ = nullptr;
+  i64 rows_ = 0, depth_ = 0, padded_rows_ = 0, panel_rows_ = 1;
+};
+
+/// c (left.rows, columns) at row step `step` = or += or -= left times right, here and now. `columns`, `c` and `step`
+/// count numbers, two a complex element.
+template <class T>
+void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c, i64 step, Update update,
+              Buffer<T>& scratch);
+
+/// Columns (numbers) that one task takes: a multiple of the register tile, few enough for the L2 cache, and
+/// several tasks for every thread.
+template <class T>
+i64 strip_columns(i64 columns, int threads);
+
+/// c (rows, columns) = or += or -= a (rows, depth) b (depth, columns); all counts of elements, c's rows at `step`
+/// numbers. False if the poll stopped it.
+template <class T>
+bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, T* c, i64 step, Update update,
+          const Work& work);
+
+extern template class Buffer<float>;
+extern template class Buffer<double>;
+extern template class PackedLeft<float>;
+extern template class PackedLeft<double>;
+
+}  // namespace fanin::engine

@@ -1,0 +1,299 @@
+// Matrix products in registers, packing, and the operations on the vectors of a reflector.
+//
+// Every output is one chain of fma in order of the summed index, so the shape of the register tile, which differs
+// between instruction sets, decides no bit.
+#pragma once
+#include "core/panels.hpp"
+#include "kernels/lanes.hpp"
+
+namespace fanin::FANIN_ISA {
+namespace {
+
+// The register tile: `kPanelRows` rows of `kPanelVectors` vectors of accumulators, and room for the operands.
+#if defined(__AVX512F__)
+inline constexpr int kPanelRows = 14;
+#elif defined(__AVX2__)
+inline constexpr int kPanelRows = 6;
+#elif defined(__aarch64__)
+inline constexpr int kPanelRows = 8;
+#else
+inline constexpr int kPanelRows = 4;
+#endif
+inline constexpr int kPanelVectors = 2;
+template <class T>
+inline constexpr int kPanelColumns = kPanelVectors * kLanes<T>;
+
+// ---- the micro-kernel -------------------------------------------------------------------------------
+
+template <class T>
+[[gnu::always_inline]] inline void write_back(T* c, Lanes<T> sum, int count, Update update) {
+  constexpr int lanes = kLanes<T>;
+  if (count >= lanes) {
+    if (update == Update::add) sum = load<Lanes<T>>(c) + sum;
+    if (update == Update::subtract) sum = load<Lanes<T>>(c) - sum;
+    store(c, sum);
+    return;
+  }
+  T values[lanes];
+  store(values, sum);
+  for (int i = 0; i < count; ++i)
+    c[i] = update == Update::store ? values[i] : update == Update::add ? c[i] + values[i] : c[i] - values[i];
+}
+
+template <class T, int Rows, int Vectors>
+void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count_columns, Update update) {
+  constexpr int lanes = kLanes<T>;
+  Lanes<T> sum[Rows][Vectors] = {};
+  if (update != Update::store)
+    for (int r = 0; r < Rows; ++r)
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + r * step + v * lanes, 1);
+  for (i64 k = 0; k < depth; ++k) {
+    Lanes<T> b[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) b[v] = load<Lanes<T>>(right + v * lanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const Lanes<T> a = splat(left[r]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = fma(a, b[v], sum[r][v]);
+    }
+    left += kPanelRows;
+    right += kPanelColumns<T>;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v)
+      write_back(c + r * step + v * lanes, sum[r][v], count_columns - v * lanes, update);
+}
+
+template <class T>
+using TileOf = void (*)(const T*, const T*, i64, T*, i64, int, Update);
+
+template <class T>
+struct TilesOf {
+  TileOf<T> of[kPanelVectors][kPanelRows];
+  template <int Vectors, int Rows>
+  constexpr void set() {
+    of[Vectors - 1][Rows - 1] = &tile_of<T, Rows, Vectors>;
+    if constexpr (Rows > 1) set<Vectors, Rows - 1>();
+  }
+  constexpr TilesOf() : of() {
+    set<1, kPanelRows>();
+    set<2, kPanelRows>();
+  }
+};
+template <class T>
+constexpr TilesOf<T> kTiles;
+
+template <class T>
+void tile(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows, int count_columns,
+          Update update) {
+  const int vectors = count_columns > kLanes<T> ? 2 : 1;
+  kTiles<T>.of[vectors - 1][count_rows - 1](left, right, depth, c, step, count_columns, update);
+}
+
+// ---- packing ----------------------------------------------------------------------------------------
+
+template <class T>
+void pack_left(const T* from, i64 row_step, i64 depth_step, int count, i64 depth, Form form, T* to) {
+  if (form != Form::real) {
+    for (i64 k = 0; k < depth; ++k, to += 2 * kPanelRows)
+      for (int r = 0; r < count; ++r) {
+        const T* z = from + 2 * (r * row_step + k * depth_step);
+        to[r] = z[0];
+        to[kPanelRows + r] = form == Form::conjugate ? -z[1] : z[1];
+      }
+    return;
+  }
+  if (count == kPanelRows && row_step == 1) {
+    for (i64 k = 0; k < depth; ++k, from += depth_step, to += kPanelRows)
+      __builtin_memcpy(to, from, kPanelRows * sizeof(T));
+    return;
+  }
+  if (depth_step == 1) {
+    // Rows are read along the cache lines, a few steps of all rows at a time.
+    constexpr i64 run = 64 / sizeof(T);
+    for (i64 k = 0; k < depth; k += run) {
+      const i64 end = depth - k < run ? depth - k : run;
+      for (int r = 0; r < count; ++r) {
+        const T* row = from + r * row_step + k;
+        for (i64 i = 0; i < end; ++i) to[(k + i) * kPanelRows + r] = row[i];
+      }
+    }
+    return;
+  }
+  for (i64 k = 0; k < depth; ++k, to += kPanelRows)
+    for (int r = 0; r < count; ++r) to[r] = from[r * row_step + k * depth_step];
+}
+
+template <class T>
+void pack_right(const T* from, i64 depth_step, i64 column_step, int count, i64 depth, Form form, T* to) {
+  constexpr int width = kPanelColumns<T>;
+  if (form != Form::real) {
+    const T sign = form == Form::conjugate ? T(-1) : T(1);
+    for (i64 k = 0; k < depth; ++k, to += 2 * width)
+      for (int c = 0; c < width; c += 2) {
+        const T* z = from + 2 * (k * depth_step + c / 2 * column_step);
+        const T re = c < count ? z[0] : T(0), im = c < count ? sign * z[1] : T(0);
+        to[c] = re;
+        to[c + 1] = im;
+        to[width + c] = -im;
+        to[width + c + 1] = re;
+      }
+    return;
+  }
+  if (column_step == 1 && count == width) {
+    for (i64 k = 0; k < depth; ++k, from += depth_step, to += width) {
+      __builtin_prefetch(from + 8 * depth_step);
+      __builtin_prefetch(from + 8 * depth_step + width - 1);
+      Lanes<T> row[kPanelVectors];
+      for (int v = 0; v < kPanelVectors; ++v) row[v] = load<Lanes<T>>(from + v * kLanes<T>);
+      for (int v = 0; v < kPanelVectors; ++v) store(to + v * kLanes<T>, row[v]);
+    }
+    return;
+  }
+  if (depth_step == 1) {
+    constexpr i64 run = 64 / sizeof(T);
+    for (i64 k = 0; k < depth; k += run) {
+      const i64 end = depth - k < run ? depth - k : run;
+      for (int c = 0; c < width; ++c)
+        for (i64 i = 0; i < end; ++i)
+          to[(k + i) * width + c] = c < count ? from[c * column_step + k + i] : T(0);
+    }
+    return;
+  }
+  for (i64 k = 0; k < depth; ++k, to += width)
+    for (int c = 0; c < width; ++c) to[c] = c < count ? from[k * depth_step + c * column_step] : T(0);
+}
+
+// ---- vectors ----------------------------------------------------------------------------------------
+
+inline constexpr int kPartialSums = 16;
+inline constexpr int kSumVectors = kPartialSums / kLanes<double>;
+
+/// Lanes of float64 from as many numbers of either type.
+[[gnu::always_inline]] inline F64 load_wide(const double* x) { return load<F64>(x); }
+[[gnu::always_inline]] inline F64 load_wide(const float* x) {
+  return __builtin_convertvector(load<VectorOf<float, kVectorBytes / 2>::type>(x), F64);
+}
+[[gnu::always_inline]] inline void store_narrow(double* to, F64 x) { store(to, x); }
+[[gnu::always_inline]] inline void store_narrow(float* to, F64 x) {
+  store(to, __builtin_convertvector(x, VectorOf<float, kVectorBytes / 2>::type));
+}
+
+/// Sum over i of term(x_i, y_i, partial): 16 partial sums, then ((p0+p8)+(p4+p12))+...
+template <class T, class Vector, class Scalar>
+[[gnu::always_inline]] inline double sum_in_16(i64 count, Vector&& vector, Scalar&& scalar) {
+  F64 sums[kSumVectors] = {};
+  i64 i = 0;
+  for (; i + kPartialSums <= count; i += kPartialSums)
+    for (int v = 0; v < kSumVectors; ++v) sums[v] = vector(i + v * kLanes<double>, sums[v]);
+  double partial[kPartialSums];
+  for (int v = 0; v < kSumVectors; ++v) store(partial + v * kLanes<double>, sums[v]);
+  for (int p = 0; i < count; ++i, ++p) partial[p] = scalar(i, partial[p]);
+  for (int half = kPartialSums / 2; half > 0; half /= 2)
+    for (int p = 0; p < half; ++p) partial[p] += partial[p + half];
+  return partial[0];
+}
+
+template <class T>
+double dot(const T* x, const T* y, i64 count) {
+  return sum_in_16<T>(
+      count, [&](i64 i, F64 sum) { return fma(load_wide(x + i), load_wide(y + i), sum); },
+      [&](i64 i, double sum) { return __builtin_fma(double(x[i]), double(y[i]), sum); });
+}
+
+template <class T>
+double sum_of_squares(const T* x, i64 count, double scale) {
+  const F64 wide_scale = splat(scale);
+  return sum_in_16<T>(
+      count,
+      [&](i64 i, F64 sum) {
+        const F64 value = load_wide(x + i) * wide_scale;
+        return fma(value, value, sum);
+      },
+      [&](i64 i, double sum) {
+        const double value = double(x[i]) * scale;
+        return __builtin_fma(value, value, sum);
+      });
+}
+
+template <class T>
+double largest(const T* x, i64 count) {
+  double result = 0;
+  for (i64 i = 0; i < count; ++i) {
+    const double magnitude = __builtin_fabs(double(x[i]));
+    if (!(magnitude <= result)) result = magnitude;
+    if (result != result) return result;
+  }
+  return result;
+}
+
+template <class T>
+void scaled(const T* x, double factor, T* to, i64 count) {
+  const F64 wide_factor = splat(factor);
+  i64 i = 0;
+  for (; i + kLanes<double> <= count; i += kLanes<double>)
+    store_narrow(to + i, load_wide(x + i) * wide_factor);
+  for (; i < count; ++i) to[i] = T(double(x[i]) * factor);
+}
+
+template <class T>
+[[gnu::always_inline]] inline T scalar_fma(T a, T b, T c) {
+  if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
+  else return __builtin_fma(a, b, c);
+}
+
+template <class T>
+void add_multiple(T a, const T* x, T* y, i64 count) {
+  const Lanes<T> wide = splat(a);
+  i64 i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>)
+    store(y + i, fma(wide, load<Lanes<T>>(x + i), load<Lanes<T>>(y + i)));
+  for (; i < count; ++i) y[i] = scalar_fma(a, x[i], y[i]);
+}
+
+/// Row i of the inverse is e_i - sum over l > i of upper[i][l] * row l, in order of l.
+template <class T>
+void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_step, i64 count) {
+  constexpr int vectors = 4;
+  constexpr i64 width = vectors * kLanes<T>;
+  T edge[width];
+  for (i64 i = count; i-- > 0;) {
+    T* row = inverse + i * inverse_step;
+    for (i64 c = 0; c < count; ++c) row[c] = T(c == i);
+    for (i64 c = i / width * width; c < count; c += width) {
+      const bool whole = c + width <= count;
+      const i64 last = whole ? c + width : count;
+      if (whole) {
+        Lanes<T> sum[vectors];
+        for (int v = 0; v < vectors; ++v) sum[v] = load<Lanes<T>>(row + c + v * kLanes<T>);
+        for (i64 l = i + 1; l < last; ++l) {
+          const Lanes<T> factor = splat(-upper[i * upper_step + l]);
+          const T* other = inverse + l * inverse_step + c;
+          for (int v = 0; v < vectors; ++v)
+            sum[v] = fma(factor, load<Lanes<T>>(other + v * kLanes<T>), sum[v]);
+        }
+        for (int v = 0; v < vectors; ++v) store(row + c + v * kLanes<T>, sum[v]);
+      } else {
+        for (i64 x = c; x < last; ++x) edge[x - c] = row[x];
+        for (i64 l = i + 1; l < last; ++l) {
+          const T factor = -upper[i * upper_step + l];
+          const T* other = inverse + l * inverse_step + c;
+          for (i64 x = 0; x < last - c; ++x) edge[x] = scalar_fma(factor, other[x], edge[x]);
+        }
+        for (i64 x = c; x < last; ++x) row[x] = edge[x - c];
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr PanelKernels<T> panel_kernels() {
+  return {kPanelRows,  kPanelColumns<T>,   &pack_left<T>, &pack_right<T>, &tile<T>,           &dot<T>,
+          &sum_of_squares<T>, &largest<T>, &scaled<T>,    &add_multiple<T>, &invert_unit_upper<T>};
+}
+
+}  // namespace
+}  // namespace fanin::FANIN_ISA
