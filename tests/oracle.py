@@ -370,11 +370,6 @@ def laplace_value(word: int, dtype: str) -> mpmath.mpf:
     return -magnitude if word >> (bits - 1) else magnitude
 
 
-def rademacher_value(word: int, dtype: str) -> float:
-    """-1 where the highest bit is set."""
-    return -1.0 if word >> (63 if dtype == "float64" else 31) else 1.0
-
-
 def as_float(x: object) -> np.ndarray:
     """Any real array as float64; exact."""
     return np.asarray(x).astype(np.float64)

@@ -7,6 +7,9 @@ namespace fanin::bindings {
 void register_random(pybind11::module_& m);
 void register_linear(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
+void register_integers(pybind11::module_& m);
+void register_bit_generator(pybind11::module_& m);
+void register_dlpack(pybind11::module_& m);
 void register_debug(pybind11::module_& m);
 
 }  // namespace fanin::bindings

@@ -17,15 +17,17 @@ inline constexpr int kTileWords = 32;
 inline constexpr int kTileBlocks = 8;
 inline constexpr int kBlockWords = 4;
 
-/// What one element of the destination is. Half types are computed in float32 and rounded once.
-enum class Element : u8 { f32, f64, f16, bf16 };
-inline constexpr int kElements = 4;
+/// What one element of the destination is. Half types are computed in float32 and rounded once. The sign of an
+/// integer is the reader's business: its bits are the same.
+enum class Element : u8 { f32, f64, f16, bf16, i8, i16, i32, i64 };
+inline constexpr int kElements = 4;  ///< floating-point ones, the columns of the kernels' tables
 
 constexpr std::size_t element_bytes(Element e) {
-  return e == Element::f64 ? 8 : e == Element::f32 ? 4 : 2;
+  constexpr std::size_t bytes[] = {4, 8, 2, 2, 1, 2, 4, 8};
+  return bytes[int(e)];
 }
 
-/// Values in one tile: a float64 takes two words, everything else one.
+/// Floating-point values in one tile: a float64 takes two words, everything else one.
 constexpr int tile_values(Element e) { return e == Element::f64 ? kTileWords / 2 : kTileWords; }
 
 /// The 128-bit key of a stream and the id in the high half of its counter.
@@ -44,6 +46,8 @@ struct Params {
   double lowest = 0.0;
   double highest = 0.0;
   double shape[24] = {};  ///< the law's own constants (see its struct in distributions.hpp)
+  u64 integer_low = 0;    ///< integers: the lowest value, modulo 2^64
+  u64 integer_span = 0;   ///< integers: how many there are; 0 stands for 2^64
 };
 
 }  // namespace fanin

@@ -16,7 +16,7 @@ constexpr std::size_t kLine = 64;
 /// buffer on the stack; so does memory that is not aligned to its element.
 void fill_run(const Plan& plan, const Source& source, Element element, u64 first, u64 count, char* out,
               bool stream) {
-  const u64 per_tile = u64(tile_values(element));
+  const u64 per_tile = u64(plan.tile_values);
   const std::size_t size = element_bytes(element);
   alignas(kLine) char buffer[kTileWords * 8];
   const auto part = [&](u64 address, u64 values) {
@@ -43,7 +43,7 @@ void fill_run(const Plan& plan, const Source& source, Element element, u64 first
 /// Values one by one, at any steps; a tile is made once for all neighbours that fall into it.
 void fill_scattered(const Plan& plan, const Source& source, Element element, u64 first, const Axis& axis,
                     i64 from, i64 to, char* data) {
-  const u64 per_tile = u64(tile_values(element));
+  const u64 per_tile = u64(plan.tile_values);
   const std::size_t size = element_bytes(element);
   alignas(kLine) char buffer[kTileWords * 8];
   u64 made = ~u64(0);
@@ -95,7 +95,7 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
   const i64 rows_per_chunk = std::max<i64>(1, chunk_values / inner.count);
   const i64 chunks = pieces > 1 ? rows * pieces : (rows + rows_per_chunk - 1) / rows_per_chunk;
   // Chunks of a run start at whole tiles, and at whole lines if the row does.
-  const u64 per_tile = u64(tile_values(d.element));
+  const u64 per_tile = u64(plan.tile_values);
   const i64 lead = run ? i64((per_tile - d.first % per_tile) % per_tile) : 0;
 
   const auto row = [&](i64 number, i64 from, i64 to) {

@@ -25,8 +25,8 @@ constexpr Grid grid(Element e) {
     case Element::f32: return {24, -126, 127};
     case Element::f16: return {11, -14, 15};
     case Element::bf16: return {8, -126, 127};
+    default: throw std::invalid_argument("this law makes floating-point values only");
   }
-  return {};
 }
 
 double spacing(double x, const Grid& g) {
@@ -243,6 +243,7 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
     p.loc[1] = arguments.size() > 2 ? arguments[2] : p.loc[0];
   }
   made.law = fill_row(row).name;
+  made.tile_values = tile_values(element);
   made.fill = fill_row(row).fill[int(element)];
   return made;
 }

@@ -11,11 +11,12 @@ struct Plan {
   FillFn fill = nullptr;
   Params params;
   const char* law = nullptr;  ///< the kernel row that was chosen
+  int tile_values = 0;        ///< values made from the 32 words of one tile
 };
 
 /// Laws and their arguments, all in float64:
 ///   uniform (low, high) · normal (loc, scale) · truncated_normal (loc, scale, low, high), bounds in units of scale
-///   exponential (scale) · laplace (loc, scale) · rademacher ()
+///   exponential (loc, scale) · laplace (loc, scale)
 /// Throws std::invalid_argument if no value of the destination type lies within the bounds.
 Plan plan(const std::string& law, std::span<const double> arguments, Element element);
 

@@ -160,18 +160,6 @@ struct TruncatedFar {
   }
 };
 
-/// -1 or 1 by the highest bit of the word.
-template <class T>
-struct Rademacher {
-  static constexpr const char* name = "rademacher";
-  static constexpr int arity = 1;
-  static constexpr bool bounded = false;
-  [[gnu::always_inline]] explicit Rademacher(const Params&) {}
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
-    return bit_cast<Lanes<T>>((w & Layout<T>::sign) | Layout<T>::one);
-  }
-};
-
 /// -log u, u dense near 0, so that the tail goes on to 22.9 (float32) or 45.1 (float64).
 template <class T>
 struct Exponential {
@@ -207,11 +195,10 @@ constexpr void for_each_law(Visit visit) {
   visit.template operator()<Truncated>();
   visit.template operator()<TruncatedTail>();
   visit.template operator()<TruncatedFar>();
-  visit.template operator()<Rademacher>();
   visit.template operator()<Exponential>();
   visit.template operator()<Laplace>();
 }
-inline constexpr int kLaws = 9;
+inline constexpr int kLaws = 8;
 
 }  // namespace
 }  // namespace fanin::FANIN_ISA

@@ -4,6 +4,8 @@ Every number has an address: element i of an array drawn from a stream is a pure
 (stream, i), whatever the thread count, instruction set, chunk, stride, shard, process or machine.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import _core, runtime
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
@@ -65,13 +67,35 @@ from ._scheme_table import (
 from ._schemes import Scheme, get, schemes
 from ._stream import Stream
 
+if TYPE_CHECKING:
+    from ._bit_generator import BitGenerator
+
 STREAM: str = _core.STREAM
 """Name of the stream: it changes whenever any produced bit changes."""
 
 __version__: str = _core.build_config()["version"]
 
+#: Public names whose modules are imported when they are first used.
+_LAZY = {"BitGenerator": "_bit_generator"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
 __all__ = [
     "STREAM",
+    "BitGenerator",
     "DeepNormGains",
     "Fans",
     "Generator",

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import ALL, KINDS, REAL, target
+from . import _core
+from ._arrays import ALL, KINDS, REAL, Target, destination, target
+from ._integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
 from ._random import parameter, prepare, require_bounds, require_range
 from ._stream import Stream
 
@@ -104,27 +106,17 @@ class Generator:
               accepted: tuple[np.dtype[Any], ...], function: str,
               check: Any = None) -> Any:  # fmt: skip
         arrays = [p for p in parameters if isinstance(p, np.ndarray)]
-        shape = size
-        if size is None:
-            if out is not None:
-                shape = tuple(out.shape)
-            else:
-                shape = np.broadcast_shapes(*(a.shape for a in arrays)) if arrays else ()
-        goal = target(shape, dtype, out, None, np.float64, accepted, function)
+        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)
         if check is not None:
             check(goal.array.dtype)
-        for a in arrays:
-            wide = np.broadcast_shapes(a.shape, goal.shape)
-            if len(a.shape) > len(goal.shape) or wide != goal.shape:
-                raise ValueError(
-                    f"Output size {goal.shape} is not compatible with broadcast dimensions "
-                    f"of inputs {a.shape}."
-                )
         draw = prepare(law, parameters, goal)
-        kind = KINDS[goal.array.dtype]
-        first = self._take(-(-goal.array.size // kind.tile)) * kind.tile
+        first = self._take_values(goal, KINDS[goal.array.dtype].tile)
         draw.write(goal, self._stream._key, first, 0)
-        return goal.array[()] if size is None and out is None and not arrays else goal.done()
+        return _result(goal, size, out, arrays)
+
+    def _take_values(self, goal: Target, per_tile: int) -> int:
+        """Moves the cursor past the values of `goal`; the address of the first of them."""
+        return self._take(-(-goal.array.size // per_tile)) * per_tile
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Uniform in [0, 1). See `fanin.random`."""
@@ -137,7 +129,7 @@ class Generator:
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
                dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """``loc + scale * z``; loc and scale broadcast. See `fanin.normal`."""
-        loc, scale = parameter(loc, "loc", True), parameter(scale, "scale")
+        loc, scale = _number(loc, "loc", True), _number(scale, "scale")
         _refuse_negative(scale)
 
         def check(chosen: np.dtype[Any]) -> None:
@@ -149,7 +141,7 @@ class Generator:
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None,
                 dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """Uniform in [low, high); both broadcast. See `fanin.uniform`."""
-        low, high = parameter(low, "low"), parameter(high, "high")
+        low, high = _number(low, "low"), _number(high, "high")
         return self._draw("uniform", (low, high), size, dtype, out, REAL, "uniform",
                           lambda chosen: require_range(low, high, chosen))  # fmt: skip
 
@@ -158,10 +150,173 @@ class Generator:
                          out: Any = None) -> Any:  # fmt: skip
         """Normal cut to [low, high], in units of scale. See `fanin.truncated_normal`."""
         names = ("loc", "scale", "low", "high")
-        values = tuple(parameter(v, n) for n, v in zip(names, (loc, scale, low, high), strict=True))
+        values = tuple(_number(v, n) for n, v in zip(names, (loc, scale, low, high), strict=True))
         _refuse_negative(values[1])
         require_bounds(values[2], values[3])
         return self._draw("truncated_normal", values, size, dtype, out, REAL, "truncated_normal")
+
+    def standard_exponential(self, size: Any = None, dtype: Any = np.float64,
+                             method: str = "zig", out: Any = None) -> Any:  # fmt: skip
+        """Exponential with mean 1: ``-log u``, by the inverse distribution function.
+
+        `method` is NumPy's; whatever it says, fanin uses the inverse, one word a value (two in
+        float64). The largest value is 22.9 in float32 and the half types, 45.1 in float64.
+        """
+        return self._draw("exponential", (0.0, 1.0), size, dtype, out, REAL, "standard_exponential")
+
+    def exponential(self, scale: Any = 1.0, size: Any = None, dtype: Any = np.float64,
+                    out: Any = None) -> Any:  # fmt: skip
+        """Exponential with mean `scale`, which broadcasts: ``scale * standard_exponential``."""
+        scale = _number(scale, "scale")
+        _refuse_negative(scale)
+        return self._draw("exponential", (0.0, scale), size, dtype, out, REAL, "exponential")
+
+    def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
+                dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
+        """Laplace, density ``exp(-|x - loc| / scale) / (2 scale)``; both broadcast."""
+        loc, scale = _number(loc, "loc"), _number(scale, "scale")
+        _refuse_negative(scale)
+        return self._draw("laplace", (loc, scale), size, dtype, out, REAL, "laplace")
+
+    def rademacher(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """-1 or 1, each with probability 1/2: -1 where bit 31 of word i is set, for every dtype.
+
+        dtype is real or a signed integer.
+        """
+        goal = _goal(size, dtype, out, [], np.float64, _SIGNED, "rademacher")
+        kind = goal.array.dtype
+        element = KINDS[kind].element if kind in KINDS else INTEGERS[kind]
+        first = self._take_values(goal, 32)
+        _core.fill_signs(element, self._stream._key, goal.array, first, goal.fresh)
+        return _result(goal, size, out, [])
+
+    def integers(self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64,
+                 endpoint: bool = False, out: Any = None) -> Any:  # fmt: skip
+        """Integers from low up to high, without high unless `endpoint`; both broadcast.
+
+        ``low + floor(bits * range / 2**64)``, bits the words 2i and 2i + 1 for every dtype: never a
+        rejection. Each probability is off by less than 2**-64, the total variation from uniform
+        is at most range / 2**66; a range of 2**64 takes the bits as they are.
+
+        Parameters
+        ----------
+        low, high : int or array
+            As NumPy's: without `high`, from 0 up to low. Floats are cut to integers.
+        dtype : bool or an integer dtype of 8 to 64 bits
+            `bool` and `int` themselves give a Python bool or int if `size` is None.
+        endpoint : bool
+            Whether `high` itself can occur.
+
+        Raises
+        ------
+        ValueError
+            If a bound does not fit the dtype or no integer lies between the bounds.
+
+        >>> import fanin
+        >>> rng = fanin.default_rng(0)
+        >>> x = rng.integers(-2, 2, 1000, dtype="int8", endpoint=True)
+        >>> sorted(set(x.tolist()))
+        [-2, -1, 0, 1, 2]
+        """
+        chosen = as_integer_dtype(dtype)
+        if high is None:
+            low, high = 0, low
+            nothing = "high < 0" if endpoint else "high <= 0"
+        else:
+            nothing = "low > high" if endpoint else "low >= high"
+        low, high = as_integers(low), as_integers(high)
+        arrays = [value for value in (low, high) if isinstance(value, np.ndarray)]
+        goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
+        if goal.array.size:
+            limit = bounds(low, high, chosen, bool(endpoint), nothing)
+            first = self._take_values(goal, TILE)
+            element = INTEGERS[chosen]
+            if not arrays:
+                _core.fill_integers(*limit, element, self._stream._key, goal.array, first,
+                                    goal.fresh)  # fmt: skip
+            else:
+                words = np.empty(goal.shape, np.uint64)
+                _core.fill_integers(0, 0, INTEGERS[words.dtype], self._stream._key, words, first,
+                                    True)  # fmt: skip
+                wide = (np.ascontiguousarray(np.broadcast_to(v, goal.shape)) for v in limit)
+                _core.scale_words(words, *wide)
+                np.copyto(goal.array, words.astype(chosen), casting="unsafe")
+        if size is None and out is None and not arrays and (dtype is int or dtype is bool):
+            return dtype(goal.array[()])
+        return _result(goal, size, out, arrays)
+
+    def bytes(self, length: int) -> bytes:
+        """`length` random bytes: the stream's words from the cursor on, little-endian.
+
+        >>> import fanin
+        >>> len(fanin.default_rng(0).bytes(10))
+        10
+        """
+        count = operator.index(length)
+        if count < 0:
+            raise ValueError(f"negative dimensions are not allowed: {count} bytes")
+        drawn = np.empty(-(-count // 8), np.uint64)
+        first = self._take(-(-count // 128)) * TILE
+        _core.fill_integers(0, 0, INTEGERS[drawn.dtype], self._stream._key, drawn, first, True)
+        return drawn.astype("<u8", copy=False).tobytes()[:count]
+
+
+_SIGNED = (*REAL, *(dtype for dtype in INTEGERS if dtype.kind == "i"))
+
+
+def _goal(size: Any, dtype: Any, out: Any, arrays: list[np.ndarray[Any, Any]], default: Any,
+          accepted: tuple[np.dtype[Any], ...], function: str) -> Target:  # fmt: skip
+    """The destination of a call: checked, in NumPy's words, and allocated if there is no `out`."""
+    array = None if out is None else _output(out)
+    shape = size
+    if size is None:
+        if array is not None:
+            shape = array.shape
+        else:
+            shape = np.broadcast(*arrays).shape if arrays else ()
+    goal = target(shape, dtype, array, None, default, accepted, function)
+    if arrays and np.broadcast(np.broadcast_to(_NOTHING, goal.shape), *arrays).shape != goal.shape:
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        raise ValueError(
+            f"Output size {goal.shape} is not compatible with broadcast dimensions of inputs "
+            f"{shapes}."
+        )
+    if out is not None:
+        goal.result = out
+    return goal
+
+
+_NOTHING = np.zeros((), np.int8)
+
+
+def _output(out: Any) -> np.ndarray[Any, Any]:
+    """A view of `out`; NumPy's words for what it would not write to, except that strides are
+    fine."""
+    words = (
+        "Supplied output array must be contiguous, writable, aligned, and in machine byte-order. "
+        "(fanin takes any strides and alignment.) "
+    )
+    try:
+        array = destination(out)
+    except TypeError as error:
+        raise ValueError(f"{words}{error}") from None
+    if not array.dtype.isnative:
+        raise ValueError(f"{words}This one has dtype {array.dtype}.")
+    if not array.flags.writeable:
+        raise ValueError(f"{words}This one is read-only.")
+    return array
+
+
+def _result(goal: Target, size: Any, out: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """A scalar if nothing asked for an array."""
+    return goal.array[()] if size is None and out is None and not arrays else goal.done()
+
+
+def _number(value: Any, name: str, complex_allowed: bool = False) -> Any:
+    """`parameter`, with NumPy's error for a str."""
+    if isinstance(value, str):
+        raise ValueError(f"could not convert string to float: {value!r}")
+    return parameter(value, name, complex_allowed)
 
 
 def _refuse_negative(scale: Any) -> None:

@@ -126,18 +126,17 @@ def test_the_constants_of_truncated_laws_are_accurate():
     [
         ("exponential", (0.0, 1.0), oracle.exponential_value),
         ("laplace", (0.0, 1.0), oracle.laplace_value),
-        ("rademacher", (0.0, 1.0), oracle.rademacher_value),
     ],
 )
 def test_values_of_the_other_laws_are_accurate(isa, law, arguments, value, dtype):
     words = oracle.value_words(KEY, 0, 1000, dtype)
     true = [mpmath.mpf(value(word, dtype)) for word in words]
     got = core_fill(law, arguments, 1000, dtype, 11)
-    assert oracle.ulps(got, true, dtype).max() <= (0 if law == "rademacher" else 2)
+    assert oracle.ulps(got, true, dtype).max() <= 2
 
 
 def test_every_law_of_the_core_is_checked_here():
-    here = {"uniform", "normal", "rademacher", "exponential", "laplace", *oracle.TRUNCATED}
+    here = {"uniform", "normal", "exponential", "laplace", *oracle.TRUNCATED}
     assert set(_core.debug.laws()) == here
 
 

@@ -424,7 +424,7 @@ def test_the_other_laws_follow_their_distributions(dtype):
         assert p_of_count(np.count_nonzero(x > t), n * math.exp(-t)) > P_FAIL
     x = as_float(core_fill("laplace", (0.0, 1.0), n, dtype, 52))
     assert stats.kstest(x, "laplace").pvalue > P_FAIL
-    signs = as_float(core_fill("rademacher", (0.0, 1.0), n, dtype, 53))
+    signs = as_float(fanin.default_rng(53).rademacher(n, dtype))
     assert set(signs) == {-1.0, 1.0}
     assert abs(signs.sum()) < Z_FAIL * math.sqrt(n)
     for lag in (1, 8, 16, 32):

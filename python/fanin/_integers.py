@@ -1,0 +1,92 @@
+"""Bounds of `Generator.integers`, checked in NumPy's words and made exact: any two numbers that fit
+the dtype."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+#: dtype -> the core's Element; a bool is a byte that is 0 or 1.
+INTEGERS: dict[np.dtype[Any], int] = {
+    np.dtype(name): 4 + place
+    for place, names in enumerate(
+        (("bool", "int8", "uint8"), ("int16", "uint16"), ("int32", "uint32"), ("int64", "uint64"))
+    )
+    for name in names
+}
+TILE = 16  # integers made from one tile: two words each, whatever the dtype
+_WORD = 1 << 64
+
+
+class Bounds(NamedTuple):
+    """The lowest value and how many there are, both modulo 2**64; ints, or arrays of uint64."""
+
+    low: Any
+    span: Any
+
+
+def as_integer_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as one of `INTEGERS`, in NumPy's words where it is refused."""
+    found: np.dtype[Any] = np.dtype(dtype)
+    if found in INTEGERS:
+        return found
+    if found.kind in "iu" and not found.isnative:
+        raise ValueError(
+            "Providing a dtype with a non-native byteorder is not supported. If you require "
+            "platform-independent byteorder, call byteswap when required."
+        )
+    names = ", ".join(d.name for d in INTEGERS)
+    raise TypeError(f"Unsupported dtype {found!r} for integers; accepted: {names}")
+
+
+def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Smallest and largest value of the dtype."""
+    if dtype.kind == "b":
+        return 0, 1
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def as_integers(value: Any) -> Any:
+    """An int, or an array: int64 where that is certain to hold the values, else Python's ints."""
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return int(array.item())
+    if array.dtype.kind in "bi" or not array.size:
+        return array.astype(np.int64)
+    exact = [int(entry) for entry in array.reshape(-1).tolist()]
+    result = np.empty(len(exact), object)
+    result[:] = exact
+    return result.reshape(array.shape)
+
+
+def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool, nothing: str) -> Bounds:
+    """low, high (as NumPy takes them, already `as_integers`) as the core takes them.
+
+    `nothing` is the error's text where no integer lies between them.
+
+    Raises
+    ------
+    ValueError
+        In NumPy's words: out of bounds for the dtype, or no value in between.
+    """
+    smallest, largest = limits(dtype)
+    if np.any(np.less(low, smallest)):
+        raise ValueError(f"low is out of bounds for {dtype.name}")
+    if np.any(np.greater(high, largest if endpoint else largest + 1)):
+        raise ValueError(f"high is out of bounds for {dtype.name}")
+    if np.any(np.greater(low, high) if endpoint else np.greater_equal(low, high)):
+        raise ValueError(nothing)
+    extra = 1 if endpoint else 0
+    if isinstance(low, int) and isinstance(high, int):
+        return Bounds(low % _WORD, (high - low + extra) % _WORD)
+    first, end = _modulo_word(low), _modulo_word(high)
+    return Bounds(first, end - first + np.uint64(extra))
+
+
+def _modulo_word(value: Any) -> Any:
+    """uint64 with the same remainder modulo 2**64."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.view(np.uint64)
+    return np.asarray(np.asarray(value, object) % _WORD).astype(np.uint64)

@@ -1,0 +1,397 @@
+"""Generator beside numpy.random.Generator: integers, signs, bytes, the laws of one parameter, and
+the words of errors."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import sys
+import threading
+
+import mpmath
+import numpy as np
+import oracle
+import pytest
+from oracle import TYPES, as_float
+
+import fanin
+
+INF, NAN = float("inf"), float("nan")
+INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
+KEY = oracle.seed_key(21)
+
+
+def same(a, b):
+    """Equal bits, shape and dtype."""
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def rng():
+    return fanin.default_rng(21)
+
+
+# ---- integers: values ----------------------------------------------------------------------------
+
+
+def expected_integers(low, span, count, first=0):
+    """low + floor(bits range / 2^64) by Python's integers."""
+    drawn = oracle.value_words(KEY, first, count, "float64")
+    return [low + bits * span // 2**64 for bits in drawn]
+
+
+RANGES = [
+    ("uint8", 0, 1),
+    ("uint8", 0, 256),
+    ("int8", -128, 256),
+    ("int16", -3, 3),
+    ("uint16", 7, 1000),
+    ("int32", -(2**31), 2**32),
+    ("uint32", 0, 2**32),
+    ("int64", 5, 2**32),
+    ("int64", -(2**63), 2**63 + 1),
+    ("int64", -(2**63), 2**64),
+    ("uint64", 0, 2**64),
+    ("uint64", 3, 2**64 - 3),
+    ("uint64", 0, 2**63 + 1),
+]
+
+
+@pytest.mark.parametrize(("dtype", "low", "span"), RANGES)
+def test_integers_are_the_product_of_word_pairs_and_range(isa, dtype, low, span):
+    high = low + span
+    got = rng().integers(low, high, 200, dtype=dtype)
+    assert got.dtype == np.dtype(dtype)
+    assert got.tolist() == expected_integers(low, span, 200)
+    assert same(rng().integers(low, high - 1, 200, dtype=dtype, endpoint=True), got)
+    columns = rng().integers([low], [high], 200, dtype=dtype)  # by the way of arrays
+    assert same(columns, got)
+
+
+@pytest.mark.parametrize("span", [1, 3, 2**32, 2**63 + 1, 2**64])
+def test_the_end_words_give_low_and_the_last_value(span):
+    words = np.array([0, 2**64 - 1], np.uint64)
+    low, wide = (np.full(2, v % 2**64, np.uint64) for v in (2**64 - 2**62, span))
+    fanin._core.scale_words(words, low, wide)
+    assert words.tolist() == [2**64 - 2**62, (2**64 - 2**62 + span - 1) % 2**64]
+
+
+def test_every_integer_dtype_has_the_values_of_int64():
+    expected = rng().integers(0, 100, 1000)
+    for dtype in INTEGERS:
+        assert rng().integers(0, 100, 1000, dtype=dtype).tolist() == expected.tolist()
+    signs = rng().integers(0, 2, 1000, dtype=bool)
+    assert signs.dtype == bool and signs.tolist() == rng().integers(2, size=1000).tolist()
+
+
+def test_integers_broadcast_and_give_the_bits_of_the_scalar_call():
+    low, high = np.array([[0], [-5]]), np.array([1, 10, 2**40])
+    whole = rng().integers(low, high, (4, 2, 3))
+    assert rng().integers(low, high).shape == (2, 3)
+    for j, k in np.ndindex(2, 3):
+        single = rng().integers(int(low[j, 0]), int(high[k]), (4, 2, 3))
+        assert whole[:, j, k].tolist() == single[:, j, k].tolist()
+    out = np.zeros((3, 2), "i2").T
+    assert rng().integers([0, 5, 9], 12, dtype="i2", out=out) is out
+    assert same(np.ascontiguousarray(out), rng().integers([0, 5, 9], 12, (2, 3), dtype="i2"))
+
+
+def test_mixed_and_large_bounds_are_exact():
+    low, high = np.array([2**63 + 1, 5], np.uint64), [2**64, 6]
+    drawn = rng().integers(low, high, (500, 2), dtype="uint64")
+    first = [int(v) for v in drawn[:, 0]]
+    assert min(first) > 2**63 and len(set(first)) == 500 and (drawn[:, 1] == 5).all()
+    assert (rng().integers(np.array([-(2**63)]), [-(2**63) + 1], 20) == -(2**63)).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "int64", "bool"])
+def test_integers_fill_any_out_and_move_the_cursor_by_tiles_of_16(dtype):
+    one = rng()
+    high = 2 if dtype == "bool" else 100
+    plain = one.integers(0, high, 50, dtype=dtype)
+    second = one.integers(0, high, 20, dtype=dtype)
+    whole = rng().integers(0, high, 200, dtype=dtype)
+    assert same(plain, whole[:50]) and same(second, whole[64:84])
+    room = np.zeros(100, dtype)
+    out = room[::-2]
+    assert rng().integers(0, high, dtype=dtype, out=out) is out
+    assert same(np.ascontiguousarray(out), plain) and not room[::2].any()
+
+
+def test_a_large_fill_of_integers_does_not_depend_on_its_threads():
+    expected = rng().integers(-7, 1000, 300_000, dtype="int32")
+    before = fanin.runtime.threads()
+    try:
+        for threads in (1, 2, 3):
+            fanin.runtime.set_threads(threads)
+            assert same(rng().integers(-7, 1000, 300_000, dtype="int32"), expected)
+    finally:
+        fanin.runtime.set_threads(before)
+
+
+def test_the_frequencies_of_integers_are_even():
+    counts = np.bincount(rng().integers(0, 1000, 2_000_000), minlength=1000)
+    chi2 = float(((counts - 2000.0) ** 2 / 2000).sum())
+    # chi2 of 999 degrees: mean 999, std sqrt(2 * 999) = 44.7; 6 of them either side.
+    assert abs(chi2 - 999) < 6 * 44.7
+
+
+# ---- signs, bytes, exponential, laplace ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [*TYPES, "int8", "int16", "int32", "int64"])
+def test_a_sign_is_one_bit_of_its_word_for_every_dtype(isa, dtype):
+    expected = [-1 if word >> 31 else 1 for word in map(int, oracle.words(KEY, 0, 100))]
+    got = rng().rademacher(100, dtype=TYPES.get(dtype, dtype))
+    assert got.dtype == np.dtype(TYPES.get(dtype, dtype)) and as_float(got).tolist() == expected
+    one = rng()
+    one.rademacher(33, dtype=TYPES.get(dtype, dtype))
+    assert one.rademacher(3).tolist() == rng().rademacher(100)[64:67].tolist()
+
+
+def test_signs_refuse_unsigned_and_complex_types():
+    for dtype in ("u1", bool, "c8", ">f4"):
+        with pytest.raises(TypeError, match="Unsupported dtype .* for rademacher"):
+            rng().rademacher(3, dtype=dtype)
+    assert rng().rademacher().shape == ()
+
+
+def test_bytes_are_the_words_from_the_cursor_on():
+    expected = oracle.words(KEY, 0, 100).astype("<u4").tobytes()
+    for count in (0, 1, 7, 8, 127, 128, 129, 400):
+        one = rng()
+        assert one.bytes(count) == expected[:count]
+        assert one.__getstate__()["tile"] == -(-count // 128)
+    for bad, error in ((-1, ValueError), (1.5, TypeError), ("a", TypeError)):
+        with pytest.raises(error):
+            rng().bytes(bad)
+
+
+# -log: 2 ulp (tests/kernels/test_math.py); the scale's product and the sum 1/2 each.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exponential_and_laplace_values_are_accurate(isa, dtype):
+    scale, loc = 3.0, 0.5
+    drawn = oracle.value_words(KEY, 0, 500, dtype)
+    plain = [oracle.exponential_value(w, dtype) for w in drawn]
+    assert oracle.ulps(rng().standard_exponential(500, dtype), plain, dtype).max() <= 2.5
+    scaled = [scale * v for v in plain]
+    assert oracle.ulps(rng().exponential(scale, 500, dtype=dtype), scaled, dtype).max() <= 3
+    signed = [oracle.laplace_value(w, dtype) for w in drawn]
+    assert oracle.ulps(rng().laplace(size=500, dtype=dtype), signed, dtype).max() <= 2.5
+    moved = [mpmath.mpf(loc) + scale * v for v in signed]
+    got = rng().laplace(loc, scale, 500, dtype=dtype)
+    # Near loc + scale v = 0 the sum cancels: the error is that of the summand, 3 ulp of it.
+    slack = max(abs(float(scale * v)) for v in signed) * 3 * np.finfo(dtype).eps
+    assert max(abs(float(g) - float(m)) for g, m in zip(got, moved, strict=True)) <= slack
+
+
+def test_exponential_and_laplace_broadcast():
+    scale = np.array([0.0, 1.0, 5.0])
+    whole = rng().exponential(scale, (4, 3))
+    for k in range(3):
+        assert same(whole[:, k].copy(), rng().exponential(float(scale[k]), (4, 3))[:, k].copy())
+    assert rng().laplace([0.0, 1.0], [[1.0], [2.0]]).shape == (2, 2)
+    out = np.empty(6, np.float16)
+    assert rng().laplace(2.0, 0.0, dtype="f2", out=out) is out and (out == 2).all()
+    assert same(rng().standard_exponential(5, method="inv"), rng().standard_exponential(5))
+
+
+# ---- beside NumPy --------------------------------------------------------------------------------
+
+SHARED = ["random", "standard_normal", "normal", "uniform", "integers", "standard_exponential",
+          "exponential", "laplace", "bytes", "spawn"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_arguments_begin_as_numpys_and_have_its_defaults(name):
+    def arguments(owner):
+        entries = inspect.signature(getattr(owner, name)).parameters.values()
+        return [(p.name, p.default) for p in entries if p.name != "self"]
+
+    theirs = arguments(np.random.Generator)
+    assert arguments(fanin.Generator)[: len(theirs)] == theirs
+
+
+#: Calls where type, shape and dtype of the result must be NumPy's, or the error's type and words.
+CALLS = """
+integers(5,5)
+integers(5,4,endpoint=True)
+integers(5,5,endpoint=True)
+integers(0)
+integers(-1)
+integers(0,300,dtype='u1')
+integers(-1,5,dtype='u1')
+integers(-300,-299,dtype='i1')
+integers(300,200,dtype='u1')
+integers(0,256,3,dtype='u1')
+integers(0,255,3,dtype='u1',endpoint=True)
+integers(0,256,3,dtype='u1',endpoint=True)
+integers(5,dtype='f8')
+integers(5,dtype='>i4')
+integers(5,dtype='foo')
+integers(3,dtype=None)
+integers(2.5)
+integers(2.5,size=3)
+integers('a')
+integers(None)
+integers(1j)
+integers(1.5,7.2,3)
+integers([1.5,2.5],7)
+integers([1,2],[5,2])
+integers([1,2],[5,300],dtype='u1')
+integers([-1,2],[5,30],dtype='u1')
+integers([1,2],[5,2],endpoint=True)
+integers([1,3],[5,2],endpoint=True)
+integers([1,2],[[5],[9]])
+integers([1,2],[5,6],size=(3,2))
+integers([],5)
+integers(5,size=0)
+integers(5,5,size=0)
+integers(0,2**64,dtype='u8')
+integers(0,2**64+1,dtype='u8')
+integers(-2**63,2**63)
+integers(-2**63,2**63+1)
+integers(-2**63-1,0)
+integers(5)
+integers(5,dtype=int)
+integers(5,dtype=np.dtype(int))
+integers(2,dtype=bool)
+integers(3,dtype=bool)
+integers(2,dtype='bool',size=3)
+integers(5,size=-1)
+integers(5,size=2.5)
+integers(np.nan)
+integers(np.inf)
+integers(True)
+integers(np.uint64(5),np.int64(9))
+integers([0],[2**64],dtype='u8')
+integers([0],[2**64+1],dtype='u8')
+integers([-2**63],[2**63])
+integers(5,size=(),dtype='i2')
+integers(5,dtype='i2')
+integers(low=3)
+bytes(5)
+bytes(0)
+standard_exponential(3,method='inv')
+standard_exponential(3,dtype='foo')
+standard_exponential(3,'f4')
+standard_exponential((),dtype='f4')
+standard_exponential(dtype='i4')
+exponential(-1)
+exponential(-0.0)
+exponential([1,-1])
+exponential([1,2],3)
+exponential([1.,2.])
+exponential('a')
+laplace(0,-1)
+laplace(0,-0.0)
+laplace([0,1],[1,2,3])
+random(out=[0.0])
+random(out=np.zeros(3,'>f8'))
+random(out=np.zeros(3,'f4'))
+random(4,out=np.zeros(3))
+random(3,out=np.zeros((3,1)))
+random(3,'f4',np.zeros(3,'f4'))
+random((3,),out=np.zeros(3))
+random(out=np.zeros(()))
+random(out=np.broadcast_to(0.0,3))
+standard_normal(out=np.zeros((2,3)).T)
+standard_normal(-1)
+standard_normal((2,-3))
+standard_normal(2.5)
+standard_normal(2.0)
+standard_normal(True)
+standard_normal('a')
+standard_normal((2,2.0))
+standard_normal(10**19)
+standard_normal(2**40)
+standard_normal((3,0))
+standard_normal(3,dtype='foo')
+standard_normal(3,dtype='>f4')
+standard_normal(3,dtype=int)
+standard_normal(3,dtype=None)
+normal([1,2],1,3)
+normal('a')
+normal(1j)
+normal(0,-1)
+normal(0,-0.0)
+normal(0,[1,-1])
+normal([1,2],[1,2,3])
+normal(loc=np.zeros(0))
+normal(0,1,[2,3])
+uniform(2,1)
+uniform([1,2],[2,1])
+uniform(0,np.inf)
+uniform(np.nan,1)
+uniform(-1e308,1e308)
+spawn(0)
+""".split("\n")[1:-1]  # fmt: skip
+
+
+def outcome(generator, call):
+    """What a call gives: (type, shape, dtype) or the error."""
+    try:
+        result = eval(f"generator.{call}", {"generator": generator, "np": np})
+    except Exception as error:
+        return error
+    return type(result), getattr(result, "shape", None), getattr(result, "dtype", None)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_results_and_errors_are_numpys(call):
+    mine = rng()
+    theirs, ours = outcome(np.random.default_rng(0), call), outcome(mine, call)
+    if not isinstance(theirs, Exception):
+        assert ours == theirs
+        return
+    assert isinstance(ours, Exception), ours
+    assert mine == rng()  # a refused call moves nothing
+    if "complex" in str(theirs):  # fanin says what a complex loc needs
+        assert type(ours) is type(theirs)
+    else:
+        assert str(ours).startswith(str(theirs)) and type(ours).__name__ == type(theirs).__name__
+
+
+@pytest.mark.parametrize("call", ["random()", "normal()", "exponential(2.0)", "random(dtype='f4')"])
+def test_without_a_size_the_result_is_a_scalar(call):
+    kind, shape, _ = outcome(rng(), call)
+    assert issubclass(kind, np.floating) and shape == ()
+
+
+def test_nan_and_infinite_scales_pass_as_in_numpy():
+    assert np.isnan(rng().exponential(NAN)) and np.isinf(rng().exponential(INF))
+    assert np.isnan(rng().laplace(NAN, 1.0, 3)).all()
+
+
+# ---- state ---------------------------------------------------------------------------------------
+
+
+def test_all_methods_move_one_cursor_and_state_travels_with_copies():
+    one = rng()
+    one.integers(9, size=40)
+    one.bytes(3)
+    one.rademacher(5)
+    for other in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert other == one and same(other.exponential(size=9), copy.copy(one).exponential(size=9))
+
+
+def test_eight_threads_that_share_a_generator_share_no_value():
+    shared, parts = rng(), []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+
+        def work():
+            mine = [shared.integers(0, 2**64, 16, dtype="uint64") for _ in range(200)]
+            parts.extend(mine)  # list.extend is atomic
+
+        workers = [threading.Thread(target=work) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(interval)
+    whole = rng().integers(0, 2**64, (1600, 16), dtype="uint64")
+    assert sorted(p.tobytes() for p in parts) == sorted(row.tobytes() for row in whole)
