@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from . import _core
+
 _MAX_SIZE = (1 << 63) - 1
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -247,7 +249,7 @@ def destination(out: Any) -> np.ndarray[Any, Any]:
     if torch is not None and isinstance(out, torch.Tensor):
         return _torch_view(out, torch)
     if hasattr(out, "__dlpack__"):
-        return np.from_dlpack(out)
+        return _dlpack_view(out)
     try:
         view = memoryview(out)
     except TypeError:
@@ -256,6 +258,25 @@ def destination(out: Any) -> np.ndarray[Any, Any]:
             f"protocol, got {type(out).__name__}"
         ) from None
     return np.asarray(view)
+
+
+_HOST_DEVICES = (1, 3, 11)  # DLPack's kDLCPU, kDLCUDAHost, kDLROCMHost
+
+
+def _dlpack_view(out: Any) -> np.ndarray[Any, Any]:
+    """The exporter's memory; NumPy's own import marks what came the old way as read-only."""
+    if hasattr(out, "__dlpack_device__"):
+        device = int(out.__dlpack_device__()[0])
+        if device not in _HOST_DEVICES:
+            raise TypeError(
+                f"out must be CPU memory, got a DLPack device of type {device}; fill a CPU array "
+                "and copy it"
+            )
+    try:
+        capsule = out.__dlpack__(max_version=(1, 0))
+    except TypeError:  # an exporter from before version 1
+        capsule = out.__dlpack__()
+    return _core.from_dlpack(capsule, np.dtype)
 
 
 def _torch_view(tensor: Any, torch: Any) -> np.ndarray[Any, Any]:

@@ -76,7 +76,7 @@ class BitGenerator(NumpyBitGenerator):
     True
     """
 
-    def __init__(self, seed: int | Stream | Generator) -> None:
+    def __init__(self, seed: int | Stream | Generator | _StreamSeeds) -> None:
         seeds = seed if isinstance(seed, _StreamSeeds) else _StreamSeeds(as_stream(seed))
         super().__init__(seeds)  # type: ignore[arg-type]  # NumPy's stub knows SeedSequence only
         self._seeds = seeds
