@@ -6,12 +6,13 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, runtime
+from . import _core, linalg, runtime
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
 from ._fans import Fans, Layout, fans
 from ._generator import Generator, default_rng
+from ._orthogonal import orthogonal, unitary
 from ._random import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._scheme_defaults import (
     flax_dense_default,
@@ -133,11 +134,13 @@ __all__ = [
     "keras_embedding_default",
     "lecun_normal",
     "lecun_uniform",
+    "linalg",
     "lstm_forget_bias",
     "mitchell",
     "mup",
     "normal",
     "ones",
+    "orthogonal",
     "random",
     "runtime",
     "schemes",
@@ -158,6 +161,7 @@ __all__ = [
     "truncated_normal_std",
     "uniform",
     "unit_normal",
+    "unitary",
     "variance_scaling",
     "vit_default",
     "vit_mlp_bias",
