@@ -9,7 +9,7 @@ PANEL_DEPTH = 256  # products summed in one chain
 REAL_TYPES = {"complex64": "float32", "complex128": "float64"}
 
 
-# ---- a * b + c, rounded once, without the instruction ----------------------------------------------
+# ---- a * b + c, rounded once, without the instruction --------------------------------------------
 
 
 def two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,11 +70,11 @@ def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return total
 
 
-# ---- Haar matrices -----------------------------------------------------------------------------------
+# ---- Haar matrices -------------------------------------------------------------------------------
 
 
 def gaussians(key: int, rows: int, columns: int, dtype: str, matrix: int = 0) -> np.ndarray:
-    """The vectors x_j of a tall matrix, one a row with j zeros before it, in float64 or complex128."""
+    """The vectors x_j of a tall matrix, one a row with j zeros before it."""
     real = REAL_TYPES.get(dtype, dtype)
     ratio = 2 if dtype in REAL_TYPES else 1
     pitch = -(-rows * ratio // 32) * 32
@@ -87,7 +87,7 @@ def gaussians(key: int, rows: int, columns: int, dtype: str, matrix: int = 0) ->
 
 
 def orthogonal_of(vectors: np.ndarray) -> np.ndarray:
-    """Q with diag(R) > 0 of the matrix whose Householder vectors come from x_j, reflector by reflector."""
+    """Q with diag(R) > 0 of the matrix whose Householder vectors come from the rows x_j."""
     columns, rows = vectors.shape
     q = np.zeros((rows, columns), vectors.dtype)
     for j in reversed(range(columns)):

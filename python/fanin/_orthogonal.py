@@ -1,4 +1,4 @@
-"""Haar-orthogonal and unitary weights: which matrices a call touches, and where their columns go."""
+"""Haar-orthogonal and unitary weights: which matrices a call touches, where their columns go."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
 
 
 class MatrixAxes(NamedTuple):
-    """How a shape is read as matrices: the axes of their rows, of their columns and of the batch."""
+    """How a shape is read as matrices: the axes of their rows, columns and batch."""
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
@@ -46,7 +46,7 @@ def _size(shape: tuple[int, ...], axes: Sequence[int]) -> int:
 
 
 class _Part(NamedTuple):
-    """What one box needs: the matrices and, of each, the columns first .. last - 1 of the tall form."""
+    """What one box needs: the matrices and the columns first .. last - 1 of their tall form."""
 
     ids: NDArray[np.uint64]
     first: int
@@ -208,19 +208,19 @@ BATCH_AXES = Parameter(
     (),
 )
 _FLATTENED = (
-    'A shape of more axes is a convolution kernel, read as the matrix (prod(kernel) * in, out) of the layout "io" '
-    'or (out, in * prod(kernel)) of "oi"; only axes named by batch_axes are batches. The longer side has '
-    "orthonormal vectors along it: of a tall matrix Q^T Q = gain^2 I, of a wide one Q Q^T = gain^2 I. A wide "
-    "matrix is the transpose of the tall one of the same seed. Matrix b of a batch does not depend on the size "
-    "of the batch. A part of one matrix costs the reflectors and its share of the columns (rows, if wide); a "
-    "part of a batch costs the matrices that it touches."
+    "A shape of more axes is a convolution kernel, read as the matrix (prod(kernel) * in, out) of "
+    'the layout "io" or (out, in * prod(kernel)) of "oi"; only axes named by batch_axes are '
+    "batches. Of a tall matrix Q^T Q = gain^2 I, of a wide one Q Q^T = gain^2 I. A wide matrix is "
+    "the transpose of the tall one of the same seed. Matrix b of a batch does not depend on the "
+    "size of the batch. A part of one matrix costs the reflectors and its share of the columns "
+    "(rows, if wide); a part of a batch costs the matrices that it touches."
 )
 
 orthogonal = add(
     Scheme(
         name="orthogonal",
-        summary="Haar-distributed orthogonal matrices, the uniform law on O(n), or their first columns.",
-        formula="Q of a Gaussian matrix's QR with diag(R) > 0; min(rows, columns) orthonormal vectors",
+        summary="Haar-distributed orthogonal matrices: the uniform law on O(n), or part of it.",
+        formula="Q of a Gaussian matrix's QR with diag(R) > 0",
         source="Saxe et al. 2014; Stewart 1980; Mezzadri 2007",
         example={"shape": (256, 128)},
         write=_write_orthogonal,
@@ -230,7 +230,8 @@ orthogonal = add(
             Parameter(
                 "det",
                 optional(Accepts("{1, -1}", _read_determinant)),
-                "Determinant of square matrices: 1 for Haar's law on SO(n), -1 for its coset; None for both.",
+                "Determinant of square matrices: 1 for Haar's law on SO(n), -1 for its coset; None "
+                "for both.",
                 None,
             ),
         ),
@@ -242,7 +243,7 @@ orthogonal = add(
 unitary = add(
     Scheme(
         name="unitary",
-        summary="Haar-distributed unitary matrices, the uniform law on U(n), or their first columns.",
+        summary="Haar-distributed unitary matrices: the uniform law on U(n), or part of it.",
         formula="Q of a complex Gaussian matrix's QR with diag(R) > 0",
         source="Stewart 1980; Mezzadri 2007",
         example={"shape": (64, 64)},

@@ -28,7 +28,7 @@ def haar(rows, columns, dtype="float32", *, seed=0, ids=(0,), first=0, last=None
 
 
 def sampled(rows, columns, dtype, seed=0):
-    """The Gaussian vectors of the reflectors by the core's own fill (checked against the oracle elsewhere)."""
+    """The Gaussian vectors of the reflectors by the core's own fill."""
     real = oracle_orthogonal.REAL_TYPES.get(dtype, dtype)
     ratio = 2 if dtype in oracle_orthogonal.REAL_TYPES else 1
     pitch = -(-rows * ratio // 32) * 32
@@ -112,7 +112,8 @@ def test_the_comparison_with_the_oracle_sees_a_planted_defect(defect):
 
 # O1. LAPACK's figures for norm_F(Q^T Q - I) / (eps n): reliability.md.
 @pytest.mark.parametrize(
-    ("rows", "columns", "lapack"), [(64, 64, 0.35), (257, 257, 0.27), (1024, 1024, 0.18), (600, 200, 0.15)]
+    ("rows", "columns", "lapack"),
+    [(64, 64, 0.35), (257, 257, 0.27), (1024, 1024, 0.18), (600, 200, 0.15)],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_columns_are_orthonormal_within_three_times_lapacks_error(dtype, rows, columns, lapack):
@@ -145,9 +146,14 @@ def test_instruction_sets_do_not_change_a_bit(isa, dtype, rows, columns):
 
 
 @pytest.mark.parametrize("threads", [2, 3, 4, 7])
-@pytest.mark.parametrize(("rows", "columns", "dtype"), [(900, 700, "float32"), (450, 400, "complex64")])
+@pytest.mark.parametrize(
+    ("rows", "columns", "dtype"), [(900, 700, "float32"), (450, 400, "complex64")]
+)
 def test_threads_do_not_change_a_bit(rows, columns, dtype, threads):
-    assert haar(rows, columns, dtype, threads=threads).tobytes() == haar(rows, columns, dtype).tobytes()
+    assert (
+        haar(rows, columns, dtype, threads=threads).tobytes()
+        == haar(rows, columns, dtype).tobytes()
+    )
 
 
 def test_a_matrix_does_not_depend_on_its_batch():
@@ -157,10 +163,15 @@ def test_a_matrix_does_not_depend_on_its_batch():
     assert len({matrix.tobytes() for matrix in batch}) == 9
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 1), (31, 33), (32, 64), (50, 96), (95, 96), (10, 10)])
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 1), (31, 33), (32, 64), (50, 96), (95, 96), (10, 10)]
+)
 def test_a_slice_of_columns_is_the_slice_of_the_whole(first, last):
     whole = haar(120, 96, "float64")[0]
-    assert haar(120, 96, "float64", first=first, last=last)[0].tobytes() == whole[:, first:last].tobytes()
+    assert (
+        haar(120, 96, "float64", first=first, last=last)[0].tobytes()
+        == whole[:, first:last].tobytes()
+    )
 
 
 def test_late_ids_and_high_bits_of_them_count():
@@ -194,12 +205,16 @@ def entry_p_values(q):
     means = [stats.chi2.sf((row**2).sum(), n) for row in (*z, *z.T)]
     cell = stats.beta(0.5, (n - 1) / 2)
     laws = [stats.kstest(q[:, i, j] ** 2, cell.cdf).pvalue for i in range(n) for j in range(n)]
-    signs = [stats.binomtest(int((q[:, i, j] > 0).sum()), count).pvalue for i in range(n) for j in range(n)]
+    signs = [
+        stats.binomtest(int((q[:, i, j] > 0).sum()), count).pvalue
+        for i in range(n)
+        for j in range(n)
+    ]
     return np.array(means + laws + signs)
 
 
 def trace_p_values(q):
-    """O4: E tr Q^k = 1 for even k, else 0, and Var tr Q^k = k for k < n / 2 (Diaconis & Evans 2001)."""
+    """O4: E tr Q^k = 1 for even k, else 0; Var tr Q^k = k for k < n / 2 (Diaconis & Evans 2001)."""
     count, power, values = len(q), np.eye(q.shape[1]), []
     for k in range(1, 6):
         power = power @ q
@@ -251,12 +266,12 @@ def test_the_law_does_not_change_under_fixed_rotations():
 
 
 def test_minors_of_two_have_haars_second_moment():
-    # O5: n (n - 1) / 2 E(minor^2) = 1, the minor q_ik q_jl - q_il q_jk being an entry of the compound
-    # matrix, again orthogonal, of order n (n - 1) / 2. In units of the mean its square is at most
+    # O5: n (n - 1) / 2 E(minor^2) = 1, the minor q_ik q_jm - q_im q_jk being an entry of the
+    # compound matrix, again orthogonal, of order n (n - 1) / 2. In units of the mean its square is at most
     # n (n - 1) / 2; the z uses the sample's own spread.
     n, q = 8, batch_of(6000, 8, seed=19)
-    for i, j, k, l in ((0, 1, 0, 1), (0, 7, 3, 4), (6, 7, 0, 7)):
-        minor = q[:, i, k] * q[:, j, l] - q[:, i, l] * q[:, j, k]
+    for i, j, k, m in ((0, 1, 0, 1), (0, 7, 3, 4), (6, 7, 0, 7)):
+        minor = q[:, i, k] * q[:, j, m] - q[:, i, m] * q[:, j, k]
         scaled = minor**2 * n * (n - 1) / 2
         z = (scaled.mean() - 1) / (scaled.std() / np.sqrt(len(scaled)))
         assert 2 * stats.norm.sf(abs(z)) > P_FAIL
