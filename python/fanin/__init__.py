@@ -13,6 +13,14 @@ from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gai
 from ._fans import Fans, Layout, fans
 from ._generator import Generator, default_rng
 from ._orthogonal import orthogonal, unitary
+from ._orthogonal_family import (
+    conv_orthogonal,
+    delta_orthogonal,
+    looks_linear,
+    ppo_orthogonal,
+    recurrent_orthogonal,
+    scaled_orthogonal,
+)
 from ._random import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._scheme_defaults import (
     flax_dense_default,
@@ -106,10 +114,12 @@ __all__ = [
     "bilinear",
     "chrono",
     "constant",
+    "conv_orthogonal",
     "cutoff_normal",
     "deepnorm",
     "deepnorm_gains",
     "default_rng",
+    "delta_orthogonal",
     "depth_scaled",
     "dirac",
     "eye",
@@ -135,14 +145,18 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "linalg",
+    "looks_linear",
     "lstm_forget_bias",
     "mitchell",
     "mup",
     "normal",
     "ones",
     "orthogonal",
+    "ppo_orthogonal",
     "random",
+    "recurrent_orthogonal",
     "runtime",
+    "scaled_orthogonal",
     "schemes",
     "siren_first",
     "siren_hidden",
