@@ -4,5 +4,6 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of fanin; use the functions of the package instead.";
   fanin::bindings::register_random(m);
   fanin::bindings::register_runtime(m);
+  fanin::bindings::register_propagation(m);
   fanin::bindings::register_debug(m);
 }

@@ -6,6 +6,7 @@ namespace fanin::bindings {
 
 void register_random(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
+void register_propagation(pybind11::module_& m);
 void register_debug(pybind11::module_& m);
 
 }  // namespace fanin::bindings

@@ -32,6 +32,8 @@ struct Rows {
   constexpr const Row* end() const { return first + count; }
 };
 
+struct MomentTable;
+
 struct KernelTable {
   const char* isa;
   Rows<FillRow> fills;
@@ -46,6 +48,8 @@ struct KernelTable {
   void (*store_lines)(void* out, std::size_t count, bool stream);
   /// a * b + c in plain operators: shows whether the compiler contracted it.
   float (*contraction_probe)(float a, float b, float c);
+  /// Activations and their Gaussian moments (core/moment_table.hpp).
+  const MomentTable* moments;
 };
 
 }  // namespace fanin

@@ -4,7 +4,8 @@ Every number has an address: element i of an array drawn from a stream is a pure
 (stream, i), whatever the thread count, instruction set, chunk, stride, shard, process or machine.
 """
 
-from . import _core, runtime
+from . import _core, propagation, runtime
+from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -72,13 +73,16 @@ __version__: str = _core.build_config()["version"]
 
 __all__ = [
     "STREAM",
+    "Activation",
     "DeepNormGains",
     "Fans",
     "Generator",
     "Layout",
     "Scheme",
     "Stream",
+    "activations",
     "bilinear",
+    "calculate_gain",
     "chrono",
     "constant",
     "cutoff_normal",
@@ -94,6 +98,7 @@ __all__ = [
     "flat",
     "flax_dense_default",
     "flax_embedding_default",
+    "gain",
     "get",
     "glorot_normal",
     "glorot_uniform",
@@ -114,6 +119,7 @@ __all__ = [
     "mup",
     "normal",
     "ones",
+    "propagation",
     "random",
     "runtime",
     "schemes",
