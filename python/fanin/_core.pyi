@@ -54,6 +54,15 @@ def activation_values(handle: Any, x: NDArray[np.float64]) -> NDArray[np.float64
 def activation_moments(
     handle: Any, q: NDArray[np.float64], which: Sequence[int], threads: int
 ) -> NDArray[np.float64]: ...
+def activation_pairs(
+    handle: Any,
+    q1: NDArray[np.float64],
+    q2: NDArray[np.float64],
+    c: NDArray[np.float64],
+    delta: NDArray[np.float64],
+    wanted: Sequence[bool],
+    threads: int,
+) -> NDArray[np.float64]: ...
 def activation_error(handle: Any, q: float) -> float: ...
 
 class _Debug:

@@ -7,12 +7,16 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 
 from ._activations import Activation
 from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
+from ._propagation_pairs import correlation_map, covariance, one_minus_correlation_map
 
 __all__ = [
     "Activation",
     "Moments",
     "chi",
+    "correlation_map",
+    "covariance",
     "moments",
+    "one_minus_correlation_map",
     "variance_map",
     "variance_slope",
 ]
