@@ -63,6 +63,16 @@ def activation_pairs(
     wanted: Sequence[bool],
     threads: int,
 ) -> NDArray[np.float64]: ...
+def fixed_variances(
+    handle: Any, weight_var: NDArray[np.float64], bias_var: NDArray[np.float64], threads: int
+) -> NDArray[np.float64]: ...
+def fixed_correlations(
+    handle: Any,
+    q: NDArray[np.float64],
+    weight_var: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    threads: int,
+) -> NDArray[np.float64]: ...
 def activation_error(handle: Any, q: float) -> float: ...
 
 class _Debug:
