@@ -7,6 +7,8 @@ Every number has an address: element i of an array drawn from a stream is a pure
 from typing import TYPE_CHECKING, Any
 
 from . import _core, linalg, runtime
+from . import _core, propagation, runtime
+from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -105,13 +107,16 @@ def __dir__() -> list[str]:
 __all__ = [
     "STREAM",
     "BitGenerator",
+    "Activation",
     "DeepNormGains",
     "Fans",
     "Generator",
     "Layout",
     "Scheme",
     "Stream",
+    "activations",
     "bilinear",
+    "calculate_gain",
     "chrono",
     "constant",
     "conv_orthogonal",
@@ -129,6 +134,7 @@ __all__ = [
     "flat",
     "flax_dense_default",
     "flax_embedding_default",
+    "gain",
     "get",
     "glorot_normal",
     "glorot_uniform",
@@ -153,6 +159,7 @@ __all__ = [
     "ones",
     "orthogonal",
     "ppo_orthogonal",
+    "propagation",
     "random",
     "recurrent_orthogonal",
     "runtime",

@@ -1,0 +1,39 @@
+"""Propagation of variance, correlation and gradients through deep nets (mean field).
+
+Everything is a variance (second moment): `weight_var` is sigma_w^2 = fan * Var(W), `bias_var`
+sigma_b^2, `q` the second moment of a pre-activation, `c` a correlation of the pre-activations of
+two inputs. Functions broadcast as NumPy's ufuncs do.
+"""
+
+from ._activations import Activation
+from ._propagation_critical import Critical, critical
+from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
+from ._propagation_pairs import correlation_map, covariance, one_minus_correlation_map
+from ._propagation_solvers import (
+    DepthScales,
+    FixedPoints,
+    PhaseDiagram,
+    depth_scales,
+    fixed_points,
+    phase_diagram,
+)
+
+__all__ = [
+    "Activation",
+    "Critical",
+    "DepthScales",
+    "FixedPoints",
+    "Moments",
+    "PhaseDiagram",
+    "chi",
+    "correlation_map",
+    "covariance",
+    "critical",
+    "depth_scales",
+    "fixed_points",
+    "moments",
+    "one_minus_correlation_map",
+    "phase_diagram",
+    "variance_map",
+    "variance_slope",
+]
