@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, m) {
   fanin::bindings::register_bit_generator(m);
   fanin::bindings::register_dlpack(m);
   fanin::bindings::register_runtime(m);
+  fanin::bindings::register_propagation(m);
   fanin::bindings::register_debug(m);
 }

@@ -33,6 +33,8 @@ struct Rows {
   constexpr const Row* end() const { return first + count; }
 };
 
+struct MomentTable;
+
 struct KernelTable {
   const char* isa;
   Rows<FillRow> fills;
@@ -49,6 +51,8 @@ struct KernelTable {
   float (*contraction_probe)(float a, float b, float c);
   /// Matrix products and reflectors.
   const PanelTable* panels;
+  /// Activations and their Gaussian moments (core/moment_table.hpp).
+  const MomentTable* moments;
 };
 
 }  // namespace fanin

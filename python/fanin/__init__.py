@@ -6,7 +6,8 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, runtime
+from . import _core, propagation, runtime
+from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -95,6 +96,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "STREAM",
+    "Activation",
     "BitGenerator",
     "DeepNormGains",
     "Fans",
@@ -102,7 +104,9 @@ __all__ = [
     "Layout",
     "Scheme",
     "Stream",
+    "activations",
     "bilinear",
+    "calculate_gain",
     "chrono",
     "constant",
     "cutoff_normal",
@@ -118,6 +122,7 @@ __all__ = [
     "flat",
     "flax_dense_default",
     "flax_embedding_default",
+    "gain",
     "get",
     "glorot_normal",
     "glorot_uniform",
@@ -138,6 +143,7 @@ __all__ = [
     "mup",
     "normal",
     "ones",
+    "propagation",
     "random",
     "runtime",
     "schemes",

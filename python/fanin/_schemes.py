@@ -265,12 +265,6 @@ def _read_gain(gain: float | str) -> float:
     """A gain given as a number or by the name of an activation."""
     if not isinstance(gain, str):
         return finite("gain", gain)
-    import fanin  # only here, because the activations stand above the schemes
+    from ._activations import gain as gain_of_activation  # the activations stand above the schemes
 
-    gain_of_activation = getattr(fanin, "gain", None)
-    if gain_of_activation is None:
-        raise ValueError(
-            f"gain={gain!r}: this version of fanin computes no gains of activations; give the "
-            f"number, for example math.sqrt(2) for ReLU"
-        )
     return finite(f"the gain of {gain!r}", gain_of_activation(gain))

@@ -1,0 +1,114 @@
+// Activations and their moments for Python. An activation travels as a capsule that owns it.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "bindings/register.hpp"
+#include "engine/activation.hpp"
+#include "engine/parallel.hpp"
+
+namespace fanin::bindings {
+namespace {
+
+using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+constexpr const char* kActivationCapsule = "fanin.activation";
+
+py::capsule capsule_of(engine::Activation* owned) {
+  return py::capsule(owned, kActivationCapsule,
+                     [](void* p) { delete static_cast<engine::Activation*>(p); });
+}
+
+const engine::Activation& activation_in(const py::capsule& handle) {
+  if (handle.name() == nullptr || std::string(handle.name()) != kActivationCapsule)
+    throw py::type_error("this is no handle of an activation");
+  return *handle.get_pointer<engine::Activation>();
+}
+
+py::list activation_rows() {
+  py::list rows;
+  for (const ActivationRow& row : engine::activation_rows()) {
+    const ActivationFacts& f = row.facts;
+    py::dict parameters, entry;
+    for (int i = 0; i < kParameters; ++i)
+      if (f.parameter[i] != nullptr) parameters[f.parameter[i]] = f.standard[i];
+    entry["name"] = f.name;
+    entry["formula"] = f.formula;
+    entry["source"] = f.source;
+    entry["parameters"] = parameters;
+    entry["parity"] = int(f.parity);
+    entry["kinks"] = std::vector<double>(f.kink, f.kink + f.kinks);
+    entry["degree"] = f.degree;
+    rows.append(entry);
+  }
+  return rows;
+}
+
+py::capsule activation(const std::string& name, const std::vector<double>& parameters) {
+  std::array<double, kParameters> all{};
+  std::copy_n(parameters.begin(), std::min(parameters.size(), all.size()), all.begin());
+  return capsule_of(new engine::Activation(name, all));
+}
+
+/// values(x) returns an array of three rows: phi, phi' and phi''.
+py::capsule custom_activation(py::object values, std::vector<double> kinks, double unit) {
+  const auto shared = std::shared_ptr<py::object>(new py::object(std::move(values)), [](py::object* p) {
+    const py::gil_scoped_acquire gil;
+    delete p;
+  });
+  const auto call = [shared](const double* x, std::size_t count, double* phi, double* slope, double* curvature) {
+    const py::gil_scoped_acquire gil;
+    const Array rows = Array::ensure((*shared)(Array(py::ssize_t(count), x)));
+    if (!rows || rows.ndim() != 2 || rows.shape(0) != 3 || rows.shape(1) != py::ssize_t(count))
+      throw py::value_error("the values of an activation have three rows");
+    double* to[] = {phi, slope, curvature};
+    for (int k = 0; k < 3; ++k) std::copy_n(rows.data(k, 0), count, to[k]);
+  };
+  return capsule_of(new engine::Activation(call, std::move(kinks), unit));
+}
+
+py::array_t<double> activation_values(const py::capsule& handle, const Array& x) {
+  constexpr std::size_t chunk_values = 4096;
+  const engine::Activation& a = activation_in(handle);
+  const std::size_t count = std::size_t(x.size());
+  py::array_t<double> out({py::ssize_t(3), py::ssize_t(count)});
+  double* to = out.mutable_data();
+  const double* from = x.data();
+  const py::gil_scoped_release release;
+  engine::parallel_for((count + chunk_values - 1) / chunk_values, a.row() == nullptr ? 1 : 0, true, {}, [&](u64 chunk) {
+    const std::size_t first = std::size_t(chunk) * chunk_values, n = std::min(count - first, chunk_values);
+    a.apply(from + first, n, to + first, to + count + first, to + 2 * count + first);
+  });
+  return out;
+}
+
+py::array_t<double> activation_moments(const py::capsule& handle, const Array& q, const std::vector<int>& which,
+                                       int threads) {
+  const engine::Activation& a = activation_in(handle);
+  for (const int m : which)
+    if (m < 0 || m >= kMoments) throw py::value_error("there is no moment of this number");
+  py::array_t<double> out({py::ssize_t(which.size()), q.size()});
+  double* to = out.mutable_data();
+  const std::span<const double> at(q.data(), std::size_t(q.size()));
+  const py::gil_scoped_release release;
+  a.moments(at, which, to, threads);
+  return out;
+}
+
+double activation_error(const py::capsule& handle, double q) { return activation_in(handle).quadrature_error(q); }
+
+}  // namespace
+
+void register_propagation(py::module_& m) {
+  m.def("activation_rows", &activation_rows);
+  m.def("activation", &activation, py::arg("name"), py::arg("parameters"));
+  m.def("custom_activation", &custom_activation, py::arg("values"), py::arg("kinks"), py::arg("unit"));
+  m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"));
+  m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"), py::arg("which"),
+        py::arg("threads"));
+  m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"));
+}
+
+}  // namespace fanin::bindings

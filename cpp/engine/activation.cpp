@@ -1,0 +1,253 @@
+#include "engine/activation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "engine/dispatch.hpp"
+#include "engine/parallel.hpp"
+#include "engine/quadrature.hpp"
+
+namespace fanin::engine {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr std::size_t kChunk = 2048;
+/// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0).
+constexpr int kCentredMean = kVariance, kCentredSecond = kVariance + 1;
+constexpr int kPieces = 1 << kPiecesLog2;
+
+/// Widths of a panel and of the whole range, in units of the smallest standard deviation of a binade. A panel then
+/// spans 1.8 to 2.5 deviations, where 16 nodes integrate the Gaussian to 1e-20, and the range ends beyond 10.6.
+constexpr double kPanelWidth = 2.5;
+constexpr int kPanelsOneSide = 6;
+
+const MomentTable& kernels() { return *table().moments; }
+
+int exponent_of(double q) { return std::ilogb(q); }
+bool in_table(double q) { return q >= 0x1p-60 && q < 0x1p61; }
+
+}  // namespace
+
+Rows<ActivationRow> activation_rows() { return kernels().activations; }
+
+Activation::Activation(const std::string& name, std::array<double, kParameters> parameters)
+    : parameters_(parameters) {
+  const Rows<ActivationRow> rows = activation_rows();
+  for (std::size_t i = 0; i < rows.count; ++i)
+    if (name == rows.first[i].facts.name) index_ = int(i);
+  if (index_ < 0) throw std::invalid_argument("no activation named " + name);
+  const ActivationFacts& facts = row()->facts;
+  kinks_.assign(facts.kink, facts.kink + facts.kinks);
+  unit_ = row()->unit(parameters_.data());
+  find_jumps();
+}
+
+Activation::Activation(Values values, std::vector<double> kinks, double unit)
+    : values_(std::move(values)), kinks_(std::move(kinks)), unit_(unit) {
+  find_jumps();
+  constexpr int most_parts = 32;
+  constexpr double good = 1e-11;
+  const auto error = [&] {
+    return std::max({quadrature_error(0x1p-10), quadrature_error(1.0), quadrature_error(0x1p10)});
+  };
+  while (parts_ < most_parts && !(error() < good)) parts_ *= 2;
+}
+
+const ActivationRow* Activation::row() const { return index_ < 0 ? nullptr : kernels().activations.first + index_; }
+
+void Activation::apply(const double* x, std::size_t count, double* phi, double* slope, double* curvature) const {
+  if (index_ < 0) return values_(x, count, phi, slope, curvature);
+  row()->apply(parameters_.data(), x, count, phi, slope, curvature);
+}
+
+/// Jumps of phi' at the kinks, from both sides.
+void Activation::find_jumps() {
+  for (const double kink : kinks_) {
+    const double step = kink == 0 ? 0x1p-900 : std::fabs(kink) * 0x1p-50;
+    const double sides[2] = {kink - step, kink + step};
+    double phi[2], slope[2], curvature[2];
+    apply(sides, 2, phi, slope, curvature);
+    const double jump = slope[1] - slope[0];
+    const bool jumps = std::fabs(jump) > 1e-12 * (std::fabs(slope[0]) + std::fabs(slope[1]));
+    jumps_.push_back(jumps ? 0.5 * (phi[0] + phi[1]) * jump : 0.0);
+    slope_jumps_ = slope_jumps_ || jumps;
+  }
+}
+
+Nodes Activation::nodes(int exponent, int parts) const {
+  const double width = kPanelWidth * std::sqrt(std::ldexp(1.0, exponent));
+  const double reach = kPanelsOneSide * width;
+  std::vector<double> edges = {0.0};
+  for (int m = 1; m <= kPanelsOneSide; ++m) edges.push_back(m * width);
+  for (double x = unit_; x < reach; x *= 2) edges.push_back(x);
+  const std::size_t one_side = edges.size();
+  for (std::size_t i = 1; i < one_side; ++i) edges.push_back(-edges[i]);
+  for (const double kink : kinks_)
+    if (std::fabs(kink) < reach) edges.push_back(kink);
+  std::sort(edges.begin(), edges.end());
+  Nodes made;
+  for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
+    const double step = (edges[i + 1] - edges[i]) / parts;
+    if (step == 0) continue;
+    for (int part = 0; part < parts; ++part) {
+      const double low = edges[i] + part * step;
+      const double high = part + 1 == parts ? edges[i + 1] : edges[i] + (part + 1) * step;
+      for (int k = 0; k < kPanelNodes; ++k) {
+        const PanelNode node = panel_node(low, high, k);
+        made.at.push_back(node.at), made.weight.push_back(node.weight);
+      }
+    }
+  }
+  return made;
+}
+
+/// What the Gaussian sums of a binade need: u^2/2 and the weighted integrands, one row a moment. Each kink where phi'
+/// jumps adds phi(k) jump delta(u - k) to the last integrand, phi'^2 + phi phi'', the derivative of E phi^2.
+Activation::Columns Activation::columns(int exponent, int parts) const {
+  const Nodes n = nodes(exponent, parts);
+  const std::size_t count = n.at.size(), total = count + kinks_.size();
+  std::vector<double> phi(count), slope(count), curvature(count);
+  const double zero = 0;
+  double at_zero[3];
+  apply(&zero, 1, &at_zero[0], &at_zero[1], &at_zero[2]);
+  apply(n.at.data(), count, phi.data(), slope.data(), curvature.data());
+  Columns c{std::vector<double>(total), std::vector<double>(total * kMostSums)};
+  for (std::size_t j = 0; j < count; ++j) {
+    const double w = n.weight[j], square = slope[j] * slope[j];
+    c.half_square[j] = 0.5 * n.at[j] * n.at[j];
+    c.g[kMean * total + j] = parity() == Parity::odd ? 0.0 : w * phi[j];
+    c.g[kSecond * total + j] = w * phi[j] * phi[j];
+    c.g[kSlopeSecond * total + j] = w * square;
+    c.g[kSlopeFourth * total + j] = w * square * square;
+    c.g[kCurvatureSecond * total + j] = w * curvature[j] * curvature[j];
+    c.g[kGrowth * total + j] = w * (square + phi[j] * curvature[j]);
+    const double centred = phi[j] - at_zero[0];
+    c.g[kCentredMean * total + j] = parity() == Parity::odd ? 0.0 : w * centred;
+    c.g[kCentredSecond * total + j] = w * centred * centred;
+  }
+  for (std::size_t k = 0; k < kinks_.size(); ++k) {
+    c.half_square[count + k] = 0.5 * kinks_[k] * kinks_[k];
+    c.g[kGrowth * total + count + k] = jumps_[k];
+  }
+  return c;
+}
+
+std::vector<double> Activation::integrate(const Columns& c, const double* q, std::size_t count) const {
+  std::vector<double> sums(count * kMostSums);
+  kernels().gaussian_sums(c.half_square.data(), c.g.data(), c.half_square.size(), kMostSums, q, count, sums.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    const double mean = sums[kCentredMean * count + i];
+    sums[kVariance * count + i] = sums[kCentredSecond * count + i] - mean * mean;
+  }
+  return sums;
+}
+
+void Activation::build(int exponent) const {
+  const std::lock_guard<std::mutex> hold(building_);
+  const std::size_t binade = std::size_t(exponent - kLowestExponent);
+  if (ready_[binade].load(std::memory_order_acquire)) return;
+  if (table_.empty()) table_.resize(std::size_t(kBinades) * kPieces * kPieceDoubles);
+  const Columns c = columns(exponent, parts_);
+  std::array<double, kPieces * kTerms> q;
+  for (int j = 0; j < kPieces; ++j)
+    for (int k = 0; k < kTerms; ++k)
+      q[std::size_t(j * kTerms + k)] = std::ldexp(
+          1.0 + (j + 0.5 + 0.5 * kChebyshevPoint<kTerms>[std::size_t(k)]) / kPieces, exponent);
+  const std::vector<double> sums = integrate(c, q.data(), q.size());
+  for (int j = 0; j < kPieces; ++j)
+    for (int m = 0; m < kMoments; ++m) {
+      const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() + std::size_t(j * kTerms));
+      double* to = table_.data() + (binade * kPieces + std::size_t(j)) * kPieceDoubles + std::size_t(m * kTerms);
+      std::copy(terms.begin(), terms.end(), to);
+    }
+  ready_[binade].store(true, std::memory_order_release);
+}
+
+/// All moments at one q, by quadrature or from the values at 0.
+void Activation::direct(double q, double* out) const {
+  if (!(q >= 0) || q == kInfinity) return void(std::fill(out, out + kMoments, kNan));
+  if (q < 0x1p-1000) return at_zero(out);
+  std::copy_n(integrate(columns(exponent_of(q), parts_), &q, 1).begin(), kMoments, out);
+}
+
+/// q = 0: phi at 0, its slopes from both sides.
+void Activation::at_zero(double* out) const {
+  const double x[3] = {-0x1p-900, 0.0, 0x1p-900};
+  double phi[3], slope[3], curvature[3];
+  apply(x, 3, phi, slope, curvature);
+  const auto mean_of = [](double left, double right) { return 0.5 * (left + right); };
+  const double left = slope[0] * slope[0], right = slope[2] * slope[2];
+  out[kMean] = phi[1];
+  out[kSecond] = phi[1] * phi[1];
+  out[kSlopeSecond] = mean_of(left, right);
+  out[kSlopeFourth] = mean_of(left * left, right * right);
+  out[kCurvatureSecond] = mean_of(curvature[0] * curvature[0], curvature[2] * curvature[2]);
+  out[kGrowth] = mean_of(left + phi[1] * curvature[0], right + phi[1] * curvature[2]);
+  out[kVariance] = 0;
+}
+
+void Activation::moments(std::span<const double> q, std::span<const int> which, double* out, int threads) const {
+  const std::size_t count = q.size(), rows = which.size();
+  const bool closed = row() != nullptr && row()->closed != nullptr;
+  if (row() == nullptr) threads = 1;  // a user's function is called by one thread only
+  if (!closed) {
+    std::array<bool, kBinades> wanted{};
+    for (const double x : q)
+      if (in_table(x)) wanted[std::size_t(exponent_of(x) - kLowestExponent)] = true;
+    for (int b = 0; b < kBinades; ++b)
+      if (wanted[std::size_t(b)] && !ready_[std::size_t(b)].load(std::memory_order_acquire)) build(b + kLowestExponent);
+  }
+  const auto by_formula = [&](std::size_t from, std::size_t n) {
+    std::array<double, kMoments * kChunk> all;
+    row()->closed(parameters_.data(), q.data() + from, n, all.data(), kChunk);
+    for (std::size_t k = 0; k < rows; ++k)
+      std::copy_n(all.data() + std::size_t(which[k]) * kChunk, n, out + k * count + from);
+  };
+  const auto by_table = [&](std::size_t from, std::size_t n) {
+    std::array<double, kChunk> inside;
+    std::size_t odd_ones = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const bool good = in_table(q[from + i]);
+      inside[i] = good ? q[from + i] : 1.0;
+      odd_ones += !good;
+    }
+    if (odd_ones < n) kernels().tabulated(table_.data(), which.data(), int(rows), inside.data(), n, out + from, count);
+    for (std::size_t i = 0; odd_ones > 0 && i < n; ++i) {
+      if (in_table(q[from + i])) continue;
+      --odd_ones;
+      double all[kMoments];
+      direct(q[from + i], all);
+      for (std::size_t k = 0; k < rows; ++k) out[k * count + from + i] = all[which[k]];
+    }
+  };
+  parallel_for((count + kChunk - 1) / kChunk, count < 2 * kChunk ? 1 : threads, true, {}, [&](u64 chunk) {
+    const std::size_t from = std::size_t(chunk) * kChunk, n = std::min(count - from, kChunk);
+    closed ? by_formula(from, n) : by_table(from, n);
+  });
+  if (!slope_jumps_) return;
+  for (std::size_t k = 0; k < rows; ++k)
+    if (which[k] == kCurvatureSecond)
+      for (std::size_t i = 0; i < count; ++i)
+        if (out[k * count + i] >= 0) out[k * count + i] = kInfinity;
+}
+
+double Activation::moment(double q, int which) const {
+  double out = 0;
+  moments({&q, 1}, {&which, 1}, &out, 1);
+  return out;
+}
+
+double Activation::quadrature_error(double q) const {
+  if (!(q >= 0x1p-1000) || q == kInfinity) return q == 0 ? 0.0 : kNan;
+  const auto once = integrate(columns(exponent_of(q), parts_), &q, 1);
+  const auto twice = integrate(columns(exponent_of(q), 2 * parts_), &q, 1);
+  double worst = 0;
+  for (const int m : {kSecond, kSlopeSecond})
+    worst = std::max(worst, std::fabs(once[std::size_t(m)] - twice[std::size_t(m)]) / std::max(std::fabs(twice[std::size_t(m)]), 0x1p-1000));
+  return worst;
+}
+
+}  // namespace fanin::engine

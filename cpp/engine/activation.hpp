@@ -1,0 +1,82 @@
+// An activation and its Gaussian moments at any variance.
+//
+// Moments are analytic functions of q in Re q > 0, whatever the activation, because the Gaussian smooths. So each binary
+// interval of q, cut in eight, carries one polynomial a moment, interpolated from quadratures of all the interval's
+// points over the same nodes; it is made when a value in it is first asked for. Activations with closed forms need none.
+#pragma once
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/moment_table.hpp"
+
+namespace fanin::engine {
+
+/// phi, phi' and phi'' at each of `count` points.
+using Values = std::function<void(const double* x, std::size_t count, double* phi, double* slope, double* curvature)>;
+
+/// Panels of nodes that resolve an activation and the Gaussians of variance [2^exponent, 2^(exponent + 1)).
+struct Nodes {
+  std::vector<double> at, weight;
+};
+
+class Activation {
+ public:
+  /// A built-in one; throws std::invalid_argument for an unknown name.
+  Activation(const std::string& name, std::array<double, kParameters> parameters);
+  /// A user's function with its kinks and the length over which it changes.
+  Activation(Values values, std::vector<double> kinks, double unit);
+
+  void apply(const double* x, std::size_t count, double* phi, double* slope, double* curvature) const;
+
+  /// out[k * count + i] = moment which[k] at q[i]. A q that is negative or not finite gives NaN; q = 0 the limit.
+  void moments(std::span<const double> q, std::span<const int> which, double* out, int threads) const;
+  double moment(double q, int which) const;
+
+  /// Largest relative difference of moments when every panel is halved, at q: the error of a user's function.
+  double quadrature_error(double q) const;
+
+  Parity parity() const { return row() ? row()->facts.parity : Parity::none; }
+  int degree() const { return row() ? row()->facts.degree : 0; }
+  double unit() const { return unit_; }
+  const std::vector<double>& kinks() const { return kinks_; }
+  /// The row in the kernel table in use, null for a user's function.
+  const ActivationRow* row() const;
+  const double* parameters() const { return parameters_.data(); }
+
+  /// Nodes for variances from 2^exponent to twice that; each panel cut in `parts`.
+  Nodes nodes(int exponent, int parts) const;
+
+ private:
+  struct Columns {
+    std::vector<double> half_square, g;
+  };
+  Columns columns(int exponent, int parts) const;
+  void find_jumps();
+  /// The moments at variances of one binade, from its columns; kMoments rows of `count`.
+  std::vector<double> integrate(const Columns& c, const double* q, std::size_t count) const;
+  void build(int exponent) const;
+  void direct(double q, double* out) const;
+  void at_zero(double* out) const;
+
+  int index_ = -1;  ///< of the row; every kernel table has the same rows
+  std::array<double, kParameters> parameters_{};
+  Values values_;
+  std::vector<double> kinks_, jumps_;
+  bool slope_jumps_ = false;
+  double unit_ = 1;
+  int parts_ = 1;  ///< of each panel
+  mutable std::mutex building_;
+  mutable std::vector<double> table_;
+  mutable std::array<std::atomic<bool>, kBinades> ready_{};
+};
+
+/// Rows of the built-in activations.
+Rows<ActivationRow> activation_rows();
+
+}  // namespace fanin::engine
