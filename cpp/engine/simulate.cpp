@@ -6,6 +6,7 @@
 #include "engine/fill.hpp"
 #include "engine/frames.hpp"
 #include "engine/gemm.hpp"
+#include "engine/orthogonal.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -139,14 +140,14 @@ class Network {
   void forward(i64 layer) {
     const i64 before = units(layer - 1), here = units(layer);
     m_.h.resize(std::size_t(inputs_ * here));
-    if (what_.sampling == Sampling::weights) {
+    if constexpr (sizeof(T) == 4) {
       each_block(layer, [&](i64 from, i64 rows) {
         m_.packed.pack({m_.x.data() + from, before, 1}, inputs_, rows, Work());
         multiply(m_.packed, {m_.block.data(), here, 1}, here, m_.h.data(), here,
                  from == 0 ? Update::store : Update::add, m_.scratch);
       });
     } else {
-      if constexpr (sizeof(T) == 8) forward_exact(layer);
+      forward_exact(layer);
     }
     if (what_.bias_var > 0) {
       const u8 name[] = {'b', 'i', 'a', 's'};
@@ -162,14 +163,14 @@ class Network {
   void backward(i64 layer) {
     const i64 before = units(layer - 1), here = units(layer);
     m_.next.resize(std::size_t(inputs_ * before));
-    if (what_.sampling == Sampling::weights) {
+    if constexpr (sizeof(T) == 4) {
       m_.packed.pack({m_.h.data(), here, 1}, inputs_, here, Work());
       each_block(layer, [&](i64 from, i64 rows) {
         multiply(m_.packed, View<T>{m_.block.data(), here, 1}.transposed(), rows, m_.next.data() + from, before,
                  Update::store, m_.scratch);
       });
     } else {
-      if constexpr (sizeof(T) == 8) backward_exact(layer);
+      backward_exact(layer);
     }
     m_.h.swap(m_.next);
   }
@@ -178,8 +179,17 @@ class Network {
   template <class Use>
   void each_block(i64 layer, const Use& use) {
     const i64 before = units(layer - 1), here = units(layer);
-    const i64 most = std::max<i64>(1, kBlockBytes / i64(sizeof(T)) / here);
     const u128 key = layer_key(what_, network_, layer);
+    if (what_.sampling == Sampling::haar_weights) {
+      m_.block.resize(std::size_t(before * here));
+      Haar matrix;
+      matrix.source = {u64(key), u64(key >> 64), 0};
+      matrix.rows = matrix.columns = matrix.last = here;
+      matrix.gain = std::sqrt(what_.weight_var);
+      haar(matrix, {0}, m_.block.data(), here * here, here, 1, {});
+      return use(0, before);
+    }
+    const i64 most = std::max<i64>(1, kBlockBytes / i64(sizeof(T)) / here);
     m_.block.resize(std::size_t(std::min(most, before) * here));
     for (i64 from = 0; from < before; from += most) {
       const i64 rows = std::min(most, before - from);
@@ -275,8 +285,9 @@ bool run_all(const Simulated& what, const Phi& phi, const Measured& out, int thr
 }  // namespace
 
 bool simulate(const Simulated& what, const Phi& phi, const Measured& out, int threads, const Poll& poll) {
-  return what.sampling == Sampling::weights ? run_all<float>(what, phi, out, threads, poll)
-                                            : run_all<double>(what, phi, out, threads, poll);
+  return what.sampling == Sampling::gaussian_weights || what.sampling == Sampling::haar_weights
+             ? run_all<float>(what, phi, out, threads, poll)
+             : run_all<double>(what, phi, out, threads, poll);
 }
 
 }  // namespace fanin::engine

@@ -12,19 +12,20 @@ namespace fanin::engine {
 using Phi = std::function<void(const double* x, i64 count, double* phi, double* slope)>;
 
 enum class Sampling : u8 {
-  weights,         ///< Gaussian matrices, drawn element by element in float32
-  gaussian_exact,  ///< the same law of signals and gradients without the matrices
-  haar_exact,      ///< the same for Haar-orthogonal square matrices
+  gaussian_weights,  ///< matrices in float32, drawn element by element
+  haar_weights,      ///< Haar-orthogonal square matrices in float32
+  gaussian_exact,    ///< the law of signals and gradients without the matrices, in float64
+  haar_exact,
 };
 
 /// x_l = phi(h_l), h_(l+1) = x_l W_(l+1) + b_(l+1), l = 0 .. depth - 1; rows of h are inputs.
 ///   W_l (widths[l-1], widths[l]) has entries of variance weight_var / widths[l-1], address i widths[l] + j in
-///   stream[network][l]; Haar: W_l is sqrt(weight_var) times a rotation or reflection
+///   stream[network][l]; Haar: W_l is sqrt(weight_var) times the orthogonal matrix of that stream
 ///   b_l has variance bias_var, stream[network][l]["bias"]
 ///   h_0 = start g, g (inputs, widths[0]) standard normal, stream[network][0]
 ///   gradient at h_depth: standard normal (inputs, widths[depth]), stream[network][depth + 1]
 struct Simulated {
-  Sampling sampling = Sampling::weights;
+  Sampling sampling = Sampling::gaussian_weights;
   std::vector<i64> widths;    ///< depth + 1 of them
   i64 inputs = 1;
   double weight_var = 1, bias_var = 0;
