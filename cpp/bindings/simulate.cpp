@@ -1,31 +1,14 @@
 #include "engine/simulate.hpp"
 
-#include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
+#include "engine/activation.hpp"
 #include "engine/dispatch.hpp"
 
 namespace fanin::bindings {
 namespace {
-
-using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-/// A Python function of an array that returns phi and phi' there, called under the GIL.
-engine::Phi phi_from(const py::function& function) {
-  return [&function](const double* x, i64 count, double* phi, double* slope) {
-    const py::gil_scoped_acquire gil;
-    const py::array_t<double> points(count, x);
-    const auto pair = function(points).cast<py::tuple>();
-    const auto values = pair[0].cast<Doubles>();
-    const auto slopes = pair[1].cast<Doubles>();
-    if (values.size() != count || slopes.size() != count)
-      throw std::invalid_argument("an activation must return as many values as it is given");
-    std::copy(values.data(), values.data() + count, phi);
-    std::copy(slopes.data(), slopes.data() + count, slope);
-  };
-}
 
 engine::Sampling sampling_from(const std::string& method, const std::string& weights) {
   const bool haar = weights == "orthogonal";
@@ -33,7 +16,7 @@ engine::Sampling sampling_from(const std::string& method, const std::string& wei
   return haar ? engine::Sampling::haar_exact : engine::Sampling::gaussian_exact;
 }
 
-py::tuple run(const std::string& method, const std::string& weights, const py::function& function, const std::vector<i64>& widths, i64 inputs,
+py::tuple run(const std::string& method, const std::string& weights, const py::capsule& activation, const std::vector<i64>& widths, i64 inputs,
               double weight_var, double bias_var, const std::vector<double>& start, const py::bytes& key,
               i64 networks, int threads) {
   engine::Simulated what;
@@ -50,7 +33,7 @@ py::tuple run(const std::string& method, const std::string& weights, const py::f
   py::array_t<double> product({py::ssize_t(networks), layers});
   py::array_t<double> gradient({py::ssize_t(networks), layers, py::ssize_t(inputs)});
   const engine::Measured out{square.mutable_data(), product.mutable_data(), gradient.mutable_data()};
-  const engine::Phi phi = phi_from(function);
+  const engine::Activation& phi = activation_in(activation);
   bool finished = true;
   {
     const py::gil_scoped_release release;
@@ -65,7 +48,7 @@ double upper_tail(double x) { return engine::evaluate("ndtr_upper", x); }
 }  // namespace
 
 void register_simulate(py::module_& m) {
-  m.def("simulate", &run, py::arg("method"), py::arg("weights"), py::arg("function"), py::arg("widths"), py::arg("inputs"),
+  m.def("simulate", &run, py::arg("method"), py::arg("weights"), py::arg("activation"), py::arg("widths"), py::arg("inputs"),
         py::arg("weight_var"), py::arg("bias_var"), py::arg("start"), py::arg("key"), py::arg("networks"),
         py::arg("threads"));
   m.def("math_upper_tail", py::vectorize(&upper_tail), py::arg("x"));

@@ -53,7 +53,7 @@ struct Workspace {
 template <class T>
 class Network {
  public:
-  Network(const Simulated& what, const Phi& phi, const Measured& out, Workspace<T>& memory, i64 network)
+  Network(const Simulated& what, const Activation& phi, const Measured& out, Workspace<T>& memory, i64 network)
       : what_(what), phi_(phi), m_(memory), network_(network), depth_(i64(what.widths.size()) - 1),
         inputs_(what.inputs) {
     const i64 entries = network * (depth_ + 1);
@@ -124,11 +124,12 @@ class Network {
     std::vector<T>& slopes = m_.slopes[std::size_t(layer)];
     slopes.resize(std::size_t(count));
     m_.x.resize(std::size_t(count));
-    double at[kActivationRun], value[kActivationRun], slope[kActivationRun];
+    double at[kActivationRun], value[kActivationRun], slope[kActivationRun],
+        curvature[kActivationRun];
     for (i64 from = 0; from < count; from += kActivationRun) {
       const i64 run = std::min(kActivationRun, count - from);
       for (i64 i = 0; i < run; ++i) at[i] = double(m_.h[std::size_t(from + i)]);
-      phi_(at, run, value, slope);
+      phi_.apply(at, std::size_t(run), value, slope, curvature);
       for (i64 i = 0; i < run; ++i) {
         m_.x[std::size_t(from + i)] = T(value[i]);
         slopes[std::size_t(from + i)] = T(slope[i]);
@@ -266,14 +267,14 @@ class Network {
   }
 
   const Simulated& what_;
-  const Phi& phi_;
+  const Activation& phi_;
   Workspace<T>& m_;
   i64 network_, depth_, inputs_;
   double *square_, *product_, *gradient_;
 };
 
 template <class T>
-bool run_all(const Simulated& what, const Phi& phi, const Measured& out, int threads, const Poll& poll) {
+bool run_all(const Simulated& what, const Activation& phi, const Measured& out, int threads, const Poll& poll) {
   threads = std::max(1, int(std::min<i64>(threads > 0 ? threads : default_threads(), what.networks)));
   Pool<Workspace<T>> pool(threads);
   return parallel_for(u64(what.networks), threads, false, poll, [&](u64 network) {
@@ -284,7 +285,7 @@ bool run_all(const Simulated& what, const Phi& phi, const Measured& out, int thr
 
 }  // namespace
 
-bool simulate(const Simulated& what, const Phi& phi, const Measured& out, int threads, const Poll& poll) {
+bool simulate(const Simulated& what, const Activation& phi, const Measured& out, int threads, const Poll& poll) {
   return what.sampling == Sampling::gaussian_weights || what.sampling == Sampling::haar_weights
              ? run_all<float>(what, phi, out, threads, poll)
              : run_all<double>(what, phi, out, threads, poll);

@@ -1,15 +1,12 @@
 // Random networks of finite width, forward and backward: samples, no theory.
 #pragma once
-#include <functional>
 #include <vector>
 
 #include "core/stream.hpp"
+#include "engine/activation.hpp"
 #include "engine/parallel.hpp"
 
 namespace fanin::engine {
-
-/// phi and phi' at `count` points.
-using Phi = std::function<void(const double* x, i64 count, double* phi, double* slope)>;
 
 enum class Sampling : u8 {
   gaussian_weights,  ///< matrices in float32, drawn element by element
@@ -43,6 +40,6 @@ struct Measured {
 };
 
 /// False if `poll` stopped it. The networks are shared out among the threads; no bit depends on it.
-bool simulate(const Simulated& what, const Phi& phi, const Measured& out, int threads, const Poll& poll);
+bool simulate(const Simulated& what, const Activation& phi, const Measured& out, int threads, const Poll& poll);
 
 }  // namespace fanin::engine

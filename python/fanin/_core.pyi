@@ -72,7 +72,7 @@ def math_upper_tail(x: ArrayLike) -> Any: ...
 def simulate(
     method: str,
     weights: str,
-    function: Any,
+    activation: Any,
     widths: Sequence[int],
     inputs: int,
     weight_var: float,

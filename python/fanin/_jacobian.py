@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._activations import as_activation, check_variance
 from ._nodes import gaussian_nodes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .propagation import ActivationLike
+    from ._activations import ActivationLike
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -96,8 +97,6 @@ class SlopeLaw:
 
 def slope_law(activation: ActivationLike, q: float) -> SlopeLaw:
     """The law of phi'^2 at variance q, equal values joined: two atoms for a ReLU."""
-    from .propagation import as_activation
-
     phi = as_activation(activation)
     u, mass = gaussian_nodes(q, phi.kinks)
     square = np.asarray(phi.derivative(u), np.float64)
@@ -224,12 +223,13 @@ def jacobian(
     Returns
     -------
     Jacobian
-        mean, relative_variance, lambda_max (over the mean); NaN where q or weight_var is NaN.
+        mean, relative_variance, lambda_max (over the mean); NaN where an argument is out of range.
 
     Raises
     ------
     ValueError
-        For another law, a depth below 1, a wrong number of widths, q <= 0 or weight_var < 0.
+        For another law, a depth below 1, a wrong number of widths, or a q <= 0 or negative variance
+        that stands alone.
 
     Examples
     --------
@@ -243,11 +243,10 @@ def jacobian(
     (10.0, 25.811748)
     """
     sizes = _check(depth, weights, widths)
-    scale, bias, variance = (np.asarray(x, np.float64) for x in (weight_var, bias_var, q))
-    if (scale < 0).any() or (bias < 0).any():
-        raise ValueError("weight_var and bias_var are variances, at least 0, got a negative one")
-    if (variance <= 0).any():
-        raise ValueError("q is the variance of a pre-activation, above 0, got one that is not")
+    scale, bias = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    variance = check_variance("q", q)
+    if variance.ndim == 0 and variance == 0:
+        raise ValueError("q is the variance of a pre-activation and must be > 0, got 0")
     layered = variance.ndim > 0 and variance.shape[-1] == depth
     if not layered:
         variance = variance[..., None]
@@ -260,7 +259,8 @@ def jacobian(
     out = np.full((3, *shape), np.nan)
     for lane in np.ndindex(shape):
         row = variance[lane]
-        if not (np.isfinite(row).all() and np.isfinite(scale[lane])):
+        sane = (row > 0).all() and scale[lane] >= 0
+        if not (sane and np.isfinite(row).all() and np.isfinite(scale[lane])):
             continue
         if row.tobytes() not in edges:
             for value in row:

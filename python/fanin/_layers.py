@@ -16,7 +16,7 @@ import numpy as np
 from . import _core
 
 if TYPE_CHECKING:
-    from .propagation import Activation
+    from ._activations import Activation
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -43,6 +43,7 @@ class State:
     q       second moment of a unit          m       mean of a unit over the units
     c       second-moment correlation of two inputs, and 1 - c without cancellation
     width   number of units or channels, if anybody said
+    copies  outputs of the activation for every unit: 2 behind a crelu
     image   sides of the image in pixels, if anybody said
     gaussian   a sum of many independent terms, as an activation needs it
     """
@@ -52,6 +53,7 @@ class State:
     c: Array
     one_minus_c: Array
     width: float | None = None
+    copies: int = 1
     image: tuple[int, ...] | None = None
     gaussian: bool = True
 
@@ -122,14 +124,14 @@ class Dense:
         object.__setattr__(self, "mode", check_mode(self.mode))
 
     def through(self, state: State) -> tuple[State, Array]:
-        before = state.width or self.width or 1
-        after = self.width or before
+        units = state.width or self.width or 1.0
+        before, after = units * state.copies, self.width or units
         number = fan(self.mode, before, after)
         weight = np.asarray(self.weight_var, np.float64)
         bias = np.asarray(self.bias_var, np.float64)
         made = state.mixed(before / number * weight * state.q, bias)
         width = self.width or state.width
-        made = replace(made, m=np.zeros_like(made.q), width=width, gaussian=True)
+        made = replace(made, m=np.zeros_like(made.q), width=width, copies=1, gaussian=True)
         return made, after / number * weight * np.ones_like(state.q)
 
 
@@ -198,7 +200,7 @@ class Conv:
         return share
 
     def through(self, state: State) -> tuple[State, Array]:
-        before = state.width or self.channels
+        before = (state.width or self.channels) * state.copies
         taps = 1 if self.delta else math.prod(self.kernel)  # type: ignore[arg-type]
         fan_in = before / self.groups * taps
         fan_out = self.channels / self.groups * taps
@@ -214,6 +216,7 @@ class Conv:
             made,
             m=np.zeros_like(made.q),
             width=float(self.channels),
+            copies=1,
             image=image,
             gaussian=True,
         )
@@ -450,6 +453,5 @@ class Apply:
         factor = np.asarray(found.slope_second)
         if phi.name == "crelu":
             # Both relu(x) and relu(-x) go out, and a unit's gradient comes back over either.
-            width = None if state.width is None else 2 * state.width
-            return replace(made, width=width), 2 * factor
+            return replace(made, copies=2), 2 * factor
         return made, factor

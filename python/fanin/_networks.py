@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._activations import as_activation, check_variance
 from ._layers import (
     Apply,
     Attention,
@@ -27,7 +28,7 @@ from ._profile import Profile, dead_fraction, saturated_fraction
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .propagation import ActivationLike
+    from ._activations import ActivationLike
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -49,8 +50,6 @@ LAYERS = (
 
 def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
     """Layers as they are; everything else is an activation."""
-    from .propagation import as_activation
-
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise TypeError(f"layers are a list, such as ['relu', Dense(256)], got {layers!r}")
     return tuple(
@@ -162,14 +161,12 @@ def starting_state(
     image: tuple[int, ...] | None = None,
 ) -> tuple[State, bool]:
     """The edge that `q0` and `c0` describe, and whether a correlation was given."""
-    q = np.asarray(q0, np.float64)
+    q = check_variance("q0", q0)
     c = np.asarray(0.0 if c0 is None else c0, np.float64)
-    if (q < 0).any():
-        raise ValueError("q0 is a variance, at least 0, got a negative one")
-    if (abs(c) > 1).any():
-        raise ValueError("c0 is a correlation, in [-1, 1], got one outside")
-    q, c = np.broadcast_arrays(q, c)
-    return State(q, np.zeros(q.shape), c, 1 - c, width, image), c0 is not None
+    if c.ndim == 0 and abs(c) > 1:
+        raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
+    q, c = np.broadcast_arrays(q, np.where(abs(c) <= 1, c, np.nan))
+    return State(q, np.zeros(q.shape), c, 1 - c, width, image=image), c0 is not None
 
 
 def _fields(
@@ -257,8 +254,8 @@ def propagate(
     Raises
     ------
     ValueError
-        For a negative variance, |c0| > 1, a rate outside [0, 1), a negative depth, an unknown mode
-        or a wrong number of widths.
+        For a negative variance, |c0| > 1 or a rate outside [0, 1) that stands alone (in an array
+        it gives NaN), a negative depth, an unknown mode or a wrong number of widths.
 
     Examples
     --------
@@ -271,7 +268,7 @@ def propagate(
     """
     from . import propagation as p
 
-    phi = p.as_activation(activation)
+    phi = as_activation(activation)
     if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 0:
         raise ValueError(f"depth is the number of layers, an int of at least 0, got {depth!r}")
     if widths is not None and (len(widths) != depth + 1 or min(widths) < 1):
@@ -283,11 +280,11 @@ def propagate(
     back = [m / number for m, number in zip(sizes[1:], fans, strict=True)]
 
     start, correlated = starting_state(q0, c0)
-    weight, bias, rate = (np.asarray(x, np.float64) for x in (weight_var, bias_var, dropout))
-    if (weight < 0).any() or (bias < 0).any():
-        raise ValueError("weight_var and bias_var are variances, at least 0, got a negative one")
-    if not ((rate >= 0) & (rate < 1)).all():
-        raise ValueError("dropout is a rate in [0, 1), got one outside")
+    weight, bias = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    rate = np.asarray(dropout, np.float64)
+    if rate.ndim == 0 and not 0 <= rate < 1:
+        raise ValueError(f"dropout is a rate in [0, 1), got {dropout!r}")
+    rate = np.where((rate >= 0) & (rate < 1), rate, np.nan)
     keep = 1 - rate
     shape = np.broadcast_shapes(start.q.shape, weight.shape, bias.shape, rate.shape)
 

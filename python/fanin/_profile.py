@@ -12,7 +12,7 @@ import numpy as np
 from . import _core
 
 if TYPE_CHECKING:
-    from .propagation import Activation
+    from ._activations import Activation
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
     Field = Array | Callable[[], Array]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._activations import as_activation
 from ._networks import propagate
 from ._stream import as_stream, check_seed
 from .runtime import as_threads
@@ -17,7 +18,7 @@ from .runtime import as_threads
 if TYPE_CHECKING:
     from ._profile import Profile
     from ._random import Seed
-    from .propagation import ActivationLike
+    from ._activations import ActivationLike
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -166,8 +167,6 @@ def simulate(
     >>> bool(((heavy.q - s.theory.q) / heavy.q_se)[-1] > 10)
     True
     """
-    from .propagation import as_activation
-
     if method not in METHODS:
         raise ValueError(f"method is one of {', '.join(map(repr, METHODS))}, got {method!r}")
     if weights not in WEIGHTS:
@@ -194,12 +193,14 @@ def simulate(
     root = math.sqrt(q0)
     start = [root * entry for entry in _correlation_factor(inputs, c0 or 0.0)]
     phi = as_activation(activation)
+    if phi.name == "crelu":
+        raise ValueError("crelu doubles the width; simulate has layers of one width: use relu")
     check_seed(seed)
     count = as_threads(threads)
     square, product, gradient = _core.simulate(
         method,
         weights,
-        phi._handle,
+        phi.handle,
         sizes,
         inputs,
         float(weight_var),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._activations import as_activation
 from ._nodes import gaussian_nodes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ._networks import Network
     from ._profile import Profile
-    from .propagation import ActivationLike
+    from ._activations import ActivationLike
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -123,8 +124,6 @@ def symmetry(
     >>> fanin.diagnose.symmetry(drawn).rank
     2
     """
-    from .propagation import as_activation
-
     phi = as_activation(activation)
     hidden = np.asarray(weight, np.float64)
     if hidden.ndim == 0:
@@ -192,8 +191,6 @@ def two_neurons(
     >>> first == second
     False
     """
-    from .propagation import as_activation
-
     phi, sigmoid = as_activation(activation), as_activation("sigmoid")
     before = np.array([weights[0] * x, weights[1] * x], np.float64)
     value = np.asarray(phi(before), np.float64)
@@ -331,8 +328,6 @@ def saturation(
     >>> round(narrow.mean_slope, 7), round(narrow.beyond, 6)
     (0.1927627, 0.414216)
     """
-    from .propagation import as_activation
-
     if not 0 < std < math.inf:
         raise ValueError(f"std is a standard deviation above 0, got {std!r}")
     if not threshold >= 0:
@@ -387,8 +382,6 @@ def chain_gradient(
     >>> fanin.diagnose.chain_gradient([w] * 4, [0.0, -w / 2, -w / 2, -w / 2])
     3906.25
     """
-    from .propagation import as_activation
-
     phi = as_activation(activation)
     weight, bias = np.broadcast_arrays(np.asarray(w, np.float64), np.asarray(b, np.float64))
     if weight.ndim == 0:
