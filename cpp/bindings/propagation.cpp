@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/activation.hpp"
 #include "engine/parallel.hpp"
 
 namespace fanin::bindings {
@@ -14,17 +14,9 @@ namespace {
 
 using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-constexpr const char* kActivationCapsule = "fanin.activation";
-
 py::capsule capsule_of(engine::Activation* owned) {
   return py::capsule(owned, kActivationCapsule,
                      [](void* p) { delete static_cast<engine::Activation*>(p); });
-}
-
-const engine::Activation& activation_in(const py::capsule& handle) {
-  if (handle.name() == nullptr || std::string(handle.name()) != kActivationCapsule)
-    throw py::type_error("this is no handle of an activation");
-  return *handle.get_pointer<engine::Activation>();
 }
 
 py::list activation_rows() {

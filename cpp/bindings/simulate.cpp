@@ -2,9 +2,9 @@
 
 #include <pybind11/stl.h>
 
+#include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/activation.hpp"
 #include "engine/dispatch.hpp"
 
 namespace fanin::bindings {

@@ -6,7 +6,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, propagation, runtime
+from . import _core, diagnose, propagation, runtime
 from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
@@ -70,6 +70,7 @@ from ._stream import Stream
 
 if TYPE_CHECKING:
     from ._bit_generator import BitGenerator
+    from ._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
 """Name of the stream: it changes whenever any produced bit changes."""
@@ -77,7 +78,7 @@ STREAM: str = _core.STREAM
 __version__: str = _core.build_config()["version"]
 
 #: Public names whose modules are imported when they are first used.
-_LAZY = {"BitGenerator": "_bit_generator"}
+_LAZY = {"BitGenerator": "_bit_generator", "Recommendation": "_recommend", "recommend": "_recommend"}
 
 
 def __getattr__(name: str) -> Any:
@@ -102,6 +103,7 @@ __all__ = [
     "Fans",
     "Generator",
     "Layout",
+    "Recommendation",
     "Scheme",
     "Stream",
     "activations",
@@ -114,6 +116,7 @@ __all__ = [
     "deepnorm_gains",
     "default_rng",
     "depth_scaled",
+    "diagnose",
     "dirac",
     "eye",
     "fans",
@@ -145,6 +148,7 @@ __all__ = [
     "ones",
     "propagation",
     "random",
+    "recommend",
     "runtime",
     "schemes",
     "siren_first",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-__all__ = ["Jacobian", "SingularValueDensity", "jacobian", "singular_value_density"]
+__all__ = ["Jacobian", "jacobian"]
 
 WEIGHTS = ("gaussian", "orthogonal")
 #: Beyond this the moment-generating variable z counts as infinite: the spectrum ends in an atom.
@@ -143,7 +143,7 @@ def _edge(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -
     while parts(high)[0] < 0:
         low, high = high, 4 * high
         if high > _FAR:
-            return parts(high)[1]
+            return _atom(laws, ratios)
     # lambda is flat at its least value, so half the digits of z are all that is needed.
     for _ in range(60):
         middle = math.sqrt(low * high)
@@ -152,6 +152,14 @@ def _edge(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -
         else:
             high = middle
     return parts(math.sqrt(low * high))[1]
+
+
+def _atom(laws: Sequence[SlopeLaw], ratios: Sequence[float]) -> float:
+    """lambda at z = infinity, where every layer takes its largest slope: orthogonal weights only."""
+    value = ratios[-1]
+    for layer, law in enumerate(laws):
+        value *= float(law.size.max()) * max(1.0, ratios[layer] / ratios[layer + 1])
+    return value
 
 
 def _relative_variance(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -> float:

@@ -6,13 +6,44 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 """
 
 from ._activations import Activation
+from ._jacobian import Jacobian, jacobian
+from ._layers import (
+    Attention,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    LayerNorm,
+    Residual,
+    RMSNorm,
+)
+from ._networks import Network, propagate
+from ._profile import Profile
 from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
+from ._simulate import Simulation, simulate
 
 __all__ = [
     "Activation",
+    "Attention",
+    "AveragePool",
+    "BatchNorm",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Jacobian",
+    "LayerNorm",
     "Moments",
+    "Network",
+    "Profile",
+    "RMSNorm",
+    "Residual",
+    "Simulation",
     "chi",
+    "jacobian",
     "moments",
+    "propagate",
+    "simulate",
     "variance_map",
     "variance_slope",
 ]
