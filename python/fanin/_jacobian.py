@@ -66,33 +66,37 @@ class SlopeLaw:
         """E of the square: mu_2/mu_1^2."""
         return float((self.mass * self.size * self.size).sum())
 
-    def at(self, w: float) -> tuple[float, float]:
-        """psi(w) = E[w d/(1 - w d)] and w psi'(w)."""
-        part = self.mass * self.size * w
-        rest = 1 / (1 - self.size * w)
-        return float((part * rest).sum()), float((part * rest * rest).sum())
 
-    def inverse(self, z: float) -> tuple[float, float]:
-        """The w in (0, 1/max d) with psi(w) = z, and w psi'(w) there.
+class _Inverses:
+    """psi(w) = E[w d/(1 - w d)] of several laws at once, and its inverse."""
 
-        psi(w) <= w d/(1 - w d) at d = max, and psi(w) >= w because the mean is 1; between these
-        two bounds psi is convex, and Newton's step is kept inside the bracket."""
-        largest = float(self.size.max())
-        low, high = z / ((1 + z) * largest), min(z, 1 / largest)
+    def __init__(self, laws: Sequence[SlopeLaw]) -> None:
+        widest = max(law.size.size for law in laws)
+        self._size, self._mass = np.zeros((2, len(laws), widest))
+        for row, law in enumerate(laws):
+            self._size[row, : law.size.size] = law.size
+            self._mass[row, : law.size.size] = law.mass
+        self._largest = self._size.max(axis=1)
+
+    def at(self, z: Array) -> tuple[Array, Array]:
+        """The w in (0, 1/max d) with psi(w) = z, and w psi'(w) there, for one z a law.
+
+        psi(w) <= w d/(1 - w d) at d = max, and psi(w) >= w because the mean is 1. Newton's method
+        from the lower of these bounds; psi is convex, so only its first step can go too far, and
+        every step is kept inside the bracket."""
+        low, high = z / ((1 + z) * self._largest), np.minimum(z, 1 / self._largest)
         w = low
         for _ in range(200):
-            value, slope = self.at(w)
-            if value < z:
-                low = w
-            else:
-                high = w
+            share = self._size * w[:, None]
+            part = self._mass * share / (1 - share)
+            value, slope = part.sum(axis=1), (part / (1 - share)).sum(axis=1)
+            low, high = np.where(value < z, w, low), np.where(value < z, high, w)
             step = w * (1 - (value - z) / slope)
-            inside = low < step < high
-            after = step if inside else 0.5 * (low + high)
-            if abs(after - w) <= 2e-16 * w:
+            after = np.where((low < step) & (step < high), step, 0.5 * (low + high))
+            if (abs(after - w) <= 4e-16 * w).all():
                 break
             w = after
-        return w, self.at(w)[1]
+        return w, slope
 
 
 def slope_law(activation: ActivationLike, q: float) -> SlopeLaw:
@@ -115,43 +119,49 @@ def _edge(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -
     1/(1 + z_(l-1)), a semi-orthogonal one 1 if it shrinks and (1 + z_l)/(1 + z_(l-1)) if it
     grows (it is then a projection).
     """
-    ratios = [widths[0] / n for n in widths]
-    different = {id(law): law for law in laws}
+    ratios = np.array([widths[0] / n for n in widths])
+    before, here = ratios[:-1], ratios[1:]
+    pairs = {(id(law), ratio): law for law, ratio in zip(laws, here, strict=True)}
+    place = {key: row for row, key in enumerate(pairs)}
+    layers = np.array([place[id(law), ratio] for law, ratio in zip(laws, here, strict=True)])
+    inverses, scale = _Inverses(list(pairs.values())), np.array([ratio for _, ratio in pairs])
+    growing = here < before
+    spread = growing | (not orthogonal)  # the layers with 1 + z_(l-1) in S_W
+    bernoulli = growing & orthogonal  # those with 1 + z_l
 
     def parts(z: float) -> tuple[float, float]:
         """d ln lambda / d ln z, and lambda over its mean."""
-        last = z * ratios[-1]
-        slope, value = last / (1 + last) - 1, (1 + last) / z
-        known: dict[tuple[int, float], tuple[float, float]] = {}
-        for layer, law in enumerate(laws):
-            before, here = z * ratios[layer], z * ratios[layer + 1]
-            key = (id(law), here)
-            if key not in known:
-                known[key] = different[id(law)].inverse(here)
-            w, w_slope = known[key]
-            value *= here / ((1 + here) * w)
-            slope += 1 - here / (1 + here) - here / w_slope
-            if not orthogonal or ratios[layer + 1] < ratios[layer]:
-                value *= 1 + before
-                slope += before / (1 + before)
-            if orthogonal and ratios[layer + 1] < ratios[layer]:
-                value /= 1 + here
-                slope -= here / (1 + here)
-        return slope, value
+        w, w_slope = (x[layers] for x in inverses.at(z * scale))
+        last, first, second = z * ratios[-1], z * before, z * here
+        slope = last / (1 + last) - 1
+        slope += float((1 / (1 + second) - second / w_slope).sum())
+        slope += float((first / (1 + first))[spread].sum() - (second / (1 + second))[bernoulli].sum())
+        factors = second / ((1 + second) * w)
+        factors = factors * np.where(spread, 1 + first, 1.0) / np.where(bernoulli, 1 + second, 1.0)
+        return slope, (1 + last) / z * math.prod(factors.tolist())
 
     low, high = 1e-12, 1e-6
-    while parts(high)[0] < 0:
-        low, high = high, 4 * high
+    at_low, at_high = -1.0, parts(high)[0]
+    while at_high < 0:
+        low, at_low, high = high, at_high, 16 * high
         if high > _FAR:
-            return _atom(laws, ratios)
-    # lambda is flat at its least value, so half the digits of z are all that is needed.
-    for _ in range(60):
-        middle = math.sqrt(low * high)
-        if parts(middle)[0] < 0:
-            low = middle
+            return _atom(laws, ratios.tolist())
+        at_high = parts(high)[0]
+    # False position, halving the end that stays (Illinois). lambda is flat at its least value, so
+    # that half the digits of z are all it needs.
+    middle = high
+    for _ in range(200):
+        middle = (low * at_high - high * at_low) / (at_high - at_low)
+        if not low < middle < high or high - low <= 1e-10 * high:
+            break
+        slope = parts(middle)[0]
+        if abs(slope) < 1e-12:
+            break
+        if slope > 0:
+            high, at_high, at_low = middle, slope, 0.5 * at_low
         else:
-            high = middle
-    return parts(math.sqrt(low * high))[1]
+            low, at_low, at_high = middle, slope, 0.5 * at_high
+    return parts(middle)[1]
 
 
 def _atom(laws: Sequence[SlopeLaw], ratios: Sequence[float]) -> float:
