@@ -86,11 +86,12 @@ def _correlation_factor(inputs: int, correlation: float) -> list[float]:
 def _mean_and_error(samples: Array) -> tuple[Array, Array]:
     """Mean over networks (axis 0) and its standard error; NaN for one network."""
     count = samples.shape[0]
-    mean = samples.sum(axis=0) / count
-    rest = samples - mean
-    if count == 1:
-        return mean, np.full_like(mean, np.nan)
-    return mean, np.sqrt((rest * rest).sum(axis=0) / (count - 1) / count)
+    with np.errstate(invalid="ignore", over="ignore"):  # a signal that overflows
+        mean = samples.sum(axis=0) / count
+        rest = samples - mean
+        if count == 1:
+            return mean, np.full_like(mean, np.nan)
+        return mean, np.sqrt((rest * rest).sum(axis=0) / (count - 1) / count)
 
 
 def _score(found: Array, expected: Array, error: Array) -> Array:
@@ -232,7 +233,7 @@ def _summary(square: Array, product: Array, gradient: Array, theory: Profile) ->
     of_network = square.sum(axis=2) / inputs
     q, q_se = _mean_and_error(of_network)
     grad, grad_se = _mean_and_error(gradient.sum(axis=2) / inputs)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if inputs == 1:
             c = c_se = np.full_like(q, np.nan)
         else:
