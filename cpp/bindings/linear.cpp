@@ -4,6 +4,7 @@
 #include "bindings/register.hpp"
 #include "engine/gemm.hpp"
 #include "engine/orthogonal.hpp"
+#include "engine/qr.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -40,7 +41,7 @@ void gemm(const py::array& a, const py::array& b, py::array out, bool transpose_
   if (out.shape(0) != a.shape(transpose_a) || a.shape(!transpose_a) != b.shape(transpose_b) ||
       out.shape(1) != b.shape(!transpose_b))
     throw py::value_error("the shapes of a, b and out do not fit each other");
-  if (out.shape(1) > 1 && out.strides(1) != out.itemsize()) throw py::value_error("the rows of out must be contiguous");
+  if (out.size() > 0 && out.shape(1) > 1 && out.strides(1) != out.itemsize()) throw py::value_error("the rows of out must be contiguous");
   const bool complex = kind == 'c';
   const bool finished = number == 4 ? run_gemm<float>(a, b, out, complex, transpose_a, transpose_b, threads)
                                     : run_gemm<double>(a, b, out, complex, transpose_a, transpose_b, threads);
@@ -71,11 +72,32 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
   if (!finished) throw py::error_already_set();
 }
 
+/// a (matrices, rows, columns) = q r, all C-contiguous; a is destroyed, r may be None.
+void qr(py::array a, py::array q, const py::object& r, int threads) {
+  const bool complex = a.dtype().kind() == 'c';
+  const i64 number = i64(a.itemsize()) / (complex ? 2 : 1);
+  const i64 count = a.shape(0), rows = a.shape(1), columns = a.shape(2);
+  const auto data = [](py::array array) { return array.mutable_data(); };
+  void* const from = data(a);
+  void* const to = data(q);
+  void* const upper = r.is_none() ? nullptr : data(r.cast<py::array>());
+  bool finished = true;
+  {
+    const py::gil_scoped_release release;
+    finished = number == 4 ? engine::qr(static_cast<float*>(from), count, rows, columns, complex,
+                                        static_cast<float*>(to), static_cast<float*>(upper), threads, SignalPoll())
+                           : engine::qr(static_cast<double*>(from), count, rows, columns, complex,
+                                        static_cast<double*>(to), static_cast<double*>(upper), threads, SignalPoll());
+  }
+  if (!finished) throw py::error_already_set();
+}
+
 }  // namespace
 
 void register_linear(py::module_& m) {
   m.def("gemm", &gemm, py::arg("a"), py::arg("b"), py::arg("out"), py::arg("transpose_a") = false,
         py::arg("transpose_b") = false, py::arg("threads") = 0);
+  m.def("qr", &qr, py::arg("a"), py::arg("q"), py::arg("r"), py::arg("threads") = 0);
   m.def("haar", &haar, py::arg("key"), py::arg("ids"), py::arg("rows"), py::arg("columns"), py::arg("first"),
         py::arg("last"), py::arg("determinant"), py::arg("gain"), py::arg("out"), py::arg("threads") = 0);
 }

@@ -31,8 +31,7 @@ struct PanelKernels {
                Update update);
   /// Sums in float64: 16 partial sums (of the indices equal modulo 16) and one fixed tree.
   double (*dot)(const T* x, const T* y, i64 count);
-  /// Sum of (x * scale)^2; `scale` is a power of two.
-  double (*sum_of_squares)(const T* x, i64 count, double scale);
+  double (*sum_of_squares)(const T* x, i64 count);
   /// Largest magnitude; 0 for no elements, NaN if there is one.
   double (*largest)(const T* x, i64 count);
   /// to = x * factor, formed in float64 and rounded once.

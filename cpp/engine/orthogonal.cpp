@@ -81,8 +81,8 @@ class Maker {
     normal_.fill(source, u64(j) * pitch_ / values, (u64(count) + values - 1) / values, normal_.params, x, false);
   }
 
-  /// Every reflector has determinant -1 and every sign is minus that of its first element, so the determinant is the
-  /// product of the signs of the first elements.
+  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the last, of one element,
+  /// has 1 and plus), so the determinant is the product of the signs of the first elements.
   int determinant(const Source& source) const {
     T tile[kTile];
     int product = 1;

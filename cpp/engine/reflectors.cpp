@@ -41,14 +41,19 @@ double make_reflector(T* x, i64 length, bool complex, T* sign) {
   const i64 numbers = complex ? 2 * length : length;
   const double scale = safe_scale(kernels.largest(x, numbers));
   if (scale != 1) kernels.scaled(x, scale, x, numbers);
-  const double norm = std::sqrt(kernels.sum_of_squares(x, numbers, 1.0));
+  const double norm = std::sqrt(kernels.sum_of_squares(x, numbers));
   const double re = double(x[0]), im = complex ? double(x[1]) : 0.0;
   const double head = complex ? std::sqrt(re * re + im * im) : std::fabs(re);
   // The phase of x_1, +1 for 0.
   const double phase_re = head == 0 ? 1.0 : complex ? re / head : std::copysign(1.0, re);
   const double phase_im = head == 0 || !complex ? 0.0 : im / head;
-  sign[0] = T(-phase_re);
-  if (complex) sign[1] = T(-phase_im);
+  // One element needs no reflection, only its phase: v = 0.
+  sign[0] = T(length == 1 ? phase_re : -phase_re);
+  if (complex) sign[1] = T(length == 1 ? phase_im : -phase_im);
+  if (length == 1) {
+    for (i64 i = 0; i < numbers; ++i) x[i] = T(0);
+    return norm / scale;
+  }
   if (norm == 0) {
     for (i64 i = 0; i < numbers; ++i) x[i] = T(0);
     x[0] = T(std::sqrt(2.0));

@@ -8,7 +8,8 @@
 namespace fanin::engine {
 
 /// Turns x (length elements) into the v of the reflector that maps it to a multiple of e_1, in place. `sign` gets the
-/// phase that makes the diagonal of R positive: H x sign = |x| e_1; for x = 0 it is -1. Returns |x|.
+/// phase that makes the diagonal of R positive: H x conj(sign) = |x| e_1. A zero x counts as a positive one; a single
+/// element has v = 0, which leaves it alone. Returns |x|.
 template <class T>
 double make_reflector(T* x, i64 length, bool complex, T* sign);
 

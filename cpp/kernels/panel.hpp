@@ -205,16 +205,15 @@ double dot(const T* x, const T* y, i64 count) {
 }
 
 template <class T>
-double sum_of_squares(const T* x, i64 count, double scale) {
-  const F64 wide_scale = splat(scale);
+double sum_of_squares(const T* x, i64 count) {
   return sum_in_16<T>(
       count,
       [&](i64 i, F64 sum) {
-        const F64 value = load_wide(x + i) * wide_scale;
+        const F64 value = load_wide(x + i);
         return fma(value, value, sum);
       },
       [&](i64 i, double sum) {
-        const double value = double(x[i]) * scale;
+        const double value = double(x[i]);
         return __builtin_fma(value, value, sum);
       });
 }
@@ -223,7 +222,7 @@ template <class T>
 double largest(const T* x, i64 count) {
   double result = 0;
   for (i64 i = 0; i < count; ++i) {
-    const double magnitude = __builtin_fabs(double(x[i]));
+    const double magnitude = x[i] < 0 ? -double(x[i]) : double(x[i]);
     if (!(magnitude <= result)) result = magnitude;
     if (result != result) return result;
   }

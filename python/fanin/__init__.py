@@ -6,13 +6,22 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, diagnose, propagation, runtime
+from . import _core, diagnose, linalg, propagation, runtime
 from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
 from ._fans import Fans, Layout, fans
 from ._generator import Generator, default_rng
+from ._orthogonal import orthogonal, unitary
+from ._orthogonal_family import (
+    conv_orthogonal,
+    delta_orthogonal,
+    looks_linear,
+    ppo_orthogonal,
+    recurrent_orthogonal,
+    scaled_orthogonal,
+)
 from ._random import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._scheme_defaults import (
     flax_dense_default,
@@ -111,10 +120,12 @@ __all__ = [
     "calculate_gain",
     "chrono",
     "constant",
+    "conv_orthogonal",
     "cutoff_normal",
     "deepnorm",
     "deepnorm_gains",
     "default_rng",
+    "delta_orthogonal",
     "depth_scaled",
     "diagnose",
     "dirac",
@@ -141,15 +152,21 @@ __all__ = [
     "keras_embedding_default",
     "lecun_normal",
     "lecun_uniform",
+    "linalg",
+    "looks_linear",
     "lstm_forget_bias",
     "mitchell",
     "mup",
     "normal",
     "ones",
+    "orthogonal",
+    "ppo_orthogonal",
     "propagation",
     "random",
     "recommend",
+    "recurrent_orthogonal",
     "runtime",
+    "scaled_orthogonal",
     "schemes",
     "siren_first",
     "siren_hidden",
@@ -168,6 +185,7 @@ __all__ = [
     "truncated_normal_std",
     "uniform",
     "unit_normal",
+    "unitary",
     "variance_scaling",
     "vit_default",
     "vit_mlp_bias",

@@ -83,7 +83,7 @@ def example(row: Scheme) -> str:
     call = f"fanin.{row.name}({', '.join([repr(shape), *arguments])})"
     return (
         f">>> import fanin\n>>> stream = fanin.Stream(0)\n>>> weight = {call}\n"
-        f">>> weight.shape, weight.dtype.name\n({as_shape(shape)!r}, 'float32')"
+        f">>> weight.shape, weight.dtype.name\n({as_shape(shape)!r}, {row.default_dtype!r})"
     )
 
 

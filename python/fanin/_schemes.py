@@ -74,6 +74,10 @@ class Scheme:
         ``std(weight, **parameters)`` of a scheme without `law`, before `gain`, where it is known.
     parameters : tuple of Parameter
         The scheme's own parameters, in order.
+    keyword_only : bool
+        Whether the parameters are given by name only.
+    default_dtype : str
+        The dtype of the values if neither `dtype` nor `out` says.
     needs_seed : bool
         False for deterministic schemes, which accept a seed and ignore it.
     notes : str
@@ -92,6 +96,8 @@ class Scheme:
     write: Callable[..., Any] | None = None
     std: Callable[..., float] | None = None
     parameters: tuple[Parameter, ...] = ()
+    keyword_only: bool = False
+    default_dtype: str = "float32"
     needs_seed: bool = True
     notes: str = ""
     printed: str = ""
@@ -100,7 +106,8 @@ class Scheme:
 
     def __post_init__(self) -> None:
         positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        own = [inspect.Parameter(p.name, positional, default=p.default) for p in self.parameters]
+        kind = inspect.Parameter.KEYWORD_ONLY if self.keyword_only else positional
+        own = [inspect.Parameter(p.name, kind, default=p.default) for p in self.parameters]
         common = {"seed": REQUIRED if self.needs_seed else None, **_COMMON_DEFAULTS}
         shared = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)

@@ -252,13 +252,31 @@ def test_a_refused_call_leaves_the_generator_where_it_was():
 # Parts: index=, out=, dtype, threads
 
 # Sparse choices cost the columns that are touched, so its huge matrix has short columns.
-HUGE_SHAPES = {"constant": (2**59, 3), "sparse": (64, 2**55)}
+# A part of a batch costs the matrices touched. The kernel of conv_orthogonal is one object.
+HUGE_SHAPES = {
+    "constant": (2**59, 3),
+    "sparse": (64, 2**55),
+    "orthogonal": (2**52, 16, 16),
+    "delta_orthogonal": (2**27, 2**28, 4, 8),
+    "looks_linear": (2**52, 16, 16),
+    "recurrent_orthogonal": (2**50, 16, 64),
+    "scaled_orthogonal": (2**52, 16, 16),
+    "ppo_orthogonal": (2**52, 16, 16),
+}
+HUGE_KEYWORDS = {
+    name: {"layout": Layout(batch_axes=0)}
+    for name in HUGE_SHAPES
+    if name.endswith(("orthogonal", "linear")) and name != "delta_orthogonal"
+}
+REAL_ROWS = [name for name, row in ROWS.items() if row.default_dtype == "float32"]
+PART_ROWS = [name for name in REAL_ROWS if name != "conv_orthogonal"]
 
 
 def huge_call(name, **keywords):
     """The row's example on a shape of at least 2**60 elements."""
     axes = np.size(ROWS[name].example["shape"])
     shapes = {1: (2**60,), 2: (2**30, 2**30), 3: (4, 2**29, 2**29), 4: (4, 4, 2**28, 2**28)}
+    keywords = {**HUGE_KEYWORDS.get(name, {}), **keywords}
     return call(name, shape=HUGE_SHAPES.get(name, shapes[axes]), **keywords)
 
 
@@ -270,7 +288,7 @@ def huge_part(name):
     return shape, tuple(slice(size // 2 - 1, size // 2 + 3) for size in shape)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", PART_ROWS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_part_of_2_to_the_60_elements_is_the_same_by_box_and_by_run(name, dtype):
     shape, box = huge_part(name)
@@ -312,7 +330,7 @@ def test_a_part_is_that_part_of_the_full_weight(name):
 @pytest.mark.parametrize("name", ROWS)
 def test_out_receives_the_values_and_is_returned(name):
     expected = call(name)
-    backing = np.full((*expected.shape, 3), 9.0, np.float32)
+    backing = np.full((*expected.shape, 3), 9.0, expected.dtype)
     out = backing[..., 1]  # strided
     assert call(name, out=out) is out
     assert np.array_equal(out, expected)
