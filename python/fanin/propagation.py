@@ -6,6 +6,7 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 """
 
 from ._activations import Activation
+from ._density import jacobian_density
 from ._jacobian import Jacobian, jacobian
 from ._layers import (
     Attention,
@@ -41,6 +42,7 @@ __all__ = [
     "Simulation",
     "chi",
     "jacobian",
+    "jacobian_density",
     "moments",
     "propagate",
     "simulate",
