@@ -14,11 +14,6 @@ namespace {
 
 using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-py::capsule capsule_of(engine::Activation* owned) {
-  return py::capsule(owned, kActivationCapsule,
-                     [](void* p) { delete static_cast<engine::Activation*>(p); });
-}
-
 py::list activation_rows() {
   py::list rows;
   for (const ActivationRow& row : engine::activation_rows()) {
@@ -41,7 +36,7 @@ py::list activation_rows() {
 py::capsule activation(const std::string& name, const std::vector<double>& parameters) {
   std::array<double, kParameters> all{};
   std::copy_n(parameters.begin(), std::min(parameters.size(), all.size()), all.begin());
-  return capsule_of(new engine::Activation(name, all));
+  return capsule_of(new Owned(name, all));
 }
 
 /// values(x) returns an array of three rows: phi, phi' and phi''.
@@ -58,7 +53,7 @@ py::capsule custom_activation(py::object values, std::vector<double> kinks, doub
     double* to[] = {phi, slope, curvature};
     for (int k = 0; k < 3; ++k) std::copy_n(rows.data(k, 0), count, to[k]);
   };
-  return capsule_of(new engine::Activation(call, std::move(kinks), unit));
+  return capsule_of(new Owned(call, std::move(kinks), unit));
 }
 
 py::array_t<double> activation_values(const py::capsule& handle, const Array& x) {
@@ -91,6 +86,23 @@ py::array_t<double> activation_moments(const py::capsule& handle, const Array& q
 
 double activation_error(const py::capsule& handle, double q) { return activation_in(handle).quadrature_error(q); }
 
+/// Rows of the result: covariance, slopes, gap, those that are wanted.
+py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1, const Array& q2, const Array& c,
+                                     const Array& delta, const std::vector<bool>& wanted, int threads) {
+  const Owned& owned = owned_by(handle);
+  const py::ssize_t count = q1.size();
+  if (q2.size() != count || c.size() != count || delta.size() != count || wanted.size() != 3)
+    throw py::value_error("q1, q2, c and delta have one size, wanted three entries");
+  py::array_t<double> out({py::ssize_t(3), count});
+  const auto row = [&](int k) { return wanted[std::size_t(k)] ? out.mutable_data(k, 0) : nullptr; };
+  const engine::PairResult result = count == 0 ? engine::PairResult{} : engine::PairResult{row(0), row(1), row(2)};
+  const auto span = [&](const Array& x) { return std::span<const double>(x.data(), std::size_t(count)); };
+  const auto a = span(q1), b = span(q2), cc = span(c), d = span(delta);
+  const py::gil_scoped_release release;
+  owned.covariances.evaluate(a, b, cc, d, result, threads);
+  return out;
+}
+
 }  // namespace
 
 void register_propagation(py::module_& m) {
@@ -100,6 +112,8 @@ void register_propagation(py::module_& m) {
   m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"));
   m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"), py::arg("which"),
         py::arg("threads"));
+  m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"), py::arg("c"),
+        py::arg("delta"), py::arg("wanted"), py::arg("threads"));
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"));
 }
 

@@ -58,6 +58,9 @@ inline constexpr int kLowestExponent = -60;
 inline constexpr int kBinades = 121;
 inline constexpr int kPieceDoubles = kMoments * kTerms;
 
+/// Terms of Hermite (Mehler) series of covariances; 2^-48 is left at |c| = 1/2.
+inline constexpr int kHermiteTerms = 48;
+
 struct MomentTable {
   Rows<ActivationRow> activations;
   /// out[m * count + i] = sum_j g[m * nodes + j] exp(-half_square[j] / q[i]) / sqrt(2 pi q[i]),  m < sums <= kMostSums
@@ -66,6 +69,13 @@ struct MomentTable {
   /// The polynomials `table` at each q of its range: out[k * stride + i] is moment which[k].
   void (*tabulated)(const double* table, const int* which, int moments, const double* q, std::size_t count,
                     double* out, std::size_t stride);
+  // Described in kernels/moments.hpp.
+  void (*contract)(const double* rows, int terms, std::size_t width, double t, double* out);
+  void (*polynomials)(const double* const* row, int terms, const double* x, std::size_t count, double* out);
+  double (*weighted_dot)(const double* w, const double* a, const double* b, std::size_t count);
+  void (*bell_weights)(const double* x, const double* weight, std::size_t count, double* out);
+  void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q, std::size_t count,
+                       double* out);
 };
 
 }  // namespace fanin

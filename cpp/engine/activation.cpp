@@ -74,6 +74,7 @@ void Activation::find_jumps() {
     const bool jumps = std::fabs(jump) > 1e-12 * (std::fabs(slope[0]) + std::fabs(slope[1]));
     jumps_.push_back(jumps ? 0.5 * (phi[0] + phi[1]) * jump : 0.0);
     slope_jumps_ = slope_jumps_ || jumps;
+    value_jumps_ = value_jumps_ || std::fabs(phi[1] - phi[0]) > 1e-9 * (std::fabs(phi[0]) + std::fabs(phi[1]));
   }
 }
 
@@ -227,9 +228,9 @@ void Activation::moments(std::span<const double> q, std::span<const int> which, 
     const std::size_t from = std::size_t(chunk) * kChunk, n = std::min(count - from, kChunk);
     closed ? by_formula(from, n) : by_table(from, n);
   });
-  if (!slope_jumps_) return;
+  if (!slope_jumps_ && !value_jumps_) return;
   for (std::size_t k = 0; k < rows; ++k)
-    if (which[k] == kCurvatureSecond)
+    if (which[k] == kCurvatureSecond || (value_jumps_ && (which[k] == kSlopeSecond || which[k] == kSlopeFourth)))
       for (std::size_t i = 0; i < count; ++i)
         if (out[k * count + i] >= 0) out[k * count + i] = kInfinity;
 }

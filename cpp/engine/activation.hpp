@@ -43,6 +43,8 @@ class Activation {
 
   Parity parity() const { return row() ? row()->facts.parity : Parity::none; }
   int degree() const { return row() ? row()->facts.degree : 0; }
+  /// Whether phi itself jumps; phi' then has no square-integrable derivative of its own.
+  bool value_jumps() const { return value_jumps_; }
   double unit() const { return unit_; }
   const std::vector<double>& kinks() const { return kinks_; }
   /// The row in the kernel table in use, null for a user's function.
@@ -68,7 +70,7 @@ class Activation {
   std::array<double, kParameters> parameters_{};
   Values values_;
   std::vector<double> kinks_, jumps_;
-  bool slope_jumps_ = false;
+  bool slope_jumps_ = false, value_jumps_ = false;
   double unit_ = 1;
   int parts_ = 1;  ///< of each panel
   mutable std::mutex building_;

@@ -13,7 +13,7 @@ struct Values {
 
 /// Defaults of an activation without parameters, kinks or closed forms, that changes over a length of 1.
 struct Smooth {
-  static constexpr bool has_closed_moments = false, has_closed_pair = false;
+  static constexpr bool has_closed_moments = false;
   static double unit(const double*) { return 1.0; }
 };
 

@@ -18,6 +18,7 @@ constexpr ActivationRow kActivations[] = {
 
 extern const MomentTable moments;
 const MomentTable moments = {
-    {kActivations, sizeof kActivations / sizeof kActivations[0]}, &gaussian_sums, &tabulated};
+    {kActivations, sizeof kActivations / sizeof kActivations[0]}, &gaussian_sums, &tabulated,
+    &contract, &polynomials, &weighted_dot, &bell_weights, &hermite_sums};
 
 }  // namespace fanin::FANIN_ISA

@@ -1,7 +1,7 @@
 // Gaussian integrals of one variable: sums over nodes, and polynomials in q. Lanes run over the batch, the nodes in
 // order, so that no result depends on the vector's width.
 #pragma once
-#include "kernels/closed_forms.hpp"
+#include "kernels/closed_pairs.hpp"
 
 namespace fanin::FANIN_ISA {
 namespace {
@@ -53,9 +53,22 @@ void closed_moments(const double* p, const double* q, std::size_t count, double*
 }
 
 template <class Own>
+void closed_pairs(const double* parameters, const double* q1, const double* q2, const double* c, const double* delta,
+                  std::size_t count, double* covariance, double* slopes) {
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const Pair p(load_part(q1 + i, lanes), load_part(q2 + i, lanes), load_part(c + i, lanes),
+                 load_part(delta + i, lanes));
+    const PairValues v = pair_of<Own>(p, parameters);
+    store_part(covariance + i, v.covariance, lanes);
+    store_part(slopes + i, v.slopes, lanes);
+  });
+}
+
+template <class Own>
 constexpr ActivationRow row() {
   ActivationRow r = {Own::known, &Own::unit, &apply_activation<Own>, nullptr, nullptr};
   if constexpr (Own::has_closed_moments) r.closed = &closed_moments<Own>;
+  if constexpr (kHasPair<Own>) r.closed_pair = &closed_pairs<Own>;
   return r;
 }
 
@@ -110,6 +123,96 @@ inline void tabulated(const double* table, const int* which, int moments, const 
       }
       store_part(out + std::size_t(m) * stride + i, sum, lanes);
     }
+  });
+}
+
+/// sqrt(n) and 1 / sqrt(n), by Newton's iteration at compile time.
+template <int N>
+struct Reciprocals {
+  double root[N + 1] = {}, inverse[N + 1] = {};
+  constexpr Reciprocals() {
+    for (int n = 1; n <= N; ++n) {
+      double r = n;
+      for (int step = 0; step < 60; ++step) r = 0.5 * (r + n / r);
+      root[n] = r;
+      inverse[n] = 1.0 / r;
+    }
+  }
+};
+
+// ---- pairs --------------------------------------------------------------------------------------------------
+
+/// out[j] = sum_term rows[term * width + j] t^term: the polynomials of one q, side by side.
+inline void contract(const double* rows, int terms, std::size_t width, double t, double* out) {
+  for_each_vector(width, [&](std::size_t j, std::size_t lanes) {
+    F64 sum = {};
+    for (int term = terms - 1; term >= 0; --term)
+      sum = fma(sum, splat(t), load_part(rows + std::size_t(term) * width + j, lanes));
+    store_part(out + j, sum, lanes);
+  });
+}
+
+/// out[i] = sum_term row[i][term] x[i]^term: a polynomial of its own at each x.
+inline void polynomials(const double* const* row, int terms, const double* x, std::size_t count, double* out) {
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 at = load_part(x + i, lanes);
+    const double* of[kLanes<double>];
+    for (std::size_t k = 0; k < std::size_t(kLanes<double>); ++k) of[k] = row[i + (k < lanes ? k : 0)];
+    F64 sum = {};
+    for (int term = terms - 1; term >= 0; --term) {
+      F64 coefficient;
+      for (int k = 0; k < kLanes<double>; ++k) coefficient[k] = of[k][term];
+      sum = fma(sum, at, coefficient);
+    }
+    store_part(out + i, sum, lanes);
+  });
+}
+
+/// sum_j w[j] a[j] b[j] in sixteen running sums, whatever the vector's width; `count` is a multiple of 16.
+inline double weighted_dot(const double* w, const double* a, const double* b, std::size_t count) {
+  constexpr std::size_t sums = 16, vectors = sums / std::size_t(kLanes<double>);
+  F64 sum[vectors] = {};
+  for (std::size_t j = 0; j < count; j += sums)
+    for (std::size_t v = 0; v < vectors; ++v) {
+      const std::size_t at = j + v * std::size_t(kLanes<double>);
+      sum[v] = fma(load<F64>(w + at) * load<F64>(a + at), load<F64>(b + at), sum[v]);
+    }
+  double part[sums];
+  for (std::size_t v = 0; v < vectors; ++v) store(part + v * std::size_t(kLanes<double>), sum[v]);
+  for (std::size_t half = sums / 2; half > 0; half /= 2)
+    for (std::size_t k = 0; k < half; ++k) part[k] += part[k + half];
+  return part[0];
+}
+
+/// out[j] = weight[j] exp(-x[j]^2 / 2) / sqrt(2 pi)
+inline void bell_weights(const double* x, const double* weight, std::size_t count, double* out) {
+  for_each_vector(count, [&](std::size_t j, std::size_t lanes) {
+    store_part(out + j, load_part(weight + j, lanes) * normal_density(load_part(x + j, lanes)), lanes);
+  });
+}
+
+/// out[n * count + i] = E phi(sqrt(q) z) he_n(z), he_n the normalised Hermite polynomials, from weighted values of phi
+/// at the nodes `u`.
+inline void hermite_sums(const double* u, const double* weighted, std::size_t nodes, const double* q, std::size_t count,
+                         double* out) {
+  constexpr Reciprocals<kHermiteTerms> roots;
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 at = load_part(q + i, lanes);
+    const F64 scale = 1.0 / sqrt(at);
+    F64 sum[kHermiteTerms] = {};
+    for (std::size_t j = 0; j < nodes; ++j) {
+      const F64 z = u[j] * scale;
+      const F64 weight = weighted[j] * normal_density(z);
+      // sqrt(n + 1) he_(n+1) = z he_n - sqrt(n) he_(n-1)
+      F64 before = {}, here = weight;
+      for (int n = 0; n < kHermiteTerms; ++n) {
+        sum[n] = sum[n] + here;
+        const F64 next = fma(z, here, -roots.root[n] * before) * roots.inverse[n + 1];
+        before = here;
+        here = next;
+      }
+    }
+    for (int n = 0; n < kHermiteTerms; ++n) store_part(out + std::size_t(n) * count + i, sum[n] * scale, lanes);
   });
 }
 

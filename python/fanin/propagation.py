@@ -22,6 +22,7 @@ from ._layers import (
 from ._networks import Network, propagate
 from ._profile import Profile
 from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
+from ._propagation_pairs import correlation_map, covariance, one_minus_correlation_map
 from ._simulate import Simulation, simulate
 
 __all__ = [
@@ -41,9 +42,12 @@ __all__ = [
     "Residual",
     "Simulation",
     "chi",
+    "correlation_map",
+    "covariance",
     "jacobian",
     "jacobian_density",
     "moments",
+    "one_minus_correlation_map",
     "propagate",
     "simulate",
     "variance_map",
