@@ -135,7 +135,9 @@ def _edge(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -
         last, first, second = z * ratios[-1], z * before, z * here
         slope = last / (1 + last) - 1
         slope += float((1 / (1 + second) - second / w_slope).sum())
-        slope += float((first / (1 + first))[spread].sum() - (second / (1 + second))[bernoulli].sum())
+        slope += float(
+            (first / (1 + first))[spread].sum() - (second / (1 + second))[bernoulli].sum()
+        )
         factors = second / ((1 + second) * w)
         factors = factors * np.where(spread, 1 + first, 1.0) / np.where(bernoulli, 1 + second, 1.0)
         return slope, (1 + last) / z * math.prod(factors.tolist())
@@ -172,7 +174,9 @@ def _atom(laws: Sequence[SlopeLaw], ratios: Sequence[float]) -> float:
     return value
 
 
-def _relative_variance(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -> float:
+def _relative_variance(
+    laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool
+) -> float:
     total = 0.0
     for layer, law in enumerate(laws):
         shrink, before = widths[0] / widths[layer + 1], widths[0] / widths[layer]

@@ -272,7 +272,9 @@ def propagate(
     if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 0:
         raise ValueError(f"depth is the number of layers, an int of at least 0, got {depth!r}")
     if widths is not None and (len(widths) != depth + 1 or min(widths) < 1):
-        raise ValueError(f"widths are {depth + 1} positive sizes for {depth} layers, got {widths!r}")
+        raise ValueError(
+            f"widths are {depth + 1} positive sizes for {depth} layers, got {widths!r}"
+        )
     mode = check_mode(mode)
     sizes = [1.0] * (depth + 1) if widths is None else [float(n) for n in widths]
     fans = [fan(mode, n, m) for n, m in zip(sizes, sizes[1:], strict=False)]

@@ -58,7 +58,9 @@ def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Array, Arra
     The weights add up to one, whatever the rounding."""
     scale = math.sqrt(q)
     ends = {k * _STEP * scale for k in range(int(-_REACH / _STEP), int(_REACH / _STEP) + 1)}
-    ends |= {edge for edge in (*kinks, *_BENDS, *(-b for b in _BENDS)) if abs(edge) < _REACH * scale}
+    ends |= {
+        edge for edge in (*kinks, *_BENDS, *(-b for b in _BENDS)) if abs(edge) < _REACH * scale
+    }
     edges = np.array(sorted(ends))
     nodes, weights = legendre_rule(_PANEL_NODES)
     half = 0.5 * np.diff(edges)[:, None]

@@ -79,13 +79,18 @@ def plot_phase_diagram(
     if np.nanmin(level) < 0 < np.nanmax(level):
         ax.contour(x, y, level, levels=[0.0], colors="black", linewidths=2.2)
         ax.plot([], [], color="black", lw=2.2, label=r"edge of chaos, $\chi_1 = 1$")
-    for wanted, word in (("ordered", "ordered\ngradients vanish"), ("chaotic", "chaotic\ngradients explode")):
+    for wanted, word in (
+        ("ordered", "ordered\ngradients vanish"),
+        ("chaotic", "chaotic\ngradients explode"),
+    ):
         inside = np.asarray(diagram.phase) == wanted
         if inside.mean() > 0.05:
             row, column = np.nonzero(inside)
             _label(ax, x, y, row, column, word)
     if point is not None:
-        ax.plot(*point, marker="*", ms=14, mfc="#ffd21f", mec="black", ls="none", label="this network")
+        ax.plot(
+            *point, marker="*", ms=14, mfc="#ffd21f", mec="black", ls="none", label="this network"
+        )
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, extend="both")
     ticks = [0.5, 0.7, 1.0, 1.4, 2.0]
     bar.set_ticks(np.log10(ticks).tolist(), labels=[f"{t:g}" for t in ticks])
@@ -182,7 +187,15 @@ def _points(ax: Any, layers: Any, simulation: Simulation) -> None:
                 layers[at], mean[at], 2 * error[at], fmt="o", ms=3.5, color=colour, capsize=2, lw=1
             )
     ax.errorbar(
-        [], [], [], fmt="o", ms=3.5, color="0.3", capsize=2, lw=1, label="simulated, ±2 standard errors"
+        [],
+        [],
+        [],
+        fmt="o",
+        ms=3.5,
+        color="0.3",
+        capsize=2,
+        lw=1,
+        label="simulated, ±2 standard errors",
     )
 
 

@@ -31,7 +31,8 @@ _HEADINGS = {
 _MOST_LINES = 26
 
 ActivationOption = Annotated[
-    str, typer.Option("--activation", "-a", metavar="NAME", help="As `fanin gain --list` names them.")
+    str,
+    typer.Option("--activation", "-a", metavar="NAME", help="As `fanin gain --list` names them."),
 ]
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="A picture as well: png, svg or pdf.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import Activation, ActivationLike, as_activation, gain
+from ._activations import Activation, ActivationLike, as_activation
 from ._findings import findings
 from ._jacobian import jacobian
 from ._layers import Conv, Dense, Residual, State
@@ -195,7 +195,9 @@ def _choices(phi: Activation, objective: str, depth: int, bias_var: float | None
         return _Choice(backward, bias, 1.0, (reason,), (warning,))
     if phi.name == "selu" and objective == "both" and bias == 0:
         chosen = _forward(forward, 0.0, float(at_one.slope_second))
-        return replace(chosen, reasons=(*chosen.reasons, "SELU is made for (1, 0): q = 1 attracts."))
+        return replace(
+            chosen, reasons=(*chosen.reasons, "SELU is made for (1, 0): q = 1 attracts.")
+        )
     return _critical(phi, objective, depth, bias_var, forward, float(at_one.slope_second))
 
 

@@ -16,9 +16,9 @@ from ._stream import as_stream, check_seed
 from .runtime import as_threads
 
 if TYPE_CHECKING:
+    from ._activations import ActivationLike
     from ._profile import Profile
     from ._random import Seed
-    from ._activations import ActivationLike
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 

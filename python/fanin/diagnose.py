@@ -20,9 +20,9 @@ from ._nodes import gaussian_nodes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from ._activations import ActivationLike
     from ._networks import Network
     from ._profile import Profile
-    from ._activations import ActivationLike
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 

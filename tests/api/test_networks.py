@@ -115,7 +115,9 @@ def test_saturated_and_dead_fractions():
     hard = p.propagate("hardtanh", 0, weight_var=1.0, q0=[0.25, 4.0])
     # P(|u| > 1) = erfc(1/sqrt(2 q)): erfc(sqrt(2)), erfc(1/sqrt(8)); P(|u| > 3) likewise.
     assert_allclose(hard.dead[:, 0], [math.erfc(math.sqrt(2)), math.erfc(8**-0.5)], rtol=1e-12)
-    assert_allclose(hard.saturated[:, 0], [math.erfc(18**0.5), math.erfc(9 / 8**0.5 / 3)], rtol=1e-12)
+    assert_allclose(
+        hard.saturated[:, 0], [math.erfc(18**0.5), math.erfc(9 / 8**0.5 / 3)], rtol=1e-12
+    )
     assert (p.propagate("tanh", 0, weight_var=1.0, q0=100.0).dead == 0).all()
     assert_allclose(p.propagate("relu6", 0, weight_var=1.0).dead, 0.5 + math.erfc(6 / 2**0.5) / 2)
 
@@ -124,7 +126,9 @@ def test_lanes_broadcast_and_bad_ones_are_nan():
     found = p.propagate(
         "tanh", 3, weight_var=[1.0, 2.0, -1.0, np.nan], bias_var=[[0.0], [0.1]], c0=0.5
     )
-    assert found.q.shape == found.c.shape == found.grad.shape == found.weight_grad.shape == (2, 4, 4)
+    assert (
+        found.q.shape == found.c.shape == found.grad.shape == found.weight_grad.shape == (2, 4, 4)
+    )
     alone = p.propagate("tanh", 3, weight_var=2.0, bias_var=0.1, c0=0.5)
     assert_allclose(found.q[1, 1], alone.q, rtol=1e-15)
     assert_allclose(found.grad[1, 1], alone.grad, rtol=1e-15)
@@ -249,7 +253,9 @@ def test_residual_covariances_add():
 )
 @pytest.mark.parametrize("norm", [p.LayerNorm(), p.RMSNorm()])
 @pytest.mark.parametrize("weight_var", [0.5, 7.0])
-def test_layer_norm_makes_gradients_independent_of_the_weights(activation, factor, norm, weight_var):
+def test_layer_norm_makes_gradients_independent_of_the_weights(
+    activation, factor, norm, weight_var
+):
     net = p.Network([activation, p.Dense(weight_var=weight_var), norm] * 3).propagate()
     assert_allclose(net.q[::3], 1.0, rtol=1e-13)
     moments = p.moments(1.0, activation)
@@ -304,7 +310,9 @@ def test_convolutions_have_the_fans_of_their_kernels():
     # fan_in 32/4 9, fan_out 64/4 9; backward fan divided by the stride's 4.
     assert_allclose(net.q[2], 2.0 * 0.5 * (8 * 9) / (16 * 9), rtol=1e-13)
     assert_allclose(net.grad[0], 0.5 * 2.0 / 4, rtol=1e-13)
-    delta = p.Network(["relu", p.Conv(64, (5, 5), weight_var=2.0, delta=True)], width=64).propagate()
+    delta = p.Network(
+        ["relu", p.Conv(64, (5, 5), weight_var=2.0, delta=True)], width=64
+    ).propagate()
     assert_allclose([delta.q[2], delta.grad[0]], 1.0, rtol=1e-13)
 
 
@@ -321,12 +329,17 @@ def test_zero_padding_agrees_with_a_drawn_convolution():
     stream, side, channels = fanin.Stream(8), 6, 40
     x = fanin.normal((channels, side, side), seed=stream["x"], dtype="float64")
     weight = fanin.normal(
-        (channels, channels, 3, 3), scale=1 / math.sqrt(9 * channels), seed=stream["w"], dtype="float64"
+        (channels, channels, 3, 3),
+        scale=1 / math.sqrt(9 * channels),
+        seed=stream["w"],
+        dtype="float64",
     )
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     out = np.einsum("oiab,ixyab->oxy", weight, windows)
-    net = p.Network(["linear", p.Conv(channels, 3, padding="zero")], width=channels, image=(side,) * 2)
+    net = p.Network(
+        ["linear", p.Conv(channels, 3, padding="zero")], width=channels, image=(side,) * 2
+    )
     # 1440 outputs and inputs, neighbours nearly independent: sqrt(2/1440) = 4 % each; four of both.
     assert abs(np.mean(out**2) / net.propagate().q[2] - 1) < 4 * math.sqrt(2) * math.sqrt(2 / 1440)
 

@@ -64,10 +64,10 @@ def test_the_matrices_are_those_of_the_named_streams(weights):
         if weights == "gaussian":
             matrices.append(fanin.normal((width, width), seed=net[layer], **scale))
         else:
-            matrices.append(
-                fanin.orthogonal((width, width), gain=math.sqrt(1.7), seed=net[layer])
-            )
-    biases = [fanin.normal(width, scale=math.sqrt(0.3), seed=net[k + 1]["bias"]) for k in range(depth)]
+            matrices.append(fanin.orthogonal((width, width), gain=math.sqrt(1.7), seed=net[layer]))
+    biases = [
+        fanin.normal(width, scale=math.sqrt(0.3), seed=net[k + 1]["bias"]) for k in range(depth)
+    ]
     h = [math.sqrt(0.5) * fanin.normal(width, seed=net[0])]
     for w, b in zip(matrices, biases, strict=True):
         h.append(phi(h[-1].astype(np.float64)) @ w + b)
@@ -106,7 +106,9 @@ def test_networks_come_one_by_one_whatever_their_number():
 def test_a_generator_moves_by_one_child():
     rng = fanin.default_rng(3)
     first = p.simulate("relu", 1, 8, weight_var=2.0, networks=2, seed=rng)
-    again = p.simulate("relu", 1, 8, weight_var=2.0, networks=2, seed=fanin.default_rng(3).spawn(1)[0].stream)
+    again = p.simulate(
+        "relu", 1, 8, weight_var=2.0, networks=2, seed=fanin.default_rng(3).spawn(1)[0].stream
+    )
     assert (first.q == again.q).all()
     with pytest.raises(ValueError):
         p.simulate("relu", 1, 8, weight_var=-1.0, seed=rng)
@@ -141,7 +143,9 @@ def test_linear_norms_have_their_own_product_formula(method):
     q = found[0][:, :, 0]
     line = q * q - 2 * expected * q
     error = line.std(axis=0, ddof=1) / math.sqrt(len(q))
-    assert (abs(np.mean(q * q, axis=0) / np.mean(q, axis=0) ** 2 - expected) < FAR * error + 1e-4).all()
+    assert (
+        abs(np.mean(q * q, axis=0) / np.mean(q, axis=0) ** 2 - expected) < FAR * error + 1e-4
+    ).all()
 
 
 @pytest.mark.parametrize("method", ["weights", "exact"])
@@ -159,7 +163,13 @@ def test_orthogonal_linear_networks_keep_every_norm(method):
 @pytest.mark.parametrize("inputs", [1, 3])
 def test_sampling_without_matrices_has_the_law_of_matrices(weights, inputs):
     # theory.md 7.2: means and variances of norms, gradients and of their product, n = 12, L = 3.
-    given = {"networks": 40_000, "weights": weights, "inputs": inputs, "weight_var": 2.0, "bias_var": 0.1}
+    given = {
+        "networks": 40_000,
+        "weights": weights,
+        "inputs": inputs,
+        "weight_var": 2.0,
+        "bias_var": 0.1,
+    }
     explicit = samples("tanh", [12] * 4, method="weights", seed=1, **given)
     exact = samples("tanh", [12] * 4, method="exact", seed=2, **given)
     quantities = [
@@ -172,7 +182,11 @@ def test_sampling_without_matrices_has_the_law_of_matrices(weights, inputs):
         lambda s: s[2][:, 0, 0] * s[2][:, 2, -1],
     ]
     if inputs > 1:
-        quantities += [lambda s: s[1][:, 3], lambda s: s[1][:, 3] ** 2, lambda s: s[1][:, 3] * s[2][:, 0, 0]]
+        quantities += [
+            lambda s: s[1][:, 3],
+            lambda s: s[1][:, 3] ** 2,
+            lambda s: s[1][:, 3] * s[2][:, 0, 0],
+        ]
     scores = [score(f(explicit), f(exact)) for f in quantities]
     assert max(map(abs, scores)) < FAR, scores
 
@@ -192,7 +206,10 @@ def test_more_inputs_than_units_are_dependent_and_stay_so():
     for weights in ("gaussian", "orthogonal"):
         explicit = samples("tanh", [4] * 3, method="weights", weights=weights, seed=3, **given)
         exact = samples("tanh", [4] * 3, method="exact", weights=weights, seed=4, **given)
-        pairs = [(explicit[k][:, i].mean(axis=-1), exact[k][:, i].mean(axis=-1)) for k, i in ((0, 2), (2, 0))]
+        pairs = [
+            (explicit[k][:, i].mean(axis=-1), exact[k][:, i].mean(axis=-1))
+            for k, i in ((0, 2), (2, 0))
+        ]
         assert max(abs(score(a, b)) for a, b in pairs) < FAR
 
 
@@ -313,6 +330,8 @@ def test_a_seed_is_needed():
 @pytest.mark.timing
 def test_a_hundred_layers_of_a_thousand_units_take_fifteen_seconds():
     begin = time.perf_counter()
-    found = p.simulate("tanh", 100, 1000, weight_var=1.5, bias_var=0.05, inputs=64, seed=0, threads=2)
+    found = p.simulate(
+        "tanh", 100, 1000, weight_var=1.5, bias_var=0.05, inputs=64, seed=0, threads=2
+    )
     assert time.perf_counter() - begin < 15
     assert np.isfinite(found.grad).all()
