@@ -87,7 +87,11 @@ STREAM: str = _core.STREAM
 __version__: str = _core.build_config()["version"]
 
 #: Public names whose modules are imported when they are first used.
-_LAZY = {"BitGenerator": "_bit_generator", "Recommendation": "_recommend", "recommend": "_recommend"}
+_LAZY = {
+    "BitGenerator": "_bit_generator",
+    "Recommendation": "_recommend",
+    "recommend": "_recommend",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The whole law of the squared singular values of a Jacobian, for square layers of equal variance."""
+"""The whole law of the squared singular values of a Jacobian, for equal square layers."""
 
 from __future__ import annotations
 

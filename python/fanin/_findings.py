@@ -20,7 +20,8 @@ _LOST = 1e3
 #: Inputs count as one when their correlation is closer to one than this.
 _MERGED = 1e-3
 _SATURATED = 0.3
-#: Above this sum of (kappa - 1)/width the norm fluctuates so much that means say little (Hanin 2018).
+#: Above this sum of (kappa - 1)/width the norm fluctuates so much that means say little
+#: (Hanin 2018).
 _FLUCTUATION = 0.5
 
 

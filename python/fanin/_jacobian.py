@@ -106,7 +106,7 @@ def slope_law(activation: ActivationLike, q: float) -> SlopeLaw:
     square = np.asarray(phi.derivative(u), np.float64)
     square = square * square
     size, where = np.unique(square, return_inverse=True)
-    joined = np.bincount(where.ravel(), weights=mass, minlength=size.size)
+    joined = np.bincount(where.ravel(), weights=mass, minlength=size.size).astype(np.float64)
     mean = float((joined * size).sum())
     return SlopeLaw(size / mean, joined, mean)
 
@@ -167,7 +167,7 @@ def _edge(laws: Sequence[SlopeLaw], widths: Sequence[float], orthogonal: bool) -
 
 
 def _atom(laws: Sequence[SlopeLaw], ratios: Sequence[float]) -> float:
-    """lambda at z = infinity, where every layer takes its largest slope: orthogonal weights only."""
+    """lambda at z = infinity, where every layer takes its largest slope: orthogonal weights."""
     value = ratios[-1]
     for layer, law in enumerate(laws):
         value *= float(law.size.max()) * max(1.0, ratios[layer] / ratios[layer + 1])
@@ -196,7 +196,8 @@ def _check(depth: int, weights: str, widths: Sequence[int] | None) -> list[float
         return [1.0] * (depth + 1)
     if len(widths) != depth + 1 or min(widths) < 1:
         raise ValueError(
-            f"widths are the {depth + 1} positive sizes n_0 .. n_{depth} of {depth} layers, got {widths!r}"
+            f"widths are the {depth + 1} positive sizes n_0 .. n_{depth} of {depth} layers, "
+            f"got {widths!r}"
         )
     return [float(n) for n in widths]
 

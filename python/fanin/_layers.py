@@ -255,7 +255,7 @@ class Residual:
                 break
         raise ValueError(
             "the branch of a residual must end in layers with weights of mean zero (Dense, Conv, "
-            f"Attention), or the cross terms with the skip do not vanish; it ends in {layers[-1:]!r}"
+            f"Attention), or the cross terms with the skip do not vanish; got {layers[-1:]!r}"
         )
 
     def through(self, state: State) -> tuple[State, Array]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._activations import ActivationLike
+    from ._profile import Field
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -315,7 +316,7 @@ def propagate(
             apart[layer + 1] = np.where(close, near * share + lost, 1 - far * share)
 
     layers_last = np.moveaxis(q, 0, -1)
-    weight_last, bias_last, keep_last = weight[..., None], bias[..., None], keep[..., None]
+    weight_last, keep_last = weight[..., None], keep[..., None]
 
     def chi() -> Array:
         return np.array(p.chi(layers_last, phi, weight_var=weight_last / keep_last))
@@ -333,7 +334,7 @@ def propagate(
         inputs[..., 1:] = profile.second[..., :-1] / keep_last
         return profile.grad * inputs
 
-    fields = {
+    fields: dict[str, Field] = {
         "q": layers_last,
         "c": np.moveaxis(c, 0, -1),
         "one_minus_c": np.moveaxis(apart, 0, -1),

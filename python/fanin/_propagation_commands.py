@@ -107,10 +107,12 @@ def propagate(
     else:
         weight, bias, start = weight_var, bias_var or 0.0, 1.0 if q0 is None else q0
         notes = []
-    given = {"weight_var": weight, "bias_var": bias, "q0": start}
     if not notes:
-        notes = list(fanin.diagnose.report(phi, depth, **given).findings)
-    profile = fanin.propagation.propagate(phi, depth, c0=c0, **given)
+        found = fanin.diagnose.report(phi, depth, weight_var=weight, bias_var=bias, q0=start)
+        notes = list(found.findings)
+    profile = fanin.propagation.propagate(
+        phi, depth, weight_var=weight, bias_var=bias, q0=start, c0=c0
+    )
     title = f"{activation}, {depth} layers, weight_var {weight:.6g}, bias_var {bias:.6g}"
     if plot is not None:
         from ._pictures import plot_profile
@@ -200,8 +202,9 @@ def phase(
         chi = float(found.chi)
         word = "ordered" if chi < 1 else "chaotic" if chi > 1 else "critical"
         console.print(
-            f"\n({weight_var:g}, {bias_var:g}): {word}, q* = {float(found.q):.6g} ({found.status}), "
-            f"chi = {chi:.6g}, correlations live for xi_c = {float(scale.xi_c):.4g} layers",
+            f"\n({weight_var:g}, {bias_var:g}): {word}, q* = {float(found.q):.6g} "
+            f"({found.status}), chi = {chi:.6g}, "
+            f"correlations live for xi_c = {float(scale.xi_c):.4g} layers",
             markup=False,
         )
     if plot is not None:

@@ -57,8 +57,8 @@ class Recommendation:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.scheme}, weight_var {np.asarray(self.weight_var)}, bias_var {self.bias_var:.6g}, "
-            f"{self.mode}",
+            f"{self.scheme}, weight_var {np.asarray(self.weight_var)}, "
+            f"bias_var {self.bias_var:.6g}, {self.mode}",
             *(f"  because  {reason}" for reason in self.reasons),
             *(f"  beware   {warning}" for warning in self.warnings),
         ]
@@ -222,7 +222,7 @@ def _critical(
     forward: float,
     slope: float,
 ) -> _Choice:
-    """The edge of chaos: at a given bias_var, else at q = 1/depth if phi saturates, else at q = 1."""
+    """The edge of chaos: at a given bias_var, else at q = 1/depth if phi saturates, else at 1."""
     from . import propagation as p
 
     far = p.moments(np.array([1e4, 4e4]), phi).second
@@ -242,8 +242,8 @@ def _critical(
     gradient = float(point.slope)
     if gradient > 1:
         warnings.append(
-            f"The critical point repels: dV/dq = {gradient:.3f}, so q drifts away from {q:.3g} by that "
-            "factor a layer."
+            f"The critical point repels: dV/dq = {gradient:.3f}, so q drifts away from {q:.3g} by "
+            "that factor a layer."
         )
     return _Choice(weight, bias, q, (reason,), tuple(warnings))
 
@@ -254,13 +254,14 @@ def _known_traps(phi: Activation, q: float) -> list[str]:
     traps = []
     if phi.name == "tanh":
         traps.append(
-            "torch's gain 5/3 is chaotic: chi = 1.210 at its q* = 1.178; gradients grow 2e8-fold in "
-            "100 layers."
+            "torch's gain 5/3 is chaotic: chi = 1.210 at its q* = 1.178; gradients grow 2e8-fold "
+            "in 100 layers."
         )
     if phi.name == "selu":
         chi = float(p.chi(1.0, phi, weight_var=1.0))
         traps.append(
-            f"SELU's own (1, 0) keeps the signal, but chi = {chi:.4f}: gradients grow by that a layer."
+            f"SELU's own (1, 0) keeps the signal, but chi = {chi:.4f}: gradients grow by that "
+            "factor a layer."
         )
     dead = float(dead_fraction(np.asarray(q), phi))
     if dead >= 0.25:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
@@ -179,7 +180,8 @@ def simulate(
     ):
         if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
             raise ValueError(f"{what} is an int of at least {least}, got {value!r}")
-    sizes = [width] * (depth + 1) if hasattr(width, "__index__") else list(width)  # type: ignore[arg-type]
+    sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
+    sizes = [operator.index(n) for n in sizes]
     if len(sizes) != depth + 1 or min(sizes) < 1:
         raise ValueError(f"width is a positive int, or {depth + 1} of them, got {width!r}")
     if weights == "orthogonal" and len(set(sizes)) > 1:

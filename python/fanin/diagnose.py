@@ -1,7 +1,7 @@
 """What an initialisation does to a network, in small experiments that can be checked by hand.
 
-Equal units that stay equal, the spread of one pre-activation, how saturated a unit is, how a gradient
-fades along a chain, and a report on a whole stack of layers.
+Equal units that stay equal, the spread of one pre-activation, how saturated a unit is, how a
+gradient fades along a chain, and a report on a whole stack of layers.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def _rank(matrix: Array) -> int:
     rest = matrix.copy()
     limit = np.abs(rest).max(initial=0.0) * max(rest.shape) * np.finfo(np.float64).eps
     for rank in range(min(rest.shape)):
-        row, column = np.unravel_index(np.abs(rest).argmax(), rest.shape)
+        row, column = divmod(int(np.abs(rest).argmax()), rest.shape[1])
         pivot = rest[row, column]
         if abs(pivot) <= limit:
             return rank
         rest = rest - rest[:, [column]] * (rest[[row], :] / pivot)
-    return min(matrix.shape)
+    return int(min(matrix.shape))
 
 
 def symmetry(
@@ -89,13 +89,13 @@ def symmetry(
     """Train a 2-h-1 network on exclusive or and see whether its hidden units stay equal.
 
     Units that start equal get equal gradients and stay equal for ever. Where all weights are zero
-    nothing moves at all: the gradient of the hidden weights has the outgoing weights as a factor, the
-    one of the outgoing weights the hidden units' outputs (for an activation with phi(0) = 0).
+    nothing moves at all: the gradient of the hidden weights has the outgoing weights as a factor,
+    the one of the outgoing weights the hidden units' outputs (for phi(0) = 0).
 
     Parameters
     ----------
     weight : array_like, a number or shape (2, h)
-        Weights into the hidden units at the start; a number stands for three units with that weight.
+        Weights into the hidden units at the start; a number stands for three units with that one.
         The outgoing weights start at the mean of each column, the biases at zero.
     activation : str, Activation or callable
     steps : int, >= 0
@@ -204,8 +204,8 @@ def two_neurons(
 def logistic_gradient(x: ArrayLike, y: ArrayLike) -> Array:
     """Gradient of logistic regression at weights zero: it is not zero, so zeros are a fair start.
 
-    X^T (1/2 - y)/N, the gradient of the mean cross-entropy: with one layer there are no equal hidden
-    units to tell apart.
+    X^T (1/2 - y)/N, the gradient of the mean cross-entropy: with one layer there are no equal
+    hidden units to tell apart.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ class Saturation:
 def saturation(
     std: float, activation: ActivationLike = "sigmoid", *, threshold: float = 1.0
 ) -> Saturation:
-    """Mean slope of a unit whose pre-activation has a standard deviation, and how often it is large.
+    """Mean slope of a unit whose pre-activation has a given spread, and how often it is large.
 
     Parameters
     ----------

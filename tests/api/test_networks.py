@@ -295,7 +295,7 @@ def test_dropout_layer_is_the_dropout_of_the_stack():
 
 
 def test_crelu_keeps_signals_and_gradients_exactly():
-    # relu(x)^2 + relu(-x)^2 = x^2: with 2 n inputs of a layer weight_var 2 is the identity in variance.
+    # relu(x)^2 + relu(-x)^2 = x^2: with 2 n inputs weight_var 2 keeps every variance.
     net = p.Network(["crelu", p.Dense(weight_var=2.0)] * 20, width=64).propagate()
     assert_allclose(net.q[::2], 1.0, rtol=CLOSE)
     assert_allclose(net.grad[::2], 1.0, rtol=CLOSE)

@@ -27,7 +27,16 @@ def numbers(text, name):
 def test_propagate_shows_the_layers_and_draws_a_picture(capsys, tmp_path):
     path = tmp_path / "out.png"
     status, out, err = run(
-        capsys, "propagate", "--activation", "tanh", "--depth", 50, "--weight-var", 1, "--plot", path
+        capsys,
+        "propagate",
+        "--activation",
+        "tanh",
+        "--depth",
+        50,
+        "--weight-var",
+        1,
+        "--plot",
+        path,
     )
     assert (status, err) == (0, "")
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -69,7 +78,16 @@ def test_gain_lists_every_activation(capsys):
 def test_phase_shows_the_edge_and_places_a_network(capsys, tmp_path):
     path = tmp_path / "phase.png"
     status, out, err = run(
-        capsys, "phase", "--activation", "tanh", "--weight-var", 2.5, "--bias-var", 0.3, "--plot", path
+        capsys,
+        "phase",
+        "--activation",
+        "tanh",
+        "--weight-var",
+        2.5,
+        "--bias-var",
+        0.3,
+        "--plot",
+        path,
     )
     assert (status, err) == (0, "")
     assert numbers(out, "0.05")[1] == pytest.approx(1.7609546, rel=1e-4)

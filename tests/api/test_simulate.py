@@ -201,7 +201,7 @@ def test_the_comparison_sees_a_gradient_that_ignores_the_forward_pass():
 
 
 def test_more_inputs_than_units_are_dependent_and_stay_so():
-    # The span of 7 signals in 4 dimensions is full, so that nothing of the gradient lies outside it.
+    # 7 signals span all 4 dimensions, so that nothing of the gradient lies outside.
     given = {"networks": 20_000, "inputs": 7, "weight_var": 1.5}
     for weights in ("gaussian", "orthogonal"):
         explicit = samples("tanh", [4] * 3, method="weights", weights=weights, seed=3, **given)
