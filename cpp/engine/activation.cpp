@@ -74,7 +74,8 @@ void Activation::find_jumps() {
     const bool jumps = std::fabs(jump) > 1e-12 * (std::fabs(slope[0]) + std::fabs(slope[1]));
     jumps_.push_back(jumps ? 0.5 * (phi[0] + phi[1]) * jump : 0.0);
     slope_jumps_ = slope_jumps_ || jumps;
-    value_jumps_ = value_jumps_ || std::fabs(phi[1] - phi[0]) > 1e-9 * (std::fabs(phi[0]) + std::fabs(phi[1]));
+    const double step_up = std::fabs(phi[1] - phi[0]), size = std::fabs(phi[0]) + std::fabs(phi[1]);
+    value_jumps_ = value_jumps_ || (step_up > 1e-9 * size && step_up > step * 0x1p20);
   }
 }
 

@@ -16,6 +16,7 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int kPieces = 1 << kPiecesLog2;
 constexpr int kAngleTerms = 20;     ///< coefficients in x of a piece
+constexpr int kMostIntervals = 40;  ///< of x
 constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2
 constexpr std::size_t kChunk = 256;
 
@@ -81,7 +82,8 @@ const Covariances::Series& Covariances::series(double q) const {
 
 void Covariances::by_series(const double* q1, const double* q2, const double* c, std::size_t count,
                             const PairResult& out) const {
-  std::vector<double> products(count * kHermiteTerms), derived(count * kHermiteTerms);
+  const auto products = std::make_unique_for_overwrite<double[]>(count * kHermiteTerms);
+  const auto derived = std::make_unique_for_overwrite<double[]>(out.slopes ? count * kHermiteTerms : 0);
   std::vector<const double*> row(count), derived_row(count);
   std::array<double, kHermiteTerms> a{}, b{};
   for (std::size_t i = 0; i < count; ++i) {
@@ -92,12 +94,14 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
     kernels().contract(series(q1[i]).rows.data(), kTerms, kHermiteTerms, variable_of(q1[i]), a.data());
     if (q2[i] == q1[i]) b = a;
     else kernels().contract(series(q2[i]).rows.data(), kTerms, kHermiteTerms, variable_of(q2[i]), b.data());
-    double* product = products.data() + i * kHermiteTerms;
-    double* slope = derived.data() + i * kHermiteTerms;
-    const double scale = 1.0 / (std::sqrt(q1[i]) * std::sqrt(q2[i]));
+    double* product = products.get() + i * kHermiteTerms;
     for (std::size_t n = 0; n < kHermiteTerms; ++n) product[n] = a[n] * b[n];
+    row[i] = product;
+    if (!out.slopes) continue;
+    double* slope = derived.get() + i * kHermiteTerms;
+    const double scale = 1.0 / (std::sqrt(q1[i]) * std::sqrt(q2[i]));
     for (std::size_t n = 0; n + 1 < kHermiteTerms; ++n) slope[n] = scale * double(n + 1) * product[n + 1];
-    row[i] = product, derived_row[i] = slope;
+    derived_row[i] = slope;
   }
   if (out.covariance) kernels().polynomials(row.data(), kHermiteTerms, c, count, out.covariance);
   if (out.slopes) kernels().polynomials(derived_row.data(), kHermiteTerms - 1, c, count, out.slopes);
@@ -142,7 +146,7 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
   for (const double a : activation_.kinks())
     for (const double b : activation_.kinks())
       if (a != b) bound = std::min(bound, std::fabs(a - b) / (12 * deviation));
-  while (made->lowest > bound && made->intervals < 40) made->lowest /= 2, ++made->intervals;
+  while (made->lowest > bound && made->intervals < kMostIntervals) made->lowest /= 2, ++made->intervals;
 
   const std::size_t columns = std::size_t(made->intervals) * kAngleTerms;
   std::vector<double> slopes(std::size_t(kTerms) * columns);
@@ -153,8 +157,13 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
   };
   parallel_for(slopes.size(), activation_.row() ? 0 : 1, false, {}, [&](u64 task) {
     const double at = point_of(piece, int(task / columns)), x = x_at(task % columns);
-    const double missing = 2 * x * x;
-    quadrature(at, at, sign * (1 - missing), sign > 0 ? missing : 2 - missing, nullptr, &slopes[task]);
+    const double missing = 2 * x * x, c = sign * (1 - missing), delta = sign > 0 ? missing : 2 - missing;
+    double covariance;
+    const ActivationRow* row = activation_.row();
+    if (row != nullptr && row->closed_pair != nullptr)
+      row->closed_pair(activation_.parameters(), &at, &at, &c, &delta, 1, &covariance, &slopes[task]);
+    else
+      quadrature(at, at, c, delta, nullptr, &slopes[task]);
   });
 
   made->rows.resize(std::size_t(made->intervals) * kTerms * 2 * kAngleTerms);
@@ -195,7 +204,8 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
         for (std::size_t t = 0; t < kTerms; ++t) to[t * 2 * kAngleTerms + j] = terms[t];
       }
     }
-  if (sign < 0) {
+  const ActivationRow* row = activation_.row();
+  if (sign < 0 && !(row != nullptr && row->closed_pair != nullptr)) {
     std::array<double, kTerms> opposite;
     for (int k = 0; k < kTerms; ++k) {
       const double at = point_of(piece, k);
@@ -210,25 +220,28 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
 void Covariances::by_tables(const double* q, const double* c, const double* delta, std::size_t count,
                             const PairResult& out) const {
   constexpr std::size_t width = 2 * kAngleTerms;
-  std::vector<double> contracted(count * width), t(count), slopes(count), means(count), second(count);
+  const auto contracted = std::make_unique_for_overwrite<double[]>(count * width);
+  std::vector<double> t(count), slopes(count), means(count), second(count);
   std::vector<const double*> slope_row(count), mean_row(count);
   const Near* used = nullptr;
-  const double* last = nullptr;
+  // Rows already contracted for the q at hand, by interval.
+  std::array<const double*, kMostIntervals> ready{};
   double last_q = 0;
-  int last_interval = -1, last_sign = 0;
+  int last_sign = 0;
   std::vector<double> opposite(count);
   for (std::size_t i = 0; i < count; ++i) {
     const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
     const double missing = c[i] < 0 ? 2 - delta[i] : delta[i];
     const double x = std::sqrt(0.5 * missing);
-    if (used == nullptr || q[i] != last_q || sign != last_sign) used = &near(q[i], sign), last_interval = -1;
+    if (used == nullptr || q[i] != last_q || sign != last_sign) used = &near(q[i], sign), ready = {};
     const int interval = used->interval_of(x);
-    if (interval != last_interval) {
-      double* to = contracted.data() + i * width;
+    const double*& last = ready[std::size_t(interval)];
+    if (last == nullptr) {
+      double* to = contracted.get() + i * width;
       kernels().contract(used->row(interval), kTerms, width, variable_of(q[i]), to);
       last = to;
     }
-    last_q = q[i], last_sign = sign, last_interval = interval;
+    last_q = q[i], last_sign = sign;
     slope_row[i] = last, mean_row[i] = last + kAngleTerms;
     const double low = used->low(interval), half = 0.5 * (used->high(interval) - low);
     t[i] = (x - low) / half - 1;
@@ -280,14 +293,19 @@ void Covariances::at_zero(double q1, double q2, double c, double delta, double* 
 
 void Covariances::prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c) const {
   // Tables are made by the calling thread, which may have to ask Python for values.
-  double last1 = 0, last2 = 0;
+  const bool closed = activation_.row() != nullptr && activation_.row()->closed_pair != nullptr;
+  double last1 = 0, last2 = 0, last_near = 0;
+  int last_sign = 0;
   for (std::size_t i = 0; i < q1.size(); ++i) {
     if (!in_table(q1[i]) || !in_table(q2[i])) continue;
+    if (closed && (c[i] < -0.5 || (c[i] <= 0.5 && q1[i] > 1))) continue;
     if (std::fabs(c[i]) <= 0.5) {
       if (q1[i] != last1) series(q1[i]), last1 = q1[i];
       if (q2[i] != last2) series(q2[i]), last2 = q2[i];
     } else if (q1[i] == q2[i] && !activation_.value_jumps()) {
-      near(q1[i], c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1);
+      const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
+      if (q1[i] != last_near || sign != last_sign) near(q1[i], sign);
+      last_near = q1[i], last_sign = sign;
     }
   }
 }
@@ -307,8 +325,9 @@ void Covariances::evaluate(std::span<const double> q1, std::span<const double> q
     if (!good(i)) return kBad;
     if (q1[i] < 0x1p-1000 || q2[i] < 0x1p-1000) return kZero;
     if (!in_table(q1[i]) || !in_table(q2[i])) return kAny;
-    if (std::fabs(c[i]) <= 0.5) return kSeries;
-    return q1[i] == q2[i] && !activation_.value_jumps() ? kTables : kAny;
+    if (std::fabs(c[i]) <= 0.5) return closed && q1[i] > 1 ? kAny : kSeries;
+    // From the opposite end (c < 0) a closed form loses nothing.
+    return q1[i] == q2[i] && !activation_.value_jumps() && !(closed && c[i] < 0) ? kTables : kAny;
   };
   const auto chunk_of = [&](std::size_t from, std::size_t n) {
     std::array<Kind, kChunk> kind;
@@ -338,6 +357,13 @@ void Covariances::evaluate(std::span<const double> q1, std::span<const double> q
     for (std::size_t i = 0; i < n; ++i) {
       if (kind[i] == kSeries || kind[i] == kTables) continue;
       const std::size_t at = from + i;
+      if (closed) {  // the gap where nothing cancels: from the closed form
+        double value = kNan, slope = kNan;
+        if (good(at))
+          row->closed_pair(activation_.parameters(), &q1[at], &q2[at], &c[at], &delta[at], 1, &value, &slope);
+        out.gap[at] = q1[at] == q2[at] ? activation_.moment(q1[at], kSecond) - value : kNan;
+        continue;
+      }
       double value = kNan, slope = kNan;
       double* const wanted = out.covariance || out.gap ? &value : nullptr;
       if (kind[i] == kZero) at_zero(q1[at], q2[at], c[at], delta[at], wanted, &slope);

@@ -20,6 +20,8 @@ class Covariances {
  public:
   explicit Covariances(const Activation& activation) : activation_(activation) {}
 
+  const Activation& activation() const { return activation_; }
+
   /// Points (q1, q2, c) with delta = 1 - c given apart, to keep its digits. NaN where a variance is negative or not
   /// finite, or c lies outside [-1, 1].
   void evaluate(std::span<const double> q1, std::span<const double> q2, std::span<const double> c,

@@ -32,7 +32,9 @@ void Frame::of(const double* x, i64 count, i64 n) {
         r_[std::size_t(row * count + v)] += part;
       }
     const double left = k.dot(rest.data(), rest.data(), n);
-    if (left <= kDependent * kDependent * whole || rank_ == std::min(count, n)) continue;
+    // A row that is not finite counts as new, so that NaN and infinity reach everything that uses it.
+    const bool dependent = std::isfinite(whole) && left <= kDependent * kDependent * whole;
+    if (dependent || rank_ == std::min(count, n)) continue;
     const double length = std::sqrt(left);
     k.scaled(rest.data(), 1 / length, q_.data() + rank_ * n, n);
     r_[std::size_t(row * count + rank_)] = length;
