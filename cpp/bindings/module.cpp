@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, m) {
   fanin::bindings::register_dlpack(m);
   fanin::bindings::register_runtime(m);
   fanin::bindings::register_propagation(m);
+  fanin::bindings::register_simulate(m);
   fanin::bindings::register_debug(m);
 }

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/covariance.hpp"
 #include "engine/parallel.hpp"
 #include "engine/solvers.hpp"
 
@@ -14,28 +14,6 @@ namespace fanin::bindings {
 namespace {
 
 using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-/// What a capsule owns.
-struct Owned {
-  template <class... Arguments>
-  explicit Owned(Arguments&&... arguments)
-      : activation(std::forward<Arguments>(arguments)...), covariances(activation) {}
-  engine::Activation activation;
-  engine::Covariances covariances;
-};
-
-constexpr const char* kActivationCapsule = "fanin.activation";
-
-py::capsule capsule_of(Owned* owned) {
-  return py::capsule(owned, kActivationCapsule, [](void* p) { delete static_cast<Owned*>(p); });
-}
-
-const Owned& owned_by(const py::capsule& handle) {
-  if (handle.name() == nullptr || std::string(handle.name()) != kActivationCapsule)
-    throw py::type_error("this is no handle of an activation");
-  return *handle.get_pointer<Owned>();
-}
-const engine::Activation& activation_in(const py::capsule& handle) { return owned_by(handle).activation; }
 
 py::list activation_rows() {
   py::list rows;

@@ -164,7 +164,7 @@ void register_random(py::module_& m) {
   m.def("words", &words, py::arg("key"), py::arg("id"), py::arg("first_tile"), py::arg("tiles"));
   m.def("truncated_normal_std", &engine::truncated_normal_std, py::arg("low"), py::arg("high"));
   m.def("math_log", py::vectorize(&engine::logarithm), py::arg("x"));
-  m.def("math_pow", &engine::power, py::arg("x"), py::arg("y"));
+  m.def("math_pow", py::vectorize(&engine::power), py::arg("x"), py::arg("y"));
 }
 
 }  // namespace fanin::bindings

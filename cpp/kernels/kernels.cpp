@@ -64,6 +64,7 @@ constexpr FillTable kFills;
 
 extern const PanelTable panels;
 extern const MomentTable moments;
+
 extern const KernelTable table;
 const KernelTable table = {
     FANIN_ISA_NAME,   {kFills.row, kLaws}, {kFunctions, kFunctionCount}, &raw_words, &block, &to_half,

@@ -6,8 +6,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, linalg, runtime
-from . import _core, propagation, runtime
+from . import _core, diagnose, linalg, propagation, runtime
 from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
@@ -80,6 +79,7 @@ from ._stream import Stream
 
 if TYPE_CHECKING:
     from ._bit_generator import BitGenerator
+    from ._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
 """Name of the stream: it changes whenever any produced bit changes."""
@@ -87,7 +87,11 @@ STREAM: str = _core.STREAM
 __version__: str = _core.build_config()["version"]
 
 #: Public names whose modules are imported when they are first used.
-_LAZY = {"BitGenerator": "_bit_generator"}
+_LAZY = {
+    "BitGenerator": "_bit_generator",
+    "Recommendation": "_recommend",
+    "recommend": "_recommend",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -106,12 +110,13 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "STREAM",
-    "BitGenerator",
     "Activation",
+    "BitGenerator",
     "DeepNormGains",
     "Fans",
     "Generator",
     "Layout",
+    "Recommendation",
     "Scheme",
     "Stream",
     "activations",
@@ -126,6 +131,7 @@ __all__ = [
     "default_rng",
     "delta_orthogonal",
     "depth_scaled",
+    "diagnose",
     "dirac",
     "eye",
     "fans",
@@ -161,6 +167,7 @@ __all__ = [
     "ppo_orthogonal",
     "propagation",
     "random",
+    "recommend",
     "recurrent_orthogonal",
     "runtime",
     "scaled_orthogonal",

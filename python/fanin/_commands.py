@@ -31,7 +31,7 @@ from rich.progress import (
 )
 
 import fanin
-from fanin import _models, _plan, _tables, files
+from fanin import _models, _plan, _propagation_commands, _tables, files
 
 __all__ = ["app", "run"]
 
@@ -277,3 +277,6 @@ def bench(
     ]
     for note in notes:
         console.print(f"note: {note}", markup=False, style="dim")
+
+
+_propagation_commands.register(app)

@@ -6,6 +6,21 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 """
 
 from ._activations import Activation
+from ._density import jacobian_density
+from ._jacobian import Jacobian, jacobian
+from ._layers import (
+    Attention,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    LayerNorm,
+    Residual,
+    RMSNorm,
+)
+from ._networks import Network, propagate
+from ._profile import Profile
 from ._propagation_critical import Critical, critical
 from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
 from ._propagation_pairs import correlation_map, covariance, one_minus_correlation_map
@@ -17,23 +32,41 @@ from ._propagation_solvers import (
     fixed_points,
     phase_diagram,
 )
+from ._simulate import Simulation, simulate
 
 __all__ = [
     "Activation",
+    "Attention",
+    "AveragePool",
+    "BatchNorm",
+    "Conv",
     "Critical",
+    "Dense",
     "DepthScales",
+    "Dropout",
     "FixedPoints",
+    "Jacobian",
+    "LayerNorm",
     "Moments",
+    "Network",
     "PhaseDiagram",
+    "Profile",
+    "RMSNorm",
+    "Residual",
+    "Simulation",
     "chi",
     "correlation_map",
     "covariance",
     "critical",
     "depth_scales",
     "fixed_points",
+    "jacobian",
+    "jacobian_density",
     "moments",
     "one_minus_correlation_map",
     "phase_diagram",
+    "propagate",
+    "simulate",
     "variance_map",
     "variance_slope",
 ]
