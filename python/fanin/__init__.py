@@ -6,6 +6,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
+from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, linalg, runtime
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
