@@ -73,8 +73,8 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
     } else if constexpr (Tiles == 2) {
 #pragma GCC unroll 16
       for (int i = 0; i < kTileVectors * Tiles; i += 4) {
-        using Two = Pair<UnsignedLanes<T>>;
-        const Pair<Two> four{{word(i), word(i + 1)}, {word(i + 2), word(i + 3)}};
+        using Two = Twin<UnsignedLanes<T>>;
+        const Twin<Two> four{{word(i), word(i + 1)}, {word(i + 2), word(i + 3)}};
         const auto x = finished(law.draw(four));
         put(x.first.first, i), put(x.first.second, i + 1);
         put(x.second.first, i + 2), put(x.second.second, i + 3);
@@ -82,7 +82,7 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
     } else {
 #pragma GCC unroll 16
       for (int i = 0; i < kTileVectors * Tiles; i += 2) {
-        const auto x = finished(law.draw(Pair<UnsignedLanes<T>>{word(i), word(i + 1)}));
+        const auto x = finished(law.draw(Twin<UnsignedLanes<T>>{word(i), word(i + 1)}));
         put(x.first, i), put(x.second, i + 1);
       }
     }

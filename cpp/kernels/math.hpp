@@ -3,7 +3,7 @@
 // All coefficients come from tools/fit_coefficients.py; the errors stated are checked in
 // tests/kernels/test_math.py against mpmath.
 #pragma once
-#include "kernels/pair.hpp"
+#include "kernels/twin.hpp"
 
 namespace fanin::FANIN_ISA {
 namespace {
