@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from ._patterns import Box, boxes
 from ._schemes import Scheme, add
 from ._stream import as_stream, check_seed
 from .runtime import as_threads
+
+Progress: TypeAlias = Callable[[int, int], object]
 
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
 _COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
@@ -62,8 +64,10 @@ def _flat_indices(shape: tuple[int, ...], box: Box, axes: Sequence[int]) -> NDAr
     return flat
 
 
-def write_orthogonal(weight: Weight, det: int | None, goal: Target) -> Any:
-    """Fill `goal` with Haar matrices of the weight's shape."""
+def write_orthogonal(
+    weight: Weight, det: int | None, goal: Target, progress: Progress | None = None
+) -> Any:
+    """Fill `goal` with Haar matrices of the weight's shape; `progress` is told of a large one."""
     axes = matrix_axes(weight.shape, weight.layout)
     rows, columns = _size(weight.shape, axes.rows), _size(weight.shape, axes.columns)
     if det is not None and rows != columns:
@@ -83,7 +87,7 @@ def write_orthogonal(weight: Weight, det: int | None, goal: Target) -> Any:
     def make(part: _Part, out: NDArray[Any]) -> NDArray[Any]:
         _core.haar(
             stream._key, part.ids, tall_rows, tall_columns, part.first, part.last, det or 0,
-            weight.gain, out, threads,
+            weight.gain, out, threads, progress,
         )  # fmt: skip
         return out
 
@@ -180,6 +184,23 @@ def _write_unitary(weight: Weight, batch_axes: tuple[int, ...]) -> Any:
     goal = target(weight.shape, weight.dtype, weight.out, weight.index, default=np.complex64,
                   accepted=_COMPLEX, function="unitary")  # fmt: skip
     return write_orthogonal(weight, None, goal)
+
+
+def matrix(
+    shape: tuple[int, int],
+    *,
+    seed: int,
+    dtype: Any,
+    gain: float = 1.0,
+    det: int | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> NDArray[Any]:
+    """``fanin.orthogonal(shape, ...)``, which tells `progress` the work done and the whole work."""
+    weight = Weight(shape, Layout("io"), gain, seed, dtype, None, None, threads)
+    goal = target(shape, dtype, None, None, accepted=REAL, function="orthogonal")
+    made: NDArray[Any] = write_orthogonal(weight, det, goal, progress)
+    return made
 
 
 def _entry_std(weight: Weight, batch_axes: tuple[int, ...], **_: Any) -> float:
