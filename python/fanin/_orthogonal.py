@@ -23,6 +23,8 @@ from .runtime import as_threads
 
 Progress: TypeAlias = Callable[[int, int], object]
 
+_LINE = 16  # elements; 1024 x 8192 from its transpose: 61 ms at once, 15 ms by lines
+_BLOCKWISE = 1 << 16  # elements from which on that is worth the calls
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
 _COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
 
@@ -115,9 +117,29 @@ def write_orthogonal(
             if last_part is None or not np.array_equal(last_part.ids, part.ids):
                 made = make(part, np.empty((len(ids), tall_rows, last - first), dtype))
                 last_part = part if whole else None
-            values = made[:, along][:, :, chosen - first]
-            block[...] = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
+            values = made[:, _progression(along)][:, :, _progression(chosen - first)]
+            _copy(values.reshape([block.shape[axis] for axis in order]).transpose(inverse), block)
     return goal.done()
+
+
+def _copy(values: NDArray[Any], to: NDArray[Any]) -> None:
+    """``to[...] = values``, a cache line of the last axis at a time if one is the other turned."""
+    if values.size < _BLOCKWISE or values.strides[-1] == values.itemsize:
+        to[...] = values
+        return
+    for start in range(0, values.shape[-1], _LINE):
+        to[..., start : start + _LINE] = values[..., start : start + _LINE]
+
+
+def _progression(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """The slice that selects `indices`, so that nothing is copied, where there is one."""
+    if len(indices) < 2:
+        return slice(int(indices[0]), int(indices[0]) + 1)
+    first, last, step = int(indices[0]), int(indices[-1]), int(indices[1] - indices[0])
+    if step == 0 or (np.diff(indices) != step).any():
+        return indices
+    stop = last + (1 if step > 0 else -1)
+    return slice(first, stop if stop >= 0 else None, step)
 
 
 def _made_in_place(goal: Target, axes: MatrixAxes, wide: bool, dtype: np.dtype[Any]) -> bool:
