@@ -93,8 +93,9 @@ void Covariances::quadrature(double q1, double q2, double c, double delta, doubl
     all.resize(6 * n);
     double* const of_u = all.data();
     double* const of_v = of_u + 3 * n;
-    activation_.apply(u.data(), n, of_u, of_u + n, of_u + 2 * n);
-    activation_.apply(v.data(), n, of_v, of_v + n, of_v + 2 * n);
+    const bool own = activation_.row() != nullptr;  // a user's phi'' costs calls and is not needed
+    activation_.apply(u.data(), n, of_u, of_u + n, own ? of_u + 2 * n : nullptr);
+    activation_.apply(v.data(), n, of_v, of_v + n, own ? of_v + 2 * n : nullptr);
     if (covariance) sum_phi += kernels().weighted_dot(w.data(), of_u, of_v, n);
     if (slopes) sum_slope += kernels().weighted_dot(w.data(), of_u + n, of_v + n, n);
     u.clear(), v.clear(), w.clear();

@@ -29,8 +29,8 @@ def values_and_slopes(
     derivative: Callable[..., Any] | None,
     kinks: Sequence[float],
     unit: float,
-) -> Callable[[Floats], Floats]:
-    """A function that returns phi, phi' and phi'' as three rows."""
+) -> Callable[[Floats, bool], Floats]:
+    """A function that returns phi, phi' and, if wanted, phi'' as three rows."""
     step = _STEP * unit
 
     def differences(of: Callable[..., Any], x: Floats, order: int) -> Floats:
@@ -55,12 +55,18 @@ def values_and_slopes(
                 result[chosen] = total / (along * width if order == 1 else width * width)
         return result
 
-    def rows(x: Floats) -> Floats:
+    def rows(x: Floats, curved: bool) -> Floats:
         with np.errstate(all="ignore"):
-            phi = evaluated(call, x)
+            result = np.zeros((3, x.size))
+            result[0] = evaluated(call, x)
             if derivative is None:
-                return np.stack([phi, differences(call, x, 1), differences(call, x, 2)])
-            return np.stack([phi, evaluated(derivative, x), differences(derivative, x, 1)])
+                result[1] = differences(call, x, 1)
+            else:
+                result[1] = evaluated(derivative, x)
+            if curved:
+                by_slope = derivative is not None
+                result[2] = differences(derivative or call, x, 1 if by_slope else 2)
+            return result
 
     return rows
 

@@ -153,7 +153,7 @@ def _solve(
     chi = forward * slope_second
     missing, correlation_slope = _correlations(own, q, np.where(good, sw2, np.nan), keep, chi)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = _MAP_ERROR * q / np.abs(1 - slope)
+        error = np.where(q == 0, 0.0, _MAP_ERROR * q / np.abs(1 - slope))
     widest = max(1, int(np.isfinite(roots).sum(axis=1).max(initial=0)))
 
     def shaped(x: Any) -> Any:
