@@ -1,0 +1,147 @@
+"""Variance propagation: points per second, against quadratures that others use.
+
+python bench/bench_propagation.py --threads 1 2 --json bench/results/propagation.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from harness import main, timed
+
+import fanin
+from fanin._bench import Report, Row
+from fanin._peers import Contender
+
+p = fanin.propagation
+# Activations and the pairs (V, chi) a second required of one core with AVX-512.
+PAIRS = {"tanh": 2e7, "sigmoid": 2e7, "erf": 2e7, "gelu": 2e7, "sin": 2e7, "elu": 2e7,
+         "silu": 1e7, "mish": 1e7, "softplus": 1e7, "relu": 1e7, "hardtanh": 1e7}  # fmt: skip
+COVARIANCES = {"relu": 2e7, "erf": 2e7, "gelu": 2e7, "tanh": 5e5, "silu": 1e5, "mish": 1e5}
+POINTS = 1 << 18
+NODES = 100_000
+
+
+def contender(peer: str, what: str, run: Callable[[], Any], count: int, threads: int) -> Contender:
+    """A call of ours or of a peer's."""
+    return Contender(peer, what, f"{threads} thr", run, count)
+
+
+def rate(report: Report, choice: argparse.Namespace, ours: Contender, theirs: list[Contender],
+         required: float | None) -> None:  # fmt: skip
+    """Millions of points a second, ours against each of the others."""
+    timing = timed(report, choice, [ours, *theirs])
+    speed = {c.name: c.values / timing.seconds[c.name] / 1e6 for c in (ours, *theirs)}
+    for other in theirs or [ours]:
+        report.rows.append(
+            Row(
+                ours.what,
+                speed[ours.name],
+                speed[other.name],
+                "Mpoint/s",
+                other.name if theirs else "itself",
+                speed[ours.name] / speed[other.name] if theirs else speed[ours.name],
+                "x" if theirs else "Mpoint/s",
+                required if not theirs else None,
+            )
+        )
+
+
+def moments(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """(V, chi) pairs."""
+    fanin.runtime.set_threads(threads)
+    q = np.random.default_rng(0).uniform(0.1, 4.0, POINTS)
+    for name, required in PAIRS.items():
+
+        def pair(name: str = name) -> Any:
+            p.variance_map(q, name, weight_var=1.5, bias_var=0.1)
+            return p.chi(q, name, weight_var=1.5)
+
+        needed = required / 1e6 if threads == 1 else None
+        rate(report, choice, contender("fanin", f"(V, chi) {name}", pair, POINTS, threads), [], needed)
+
+
+def _by_quad(q: float) -> tuple[float, float]:
+    """(F, mu) of tanh as scripts compute them, by scipy.integrate.quad."""
+    from scipy import integrate
+
+    root, norm = math.sqrt(q), 1 / math.sqrt(2 * math.pi)
+
+    def second(z: float) -> float:
+        return norm * math.exp(-z * z / 2) * math.tanh(root * z) ** 2
+
+    def slope(z: float) -> float:
+        return norm * math.exp(-z * z / 2) / math.cosh(root * z) ** 4
+
+    return integrate.quad(second, -30, 30)[0], integrate.quad(slope, -30, 30)[0]
+
+
+def against_quadrature(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """tanh against scipy.integrate.quad and against a fixed rule of 100 000 nodes."""
+    fanin.runtime.set_threads(threads)
+    few = np.linspace(0.2, 4.0, 16)
+    q = np.random.default_rng(0).uniform(0.1, 4.0, POINTS)
+    edges = np.linspace(-10, 10, NODES + 1)
+    z = (edges[1:] + edges[:-1]) / 2
+    weight = np.exp(-z * z / 2) * (20 / NODES) / math.sqrt(2 * math.pi)
+
+    def rule(at: float) -> tuple[float, float]:
+        t = np.tanh(math.sqrt(at) * z)
+        square = t * t
+        return float(weight @ square), float(weight @ (1 - square) ** 2)
+
+    def ours() -> Any:
+        return p.variance_map(q, "tanh", weight_var=1.0), p.chi(q, "tanh", weight_var=1.0)
+
+    # All three compute the same numbers before they are timed.
+    for at in few[::5]:
+        here = float(p.variance_map(at, "tanh", weight_var=1.0)), float(p.chi(at, "tanh", weight_var=1.0))
+        for other, digits in ((_by_quad(float(at)), 1e-7), (rule(float(at)), 1e-10)):
+            if not np.allclose(here, other, rtol=digits, atol=0):
+                raise SystemExit(f"moments of tanh at {at}: {here} and {other}")
+    own = contender("fanin", "(V, chi) tanh", ours, POINTS, threads)
+    quad = contender("scipy.quad", "tanh", lambda: [_by_quad(float(x)) for x in few], few.size, threads)
+    nodes = contender("100000 nodes", "tanh", lambda: [rule(float(x)) for x in few], few.size, threads)
+    rate(report, choice, own, [quad, nodes], None)
+
+
+def covariances(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """E phi(u) phi(v) at c = 1/2 with two variances up to 4, and along c at one variance."""
+    fanin.runtime.set_threads(threads)
+    rng = np.random.default_rng(1)
+    count = POINTS // 8
+    q1, q2 = rng.uniform(0.1, 4.0, (2, count))
+    for name, required in COVARIANCES.items():
+        ours = contender("fanin", f"covariance c=.5 {name}",
+                         lambda name=name: p.covariance(q1, q2, 0.5, name), count, threads)  # fmt: skip
+        ours.run()  # tables are made once
+        rate(report, choice, ours, [], required / 1e6 if threads == 1 else None)
+    c = rng.uniform(-1, 1, POINTS)
+    for name in ("tanh", "silu"):
+        ours = contender("fanin", f"covariance along c {name}",
+                         lambda name=name: p.covariance(1.0, 1.0, c, name), POINTS, threads)  # fmt: skip
+        ours.run()
+        rate(report, choice, ours, [], 50.0 if threads == 1 else None)
+
+
+def diagrams(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Phase diagrams of tanh: all of q*, c*, chi, phase and depth scales."""
+    fanin.runtime.set_threads(threads)
+    weight_var, bias_var = np.linspace(0.5, 4, 500), np.linspace(0, 0.5, 500)
+    ours = contender("fanin", "phase diagram tanh 500 x 500",
+                     lambda: p.phase_diagram("tanh", weight_var, bias_var), 250_000, threads)  # fmt: skip
+    rate(report, choice, ours, [], None)
+
+
+if __name__ == "__main__":
+    parts = {
+        "moments": moments,
+        "quadrature": against_quadrature,
+        "covariances": covariances,
+        "diagrams": diagrams,
+    }
+    raise SystemExit(main("propagation", __doc__ or "", parts))
