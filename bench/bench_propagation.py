@@ -43,10 +43,10 @@ def rate(report: Report, choice: argparse.Namespace, ours: Contender, theirs: li
                 speed[ours.name],
                 speed[other.name],
                 "Mpoint/s",
-                other.name if theirs else "itself",
-                speed[ours.name] / speed[other.name] if theirs else speed[ours.name],
+                other.name,
+                speed[ours.name] / (speed[other.name] if theirs else 1.0),
                 "x" if theirs else "Mpoint/s",
-                required if not theirs else None,
+                1000.0 if other.peer == "scipy.quad" else required,
             )
         )
 
@@ -62,7 +62,8 @@ def moments(report: Report, choice: argparse.Namespace, threads: int) -> None:
             return p.chi(q, name, weight_var=1.5)
 
         needed = required / 1e6 if threads == 1 else None
-        rate(report, choice, contender("fanin", f"(V, chi) {name}", pair, POINTS, threads), [], needed)
+        ours = contender("fanin", f"(V, chi) {name}", pair, POINTS, threads)
+        rate(report, choice, ours, [], needed)
 
 
 def _by_quad(q: float) -> tuple[float, float]:
@@ -99,13 +100,15 @@ def against_quadrature(report: Report, choice: argparse.Namespace, threads: int)
 
     # All three compute the same numbers before they are timed.
     for at in few[::5]:
-        here = float(p.variance_map(at, "tanh", weight_var=1.0)), float(p.chi(at, "tanh", weight_var=1.0))
+        m = p.moments(at, "tanh")
+        here = float(m.second), float(m.slope_second)
         for other, digits in ((_by_quad(float(at)), 1e-7), (rule(float(at)), 1e-10)):
             if not np.allclose(here, other, rtol=digits, atol=0):
                 raise SystemExit(f"moments of tanh at {at}: {here} and {other}")
     own = contender("fanin", "(V, chi) tanh", ours, POINTS, threads)
-    quad = contender("scipy.quad", "tanh", lambda: [_by_quad(float(x)) for x in few], few.size, threads)
-    nodes = contender("100000 nodes", "tanh", lambda: [rule(float(x)) for x in few], few.size, threads)
+    places = [float(x) for x in few]
+    quad = contender("scipy.quad", "tanh", lambda: [*map(_by_quad, places)], few.size, threads)
+    nodes = contender("100000 nodes", "tanh", lambda: [*map(rule, places)], few.size, threads)
     rate(report, choice, own, [quad, nodes], None)
 
 
@@ -116,14 +119,20 @@ def covariances(report: Report, choice: argparse.Namespace, threads: int) -> Non
     count = POINTS // 8
     q1, q2 = rng.uniform(0.1, 4.0, (2, count))
     for name, required in COVARIANCES.items():
-        ours = contender("fanin", f"covariance c=.5 {name}",
-                         lambda name=name: p.covariance(q1, q2, 0.5, name), count, threads)  # fmt: skip
+
+        def half(name: str = name) -> Any:
+            return p.covariance(q1, q2, 0.5, name)
+
+        ours = contender("fanin", f"covariance c=.5 {name}", half, count, threads)
         ours.run()  # tables are made once
         rate(report, choice, ours, [], required / 1e6 if threads == 1 else None)
     c = rng.uniform(-1, 1, POINTS)
     for name in ("tanh", "silu"):
-        ours = contender("fanin", f"covariance along c {name}",
-                         lambda name=name: p.covariance(1.0, 1.0, c, name), POINTS, threads)  # fmt: skip
+
+        def along(name: str = name) -> Any:
+            return p.covariance(1.0, 1.0, c, name)
+
+        ours = contender("fanin", f"covariance along c {name}", along, POINTS, threads)
         ours.run()
         rate(report, choice, ours, [], 50.0 if threads == 1 else None)
 
@@ -132,8 +141,11 @@ def diagrams(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """Phase diagrams of tanh: all of q*, c*, chi, phase and depth scales."""
     fanin.runtime.set_threads(threads)
     weight_var, bias_var = np.linspace(0.5, 4, 500), np.linspace(0, 0.5, 500)
-    ours = contender("fanin", "phase diagram tanh 500 x 500",
-                     lambda: p.phase_diagram("tanh", weight_var, bias_var), 250_000, threads)  # fmt: skip
+
+    def diagram() -> Any:
+        return p.phase_diagram("tanh", weight_var, bias_var)
+
+    ours = contender("fanin", "phase diagram tanh 500 x 500", diagram, 250_000, threads)
     rate(report, choice, ours, [], None)
 
 

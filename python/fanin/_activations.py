@@ -59,7 +59,8 @@ class ActivationTable(dict[str, ActivationRow]):
         for row in self.values():
             own = ", ".join(f"{name}={value:g}" for name, value in row.parameters.items())
             title = f"{row.name}({own})" if own else row.name
-            lines.append(f"{title:<28} {row.formula}" + (f"   [{row.source}]" if row.source else ""))
+            source = f"   [{row.source}]" if row.source else ""
+            lines.append(f"{title:<28} {row.formula}{source}")
         return "\n".join(lines)
 
 
@@ -135,9 +136,21 @@ class Activation:
     Activation('leaky_relu', negative_slope=0.01)
     """
 
-    __slots__ = ("_call", "_derivative", "_handle", "_key", "_kinks", "_parameters", "_unit", "name")
+    __slots__ = (
+        "_call",
+        "_derivative",
+        "_handle",
+        "_key",
+        "_kinks",
+        "_parameters",
+        "_unit",
+        "name",
+    )
 
     name: str
+    _call: Callable[..., Any] | None
+    _derivative: Callable[..., Any] | None
+    _key: tuple[Any, ...]
 
     def __init__(
         self,
@@ -300,7 +313,7 @@ class Activation:
 ActivationLike = str | Callable[..., Any] | Activation
 
 
-def _named(name: str, parameters: dict[str, float]) -> Activation:
+def _named(name: str, parameters: dict[str, Any]) -> Activation:
     return Activation(name, **parameters)
 
 

@@ -20,7 +20,7 @@ _FORWARD_FIRST = np.array([-2283, 6720, -11760, 15680, -14700, 9408, -3920, 960,
 _FORWARD_SECOND = (
     np.array([29531, -138528, 312984, -448672, 435330, -284256, 120008, -29664, 3267]) / 5040
 )
-# Step of the differences in units: the truncation h^8 and the rounding eps / h are both near 1e-14.
+# Step of the differences in units: truncation h^8 and rounding eps / h are both near 1e-14.
 _STEP = 1 / 64
 
 
@@ -90,7 +90,8 @@ def find_kinks(call: Callable[..., Any]) -> list[float]:
     difference; a jump is one that still stands out at the end.
     """
     h = 1 / 32
-    grid = np.arange(-512, 513) * h + h / 3  # off the round numbers where kinks like to be
+    # off the round numbers where kinks like to be
+    grid: Floats = np.arange(-512.0, 513.0) * h + h / 3
     with np.errstate(all="ignore"):
         second = np.abs(_second_difference(call, grid, h))
         smooth = np.abs(_second_difference(call, grid, h / 4))

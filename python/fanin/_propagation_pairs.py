@@ -39,9 +39,11 @@ def pairs_at(
     """The wanted ones of E phi(u) phi(v), E phi'(u) phi'(v), E (phi(u) - phi(v))^2 / 2."""
     columns = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (q1, q2, c, delta)))
     shape = columns[0].shape
-    flat = [np.ascontiguousarray(x).reshape(-1) for x in columns]
+    first, second, corr, missing = (np.ascontiguousarray(x).reshape(-1) for x in columns)
     wanted = [covariance, slopes, gap]
-    rows = _core.activation_pairs(activation.handle, *flat, wanted, threads)
+    rows = _core.activation_pairs(
+        activation.handle, first, second, corr, missing, wanted, threads
+    )
     return [row.reshape(shape) for row, kept in zip(rows, wanted, strict=True) if kept]
 
 

@@ -132,7 +132,9 @@ def _solve(
         below = (slope < 1) | ((np.abs(slope - 1) < 1e-14) & (forward * float(beside) < 1e-3))
         attracts = np.column_stack([starts_at_zero & below, attracts])
     order = np.argsort(roots, axis=1)  # NaN last
-    roots, slopes, attracts = (np.take_along_axis(x, order, 1) for x in (roots, slopes, attracts))
+    roots = np.take_along_axis(roots, order, 1)
+    slopes = np.take_along_axis(slopes, order, 1)
+    attracts = np.take_along_axis(attracts, order, 1)
 
     first = attracts.argmax(axis=1)[:, None]
     stable = attracts.any(axis=1)

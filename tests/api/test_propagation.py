@@ -48,7 +48,7 @@ def test_the_cases_of_the_theory(case):
     assert float(computed(case)) == pytest.approx(float(case["value"]), rel=case["rtol"], abs=0)
 
 
-# ---- published numbers (digits as printed) --------------------------------------------------------
+# ---- published numbers (digits as printed) ---------------------------------------------------
 
 
 def test_critical_points_of_the_literature():
@@ -175,7 +175,7 @@ def test_relu_selu_and_sigmoid_constants():
             assert math.sqrt(float(p.moments(q, name).second)) == pytest.approx(rms, abs=6e-4)
 
 
-# ---- statuses ---------------------------------------------------------------------------------------
+# ---- statuses --------------------------------------------------------------------------------
 
 
 def test_fixed_points_answer_every_class_honestly():
@@ -264,7 +264,7 @@ def test_a_phase_diagram_is_its_points():
     assert chaotic.any() and (diagram.phase == "ordered").any()
 
 
-# ---- gains --------------------------------------------------------------------------------------------
+# ---- gains -----------------------------------------------------------------------------------
 
 
 def test_calculate_gain_is_the_table_of_torch():
@@ -300,7 +300,7 @@ def test_gains_have_kinds_and_preserve():
         fanin.gain("tanh", kind="sideways")
 
 
-# ---- activations of one's own -----------------------------------------------------------------------
+# ---- activations of one's own ----------------------------------------------------------------
 
 
 def test_a_callable_has_the_moments_of_its_formula():

@@ -12,7 +12,7 @@ from fanin._propagation_pairs import pairs_at
 
 p = fanin.propagation
 
-# ---- an independent truth: a product of two Gauss-Legendre rules in float64 --------------------------
+# ---- an independent truth: a product of two Gauss-Legendre rules in float64 ------------------
 
 
 def logistic(x):
