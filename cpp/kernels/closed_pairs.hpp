@@ -45,8 +45,19 @@ struct PairValues {
   return select(opposite < 1.0, near, plain) * (0.5 / kPi);
 }
 
+/// acos c and pi - acos c, the smaller one relatively accurate.
+struct Angles {
+  F64 theta, opposite;
+};
+inline Angles angles_of(const Pair& p) {
+  const F64 acute = angle(p.sine, absolute(p.c));
+  const auto left = p.c < 0.0;
+  return {select(left, kPi - acute, acute), select(left, acute, kPi - acute)};
+}
+
 inline PairValues leaky_pair(const Pair& p, double a) {
-  const F64 theta = angle(p.sine, p.c), opposite = angle(p.sine, -p.c);
+  const auto [theta, opposite] = angles_of(p);
+  if (a == 0.0) return {p.root * relu_pair(p.c, p.sine, opposite), opposite * (0.5 / kPi)};
   const double both = (1.0 + a) * (1.0 + a) / 4, apart = (1.0 - a) * (1.0 - a) / 4;
   const F64 rising = p.c * (0.5 * (opposite - theta));  // c asin c
   const F64 central = fma(splat(both), p.c, (p.sine + rising) * (apart * kTwoOverPi));
@@ -58,7 +69,7 @@ inline PairValues leaky_pair(const Pair& p, double a) {
 }
 
 inline PairValues squared_relu_pair(const Pair& p) {
-  const F64 opposite = angle(p.sine, -p.c);
+  const F64 opposite = angles_of(p).opposite;
   const F64 plain = fma(3.0 * p.sine, p.c, opposite * fma(2.0 * p.c, p.c, splat(1.0)));
   const F64 near = arc_cosine_two_near_opposite(minimum(opposite, splat(1.0)));
   return {p.root * p.root * select(opposite < 1.0, near, plain) * (0.5 / kPi),

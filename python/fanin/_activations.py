@@ -376,8 +376,8 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
     Examples
     --------
     >>> import fanin
-    >>> fanin.gain("relu") ** 2, round(fanin.gain("tanh"), 8)
-    (2.0000000000000004, 1.59253742)
+    >>> fanin.gain("relu"), round(fanin.gain("tanh"), 8)
+    (1.4142135623730951, 1.59253742)
     >>> round(fanin.gain("silu", kind="std"), 8)
     1.78718722
     """
@@ -387,7 +387,7 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
     variance = check_variance("q", q)
     [moment] = moments_at(as_activation(activation), variance, column)
     with np.errstate(divide="ignore", invalid="ignore"):
-        result = 1.0 / np.sqrt(moment)
+        result = np.sqrt(1.0 / moment)
     return float(result) if result.ndim == 0 else result
 
 

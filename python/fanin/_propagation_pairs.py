@@ -197,8 +197,9 @@ def one_minus_correlation_map(
     --------
     >>> import fanin
     >>> p = fanin.propagation
-    >>> float(p.one_minus_correlation_map(1e-12, 1.0, "linear", weight_var=1.0))
-    1e-12
+    >>> delta = float(p.one_minus_correlation_map(1e-12, 1.0, "linear", weight_var=1.0))
+    >>> f"{delta:.12g}"
+    '1e-12'
     """
     own = as_activation(activation)
     missing, at = as_missing_correlation(delta), check_variance("q", q)
