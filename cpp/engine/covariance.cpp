@@ -229,7 +229,7 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   std::vector<double> opposite(count);
   for (std::size_t i = 0; i < count; ++i) {
     const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
-    const double missing = c[i] < 0 ? 2 - delta[i] : delta[i];
+    const double missing = c[i] < 0 ? 1 + c[i] : delta[i];
     const double x = std::sqrt(0.5 * missing);
     const std::size_t side = sign < 0;
     if (i > 0 && q[i] != q[i - 1]) tables = {}, ready = {};
@@ -256,7 +256,7 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   const double parity = double(int(activation_.parity()));
   for (std::size_t i = 0; i < count; ++i) {
     const bool left = c[i] < 0;
-    const double missing = left ? 2 - delta[i] : delta[i];
+    const double missing = left ? 1 + c[i] : delta[i];
     const double lost = q[i] * missing * means[i];
     double value = second[i] - lost;
     if (left) value = parity == 0 ? opposite[i] + lost : parity * value;

@@ -58,7 +58,7 @@ void nodes_between(std::vector<double>& edges, std::vector<double>& at, std::vec
 // Inner integral over s, panels split where u or v meets a kink; outer over t, split where two of those points meet.
 void Covariances::quadrature(double q1, double q2, double c, double delta, double* covariance, double* slopes) const {
   const bool left = c < 0;
-  const double missing = left ? 2 - delta : delta, sign = left ? -1.0 : 1.0;
+  const double missing = left ? 1 + c : delta, sign = left ? -1.0 : 1.0;
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
   const double r1 = std::sqrt(q1), r2 = std::sqrt(q2), unit = activation_.unit() / std::max(r1, r2);
   const std::vector<double>& kinks = activation_.kinks();

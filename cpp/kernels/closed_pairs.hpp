@@ -7,12 +7,12 @@
 namespace fanin::FANIN_ISA {
 namespace {
 
-/// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its digits at c = 1.
+/// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its digits at both ends.
 struct Pair {
   F64 q1, q2, c, delta, root, k, sine;
   Pair(F64 a, F64 b, F64 corr, F64 one_minus)
       : q1(a), q2(b), c(corr), delta(one_minus), root(sqrt(a) * sqrt(b)), k(corr * root),
-        sine(sqrt(maximum(one_minus * (2.0 - one_minus), splat(0.0)))) {}
+        sine(sqrt(maximum(one_minus * select(corr < 0.0, 1.0 + corr, 2.0 - one_minus), splat(0.0)))) {}
 };
 
 struct PairValues {
@@ -101,7 +101,7 @@ struct Hyperbolic {
 };
 inline Hyperbolic damped_hyperbolic(const Pair& p) {
   const F64 apart = sqrt(p.q1) - sqrt(p.q2);
-  const F64 missing = select(p.c < 0.0, 2.0 - p.delta, p.delta);
+  const F64 missing = select(p.c < 0.0, 1.0 + p.c, p.delta);
   const F64 bell = 0.5 * exp_negative(-fma(0.5 * apart, apart, p.root * missing));
   const F64 lost = expm1(-2.0 * absolute(p.k));
   return {with_sign_of(-bell * lost, p.k), bell * (2.0 + lost)};
