@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from fanin import _core
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("cpp", "cmake", "python", "tests", "docs", "tools")
 
@@ -146,7 +148,8 @@ DEFECTS = [
 class Copy:
     """A copy of the repository with a build of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, compiled: bool) -> None:
+        self.compiled = compiled
         self.source, self.made, self.build = folder / "source", folder / "made", folder / "build"
         self.source.mkdir()
         for path in ROOT.iterdir():
@@ -158,7 +161,12 @@ class Copy:
         shutil.copytree(ROOT / ".ci", self.source / ".ci")
 
     def install(self) -> None:
-        """Builds what has changed."""
+        """Builds what has changed; without a compiler the core is that of the running Python."""
+        if not self.compiled:
+            shutil.rmtree(self.made, ignore_errors=True)
+            shutil.copytree(self.source / "python", self.made)
+            shutil.copy(_core.__file__, self.made / "fanin")
+            return
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation",
                    "--no-deps", "--upgrade", "--target", str(self.made),
                    "-C", f"build-dir={self.build}", str(self.source)]  # fmt: skip
@@ -204,7 +212,7 @@ def main() -> int:
     chosen = [d for d in DEFECTS if not asked.words or any(w in d.name for w in asked.words)]
     chosen = [d for d in chosen if not asked.python or d.file.endswith(".py")]
     with tempfile.TemporaryDirectory() as folder:
-        copy = Copy(Path(folder))
+        copy = Copy(Path(folder), not asked.python)
         copy.install()
         for tests in sorted({d.tests for d in chosen}):
             green, line = copy.green(tests)
