@@ -6,10 +6,9 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
+from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, diagnose, linalg, propagation, runtime
 from ._activations import Activation, activations, calculate_gain, gain
-from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
-from . import _core, linalg, runtime
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
