@@ -117,10 +117,10 @@ class Profile:
         --------
         >>> from fanin import propagation as p
         >>> print(p.propagate("tanh", 2, weight_var=1.0).table())
-        layer         q      chi     grad  weight_grad  saturated  dead
-            0         1  0.46440  0.29856      0.29856  0.0026998     0
-            1   0.39429  0.64290  0.64290      0.25349  1.7755e-6     0
-            2   0.23645  0.74198        1      0.23645  6.857e-10     0
+        layer        q      chi     grad  weight_grad   saturated  dead
+            0        1  0.46440  0.29561      0.29561   0.0026998     0
+            1  0.39429  0.63654  0.63654      0.25099   1.7739e-6     0
+            2  0.23645  0.72673        1      0.23645  6.8499e-10     0
         """
         fields = self._lane(lane)
         shown = [n for n in _COLUMNS if not all(math.isnan(x) for x in fields[n])]
