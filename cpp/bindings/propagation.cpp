@@ -8,6 +8,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "engine/parallel.hpp"
+#include "engine/solvers.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -103,6 +104,36 @@ py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1,
   return out;
 }
 
+/// Roots and slopes, each of shape (lanes, kMostRoots).
+py::array_t<double> fixed_variances(const py::capsule& handle, const Array& weight_var, const Array& bias_var,
+                                    int threads) {
+  const engine::Activation& a = activation_in(handle);
+  const py::ssize_t count = weight_var.size();
+  if (bias_var.size() != count) throw py::value_error("weight_var and bias_var have one size");
+  py::array_t<double> out({py::ssize_t(2), count, py::ssize_t(engine::kMostRoots)});
+  double* const roots = out.mutable_data();
+  const std::span<const double> sw2(weight_var.data(), std::size_t(count)), sb2(bias_var.data(), std::size_t(count));
+  const py::gil_scoped_release release;
+  engine::fixed_variances(a, sw2, sb2, roots, roots + count * engine::kMostRoots, threads);
+  return out;
+}
+
+/// 1 - c and weight_var E phi'(u) phi'(v), two rows.
+py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q, const Array& weight_var,
+                                       const Array& noise, int threads) {
+  const Owned& owned = owned_by(handle);
+  const py::ssize_t count = q.size();
+  if (weight_var.size() != count || noise.size() != count)
+    throw py::value_error("q, weight_var and noise have one size");
+  py::array_t<double> out({py::ssize_t(2), count});
+  double* const found = out.mutable_data();
+  const auto span = [&](const Array& x) { return std::span<const double>(x.data(), std::size_t(count)); };
+  const auto at = span(q), sw2 = span(weight_var), extra = span(noise);
+  const py::gil_scoped_release release;
+  engine::fixed_correlations(owned.covariances, at, sw2, extra, found, found + count, threads);
+  return out;
+}
+
 }  // namespace
 
 void register_propagation(py::module_& m) {
@@ -114,6 +145,10 @@ void register_propagation(py::module_& m) {
         py::arg("threads"));
   m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"), py::arg("c"),
         py::arg("delta"), py::arg("wanted"), py::arg("threads"));
+  m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"), py::arg("bias_var"),
+        py::arg("threads"));
+  m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"), py::arg("weight_var"),
+        py::arg("noise"), py::arg("threads"));
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"));
 }
 

@@ -32,7 +32,7 @@ struct PanelKernels {
   /// Sums in float64: 16 partial sums (of the indices equal modulo 16) and one fixed tree.
   double (*dot)(const T* x, const T* y, i64 count);
   double (*sum_of_squares)(const T* x, i64 count);
-  /// Largest magnitude; 0 for no elements, NaN if there is one.
+  /// Largest magnitude; 0 for no elements, NaN if there is one or an infinity.
   double (*largest)(const T* x, i64 count);
   /// to = x * factor, formed in float64 and rounded once.
   void (*scaled)(const T* x, double factor, T* to, i64 count);

@@ -39,7 +39,7 @@ class Maker {
       const i64 begin = b * width, end = std::min(begin + width, haar_.columns), length = haar_.rows - begin;
       if (!sample(source, begin, end)) return false;
       if (flip && end == haar_.columns) signs_[std::size_t(end - begin - 1)] *= T(-1);
-      if (!block_.set(vectors_, vector_step_, end - begin, length, haar_.complex, work_)) return false;
+      if (!block_.set(vectors_, vector_step_, end - begin, length, haar_.complex, work_, pool_)) return false;
       const i64 own_first = std::max(begin, haar_.first), own_last = std::min(end, haar_.last);
       T* const rows = out + begin * step;
       if (own_first < own_last) {

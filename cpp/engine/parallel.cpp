@@ -8,6 +8,7 @@
 #include <cfenv>
 #include <exception>
 #include <mutex>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -50,6 +51,28 @@ class DefaultFloatingPoint {
 #endif
 };
 
+/// How many of `wanted` threads the system would start now. libgomp ends the process where it cannot start one, so
+/// they are tried first: whenever this thread asks for more than its last team had (libgomp lets the others go).
+int startable(int wanted) {
+  thread_local int team = 1;
+  if (wanted > team) {
+    std::mutex gate;
+    std::vector<pthread_t> tried(std::size_t(wanted - 1));
+    const auto wait = [](void* held) -> void* {
+      const std::lock_guard<std::mutex> pass(*static_cast<std::mutex*>(held));
+      return nullptr;
+    };
+    std::size_t started = 0;
+    gate.lock();
+    while (started < tried.size() && pthread_create(&tried[started], nullptr, wait, &gate) == 0) ++started;
+    gate.unlock();
+    for (std::size_t i = 0; i < started; ++i) pthread_join(tried[i], nullptr);
+    wanted = int(started) + 1;
+  }
+  team = wanted;
+  return wanted;
+}
+
 }  // namespace
 
 int default_threads() {
@@ -73,6 +96,7 @@ bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body) {
   if (threads <= 0) threads = default_threads();
   threads = int(std::min<u64>(u64(threads), chunks));
+  if (threads > 1 && !forked.load()) threads = startable(threads);
   if (threads <= 1 || forked.load()) {
     const DefaultFloatingPoint environment;
     for (u64 chunk = 0; chunk < chunks; ++chunk) {

@@ -18,7 +18,7 @@ int threads_for(int threads);
 using Poll = std::function<bool()>;
 
 /// Runs body(chunk) for every chunk in [0, chunks) on at most `threads` threads (0: the default), in
-/// rising order per thread. Returns false if `poll` stopped it. Serial in a forked child, because the OpenMP
+/// rising order per thread; on fewer where the system starts no more. Returns false if `poll` stopped it. Serial in a forked child, because the OpenMP
 /// runtime does not survive fork. The floating-point environment of every worker is the default one meanwhile.
 /// An exception of `body` or `poll` is rethrown here after all threads have ended.
 ///   contiguous   each thread takes one contiguous run of chunks (first touch of fresh memory)

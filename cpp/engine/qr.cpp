@@ -40,7 +40,7 @@ class Factoriser {
   T* vector(i64 j, i64 begin) const { return vectors_ + j * step_ + begin * ratio_; }
 
   bool set_block(i64 begin, i64 end) {
-    return block_.set(vector(begin, begin), step_, end - begin, rows_ - begin, complex_, work_);
+    return block_.set(vector(begin, begin), step_, end - begin, rows_ - begin, complex_, work_, pool_);
   }
 
   /// Columns begin..end - 1 of a become those of R, and the columns after them see the reflectors.

@@ -39,7 +39,8 @@ template <class T>
 double make_reflector(T* x, i64 length, bool complex, T* sign) {
   const PanelKernels<T>& kernels = panel_kernels<T>();
   const i64 numbers = complex ? 2 * length : length;
-  const double scale = safe_scale(kernels.largest(x, numbers));
+  // Sums of float32 are formed in float64, where no square of one leaves the range.
+  const double scale = sizeof(T) == 4 ? 1.0 : safe_scale(kernels.largest(x, numbers));
   if (scale != 1) kernels.scaled(x, scale, x, numbers);
   const double norm = std::sqrt(kernels.sum_of_squares(x, numbers));
   const double re = double(x[0]), im = complex ? double(x[1]) : 0.0;
@@ -67,7 +68,8 @@ double make_reflector(T* x, i64 length, bool complex, T* sign) {
 }
 
 template <class T>
-bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, bool complex, const Work& work) {
+bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, bool complex, const Work& work,
+                            BlockPool<T>& pool) {
   complex_ = complex;
   count_ = count;
   length_ = length;
@@ -78,7 +80,6 @@ bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, b
   T* const inverse = inverse_.take(count * count * ratio());
   const i64 gram_step = count * ratio();
   if (!whole_.pack(vectors_.as(adjoint), count, length, work)) return false;
-  BlockPool<T> pool(work.threads);
   const i64 strip = strip_columns<T>(gram_step, work.threads);
   const auto body = [&](u64 number) {
     const i64 column = i64(number) * strip;

@@ -28,7 +28,7 @@ class BlockReflector {
  public:
   /// Row r of `vectors` (count, length), at `step` numbers, is reflector r; its first r elements are zero. They must
   /// stay until the last use. False if the poll stopped it.
-  bool set(const T* vectors, i64 step, i64 count, i64 length, bool complex, const Work& work);
+  bool set(const T* vectors, i64 step, i64 count, i64 length, bool complex, const Work& work, BlockPool<T>& pool);
 
   /// c (length, columns) := H c, or H^H c; `columns` and `step` count numbers. With `top_is_zero` the first `count`
   /// rows of c count as zeros, whatever they hold.

@@ -159,7 +159,10 @@ inline void polynomials(const double* const* row, int terms, const double* x, st
     const double* of[kLanes<double>];
     for (std::size_t k = 0; k < std::size_t(kLanes<double>); ++k) of[k] = row[i + (k < lanes ? k : 0)];
     F64 sum = {};
-    for (int term = terms - 1; term >= 0; --term) {
+    bool one = true;  // many points often share a polynomial
+    for (int k = 1; k < kLanes<double>; ++k) one = one && of[k] == of[0];
+    for (int term = terms - 1; term >= 0 && one; --term) sum = fma(sum, at, splat(of[0][term]));
+    for (int term = terms - 1; term >= 0 && !one; --term) {
       F64 coefficient;
       for (int k = 0; k < kLanes<double>; ++k) coefficient[k] = of[k][term];
       sum = fma(sum, at, coefficient);

@@ -220,13 +220,26 @@ double sum_of_squares(const T* x, i64 count) {
 
 template <class T>
 double largest(const T* x, i64 count) {
-  double result = 0;
-  for (i64 i = 0; i < count; ++i) {
-    const double magnitude = x[i] < 0 ? -double(x[i]) : double(x[i]);
-    if (!(magnitude <= result)) result = magnitude;
-    if (result != result) return result;
+  const Lanes<T> none = {};
+  Lanes<T> most = {}, unordered = {};
+  i64 i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) {
+    const Lanes<T> value = load<Lanes<T>>(x + i);
+    most = maximum(maximum(value, none - value), most);
+    unordered += value - value;  // NaN once there is a NaN or an infinity
   }
-  return result;
+  T lanes[kLanes<T>], rest[kLanes<T>];
+  store(lanes, most);
+  store(rest, unordered);
+  double result = 0, sum = 0;
+  const auto take = [&](T value) {
+    const double magnitude = value < 0 ? -double(value) : double(value);
+    if (magnitude > result) result = magnitude;
+    sum += double(value - value);
+  };
+  for (int lane = 0; lane < kLanes<T>; ++lane) take(lanes[lane]), sum += double(rest[lane]);
+  for (; i < count; ++i) take(x[i]);
+  return result + sum;
 }
 
 template <class T>
@@ -253,38 +266,36 @@ void add_multiple(T a, const T* x, T* y, i64 count) {
   for (; i < count; ++i) y[i] = scalar_fma(a, x[i], y[i]);
 }
 
+/// Vectors c .. c + Vectors of row i of the inverse, whose rows from i + 1 on are there already.
+template <class T, int Vectors>
+[[gnu::always_inline]] inline void invert_run(const T* upper_row, T* inverse, i64 step, i64 i, i64 c, i64 last) {
+  constexpr int lanes = kLanes<T>;
+  T* const row = inverse + i * step + c;
+  Lanes<T> sum[Vectors];
+  for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes<T>>(row + v * lanes);
+  for (i64 l = i + 1; l < last; ++l) {
+    const Lanes<T> factor = splat(-upper_row[l]);
+    const T* other = inverse + l * step + c;
+    for (int v = 0; v < Vectors; ++v) sum[v] = fma(factor, load<Lanes<T>>(other + v * lanes), sum[v]);
+  }
+  for (int v = 0; v < Vectors; ++v) store(row + v * lanes, sum[v]);
+}
+
 /// Row i of the inverse is e_i - sum over l > i of upper[i][l] * row l, in order of l.
 template <class T>
 void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_step, i64 count) {
-  constexpr int vectors = 4;
-  constexpr i64 width = vectors * kLanes<T>;
-  T edge[width];
+  constexpr int lanes = kLanes<T>, vectors = 4;
   for (i64 i = count; i-- > 0;) {
-    T* row = inverse + i * inverse_step;
+    T* const row = inverse + i * inverse_step;
+    const T* const upper_row = upper + i * upper_step;
     for (i64 c = 0; c < count; ++c) row[c] = T(c == i);
-    for (i64 c = i / width * width; c < count; c += width) {
-      const bool whole = c + width <= count;
-      const i64 last = whole ? c + width : count;
-      if (whole) {
-        Lanes<T> sum[vectors];
-        for (int v = 0; v < vectors; ++v) sum[v] = load<Lanes<T>>(row + c + v * kLanes<T>);
-        for (i64 l = i + 1; l < last; ++l) {
-          const Lanes<T> factor = splat(-upper[i * upper_step + l]);
-          const T* other = inverse + l * inverse_step + c;
-          for (int v = 0; v < vectors; ++v)
-            sum[v] = fma(factor, load<Lanes<T>>(other + v * kLanes<T>), sum[v]);
-        }
-        for (int v = 0; v < vectors; ++v) store(row + c + v * kLanes<T>, sum[v]);
-      } else {
-        for (i64 x = c; x < last; ++x) edge[x - c] = row[x];
-        for (i64 l = i + 1; l < last; ++l) {
-          const T factor = -upper[i * upper_step + l];
-          const T* other = inverse + l * inverse_step + c;
-          for (i64 x = 0; x < last - c; ++x) edge[x] = scalar_fma(factor, other[x], edge[x]);
-        }
-        for (i64 x = c; x < last; ++x) row[x] = edge[x - c];
-      }
-    }
+    i64 c = i / lanes * lanes;
+    for (; c + vectors * lanes <= count; c += vectors * lanes)
+      invert_run<T, vectors>(upper_row, inverse, inverse_step, i, c, c + vectors * lanes);
+    for (; c + lanes <= count; c += lanes) invert_run<T, 1>(upper_row, inverse, inverse_step, i, c, c + lanes);
+    for (; c < count; ++c)
+      for (i64 l = i + 1; l <= c; ++l)
+        row[c] = scalar_fma(-upper_row[l], inverse[l * inverse_step + c], row[c]);
   }
 }
 

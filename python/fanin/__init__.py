@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, diagnose, linalg, propagation, runtime
 from ._activations import Activation, activations, calculate_gain, gain
+from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
+from . import _core, linalg, runtime
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -46,6 +48,7 @@ from ._scheme_presets import (
     lstm_forget_bias,
     mitchell,
     mup,
+    mup_variance_scaling,
     siren_first,
     siren_hidden,
     skip_init,
@@ -161,6 +164,7 @@ __all__ = [
     "lstm_forget_bias",
     "mitchell",
     "mup",
+    "mup_variance_scaling",
     "normal",
     "ones",
     "orthogonal",

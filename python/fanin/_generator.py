@@ -4,7 +4,7 @@ package."""
 from __future__ import annotations
 
 import operator
-import secrets
+import os
 import threading
 from typing import Any
 
@@ -347,5 +347,5 @@ def default_rng(seed: int | Stream | Generator | None = None) -> Generator:
     if isinstance(seed, Generator):
         return seed
     if seed is None:
-        return Generator(Stream(secrets.randbits(128)))
+        return Generator(Stream(int.from_bytes(os.urandom(16), "little")))
     return Generator(seed if isinstance(seed, Stream) else Stream(seed))

@@ -9,8 +9,8 @@ import math
 
 from . import _patterns as patterns
 from ._depth_gains import T_FIXUP_PARTS, fixup_gain, one_stack_beta, t_fixup_gain
-from ._fans import as_shape, fans
-from ._laws import NORMAL, UNIFORM, Weight, cut_normal
+from ._fans import as_shape
+from ._laws import LAWS, NORMAL, UNIFORM, Weight, cut_normal
 from ._parameters import (
     COUNT,
     GATES,
@@ -22,6 +22,7 @@ from ._parameters import (
     one_of,
     optional,
 )
+from ._scheme_table import SCALING
 from ._schemes import Scheme, add
 
 _DENSE = {"shape": (256, 128)}
@@ -200,13 +201,29 @@ deepnorm = add(
 # Maximal update parametrisation
 
 _ROLES = one_of("multiplier", "weight", "zeros")
+_BASE_SHAPE = Parameter(
+    "base_shape",
+    Accepts("int or sequence of int", lambda name, value: as_shape(value)),
+    "Shape of the same weight in the base model. Axes that differ are those that grow.",
+)
+_OUTPUT = Parameter(
+    "output",
+    _ROLES,
+    "What an output layer does, whose inputs alone grow: keep its std and divide its "
+    'result by r in the model ("multiplier"), carry that factor in the weights, '
+    'std / r ("weight"), or start at 0 ("zeros").',
+    "multiplier",
+)
 
 
-def _mup_std(weight: Weight, base_shape: tuple[int, ...], std: float, output: str) -> float:
-    """Std by which axes grow from the base model: both hidden, inputs only output layer."""
+def _base_weight(weight: Weight, base_shape: tuple[int, ...]) -> Weight:
     if len(base_shape) != len(weight.shape):
         raise ValueError(f"base_shape {base_shape} must have the axes of shape {weight.shape}")
-    base = fans(base_shape, weight.layout)
+    return Weight(base_shape, weight.layout)
+
+
+def _mup_std(weight: Weight, base: Weight, std: float, output: str) -> float:
+    """`std` of the base model, by which axes grow: both hidden, inputs only output layer."""
     inputs_grow = weight.fan_in != base.fan_in
     outputs_grow = weight.fan_out != base.fan_out
     width_multiplier = weight.fan_in / base.fan_in
@@ -225,25 +242,46 @@ mup = add(
         source="Yang & Hu 2021; Yang et al. 2022, table 8",
         example={"shape": (256, 128), "base_shape": (64, 32)},
         law=NORMAL,
-        spread=_mup_std,
+        spread=lambda weight, base_shape, std, output: _mup_std(
+            weight, _base_weight(weight, base_shape), std, output
+        ),
         parameters=(
-            Parameter(
-                "base_shape",
-                Accepts("int or sequence of int", lambda name, value: as_shape(value)),
-                "Shape of the same weight in the base model. Axes that differ are those that grow.",
-            ),
+            _BASE_SHAPE,
             Parameter("std", NON_NEGATIVE, "Standard deviation in the base model.", 0.02),
-            Parameter(
-                "output",
-                _ROLES,
-                "What an output layer does, whose inputs alone grow: keep its std and divide its "
-                'result by r in the model ("multiplier"), carry that factor in the weights, '
-                'std / r ("weight"), or start at 0 ("zeros").',
-                "multiplier",
-            ),
+            _OUTPUT,
         ),
         notes="With Adam, the learning rate of hidden layers goes down by r as well, and attention "
         "logits are divided by the head's width, not by its root.",
+    )
+)
+
+
+def _mup_scaling_spread(
+    weight: Weight,
+    base_shape: tuple[int, ...],
+    scale: float,
+    mode: str,
+    distribution: str,
+    output: str,
+) -> float:
+    base = _base_weight(weight, base_shape)
+    factor = 3.0 * scale if distribution == "uniform" else scale
+    return _mup_std(weight, base, math.sqrt(factor / base.fan(mode)), output)
+
+
+mup_variance_scaling = add(
+    Scheme(
+        name="mup_variance_scaling",
+        summary="Maximal update parametrisation of Glorot's, He's and LeCun's rules.",
+        formula="Var(w) = scale / base fan, over r if inputs and outputs grow; r = n / base n",
+        source="Yang & Hu 2021; Yang et al. 2022, table 8; mup.init",
+        example={"shape": (256, 128), "base_shape": (64, 32)},
+        law=lambda distribution, **_: LAWS[distribution],
+        spread=_mup_scaling_spread,
+        parameters=(_BASE_SHAPE, *SCALING, _OUTPUT),
+        notes="At the base shape this is variance_scaling. Hidden layers with mode fan_in keep its "
+        "rule; input and output layers keep the numbers of the base shape. glorot_uniform is "
+        'mode="fan_avg", distribution="uniform"; He\'s rules have scale=2.',
     )
 )
 

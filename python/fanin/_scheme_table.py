@@ -131,6 +131,23 @@ dirac = add(
 
 _MODES = one_of("fan_in", "fan_out", "fan_avg", "fan_geo", "fan_geo_avg")
 _DISTRIBUTIONS = one_of("truncated_normal", "normal", "untruncated_normal", "uniform")
+SCALING = (
+    Parameter("scale", NON_NEGATIVE, "Variance factor: fan * Var(w).", 1.0),
+    Parameter(
+        "mode",
+        _MODES,
+        "The fan: inputs, outputs, their arithmetic or their geometric mean "
+        '("fan_geo" = "fan_geo_avg").',
+        "fan_in",
+    ),
+    Parameter(
+        "distribution",
+        _DISTRIBUTIONS,
+        '"truncated_normal" is cut at two sigma and widened to the std; "normal" = '
+        '"untruncated_normal"; "uniform" is U(+-sqrt(3 * scale / fan)).',
+        "truncated_normal",
+    ),
+)
 
 variance_scaling = add(
     Scheme(
@@ -143,23 +160,7 @@ variance_scaling = add(
         spread=lambda weight, scale, mode, distribution: math.sqrt(
             (3.0 * scale if distribution == "uniform" else scale) / weight.fan(mode)
         ),
-        parameters=(
-            Parameter("scale", NON_NEGATIVE, "Variance factor: fan * Var(w).", 1.0),
-            Parameter(
-                "mode",
-                _MODES,
-                "The fan: inputs, outputs, their arithmetic or their geometric mean "
-                '("fan_geo" = "fan_geo_avg").',
-                "fan_in",
-            ),
-            Parameter(
-                "distribution",
-                _DISTRIBUTIONS,
-                '"truncated_normal" is cut at two sigma and widened to the std; "normal" = '
-                '"untruncated_normal"; "uniform" is U(+-sqrt(3 * scale / fan)).',
-                "truncated_normal",
-            ),
-        ),
+        parameters=SCALING,
         notes=_TRUNCATED,
     )
 )

@@ -135,7 +135,7 @@ def orthonormalize(a: Any, *, threads: int | None = None) -> NDArray[Any]:
     Examples
     --------
     >>> import fanin
-    >>> fanin.linalg.orthonormalize([[3.0], [4.0]]).tolist()
+    >>> fanin.linalg.orthonormalize([[3.0], [4.0]]).round(12).tolist()
     [[0.6], [0.8]]
     """
     count = as_threads(threads)

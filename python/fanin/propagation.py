@@ -21,8 +21,17 @@ from ._layers import (
 )
 from ._networks import Network, propagate
 from ._profile import Profile
+from ._propagation_critical import Critical, critical
 from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
 from ._propagation_pairs import correlation_map, covariance, one_minus_correlation_map
+from ._propagation_solvers import (
+    DepthScales,
+    FixedPoints,
+    PhaseDiagram,
+    depth_scales,
+    fixed_points,
+    phase_diagram,
+)
 from ._simulate import Simulation, simulate
 
 __all__ = [
@@ -31,12 +40,16 @@ __all__ = [
     "AveragePool",
     "BatchNorm",
     "Conv",
+    "Critical",
     "Dense",
+    "DepthScales",
     "Dropout",
+    "FixedPoints",
     "Jacobian",
     "LayerNorm",
     "Moments",
     "Network",
+    "PhaseDiagram",
     "Profile",
     "RMSNorm",
     "Residual",
@@ -44,10 +57,14 @@ __all__ = [
     "chi",
     "correlation_map",
     "covariance",
+    "critical",
+    "depth_scales",
+    "fixed_points",
     "jacobian",
     "jacobian_density",
     "moments",
     "one_minus_correlation_map",
+    "phase_diagram",
     "propagate",
     "simulate",
     "variance_map",

@@ -215,6 +215,33 @@ def test_mup_keeps_the_base_law_where_at_most_one_side_grows():
         fanin.mup((4, 4), (4,), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("shape", "base", "hidden"),
+    [((96, 400), (24, 50), True), ((96, 50), (24, 50), False), ((24, 400), (24, 50), False)],
+)
+def test_mup_adjusts_glorot_and_he_as_the_package_of_its_authors(shape, base, hidden):
+    # Its rule for Glorot: the std of the shape times sqrt((n + m) / (base n + base m)), over
+    # sqrt(r) for hidden layers. For He: the std of the shape, times the root of its fan's growth
+    # for input and output layers, and for hidden ones with fan_out times sqrt(m's growth / r).
+    (n, m), (base_n, base_m) = shape, base
+    std = fanin.schemes()["mup_variance_scaling"].expected_std
+    r, outputs_growth = n / base_n, m / base_m
+    glorot = math.sqrt(2 / (n + m)) * math.sqrt((n + m) / (base_n + base_m))
+    glorot /= math.sqrt(r) if hidden else 1.0
+    he_in = math.sqrt(2 / n) * (1.0 if hidden else math.sqrt(r))
+    he_out = math.sqrt(2 / m) * math.sqrt(outputs_growth / r if hidden else outputs_growth)
+    for law in ("uniform", "normal", "truncated_normal"):
+        for scale, mode, expected in [
+            (1.0, "fan_avg", glorot),
+            (2.0, "fan_in", he_in),
+            (2.0, "fan_out", he_out),
+        ]:
+            found = std(shape, base_shape=base, scale=scale, mode=mode, distribution=law)
+            assert found == pytest.approx(expected, rel=1e-14)
+    at_base = fanin.mup_variance_scaling(base, base, 2.0, "fan_out", "uniform", seed=0)
+    assert np.array_equal(at_base, fanin.variance_scaling(base, 2.0, "fan_out", "uniform", seed=0))
+
+
 def test_presets_with_an_optional_size_take_it_from_the_shape():
     stds = fanin.schemes()
     assert stds["small_init"].expected_std((768, 9)) == pytest.approx(0.0228218, abs=5e-8)

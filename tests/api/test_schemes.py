@@ -42,6 +42,7 @@ ORACLE = {
     "t_fixup": ("uniform", math.sqrt(6 / 384) * 0.67 * 6**-0.25),
     "deepnorm": ("normal", math.sqrt(2 / 384) * 96**-0.25),
     "mup": ("normal", 0.02 / 2),
+    "mup_variance_scaling": ("truncated", math.sqrt(1 / 64) / 2),
     "spectral_mup": ("normal", math.sqrt(1 / 2) / 16),
     "unit_normal": ("normal", 1.0),
     "siren_first": ("uniform", 1 / 2),  # shape (2, 256)

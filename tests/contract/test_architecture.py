@@ -125,7 +125,7 @@ COMMON_FLAGS = (
 
 
 #: What each file of kernels/ exports; the table of kernels.cpp refers to the others.
-EXPORTS = {"kernels.cpp": "table", "moments.cpp": "moments", "panels.cpp": "panels"}
+EXPORTS = {"kernels.cpp": "table", "panels.cpp": "panels", "moments.cpp": "moments"}
 
 
 def test_every_kernel_file_has_one_export(root):

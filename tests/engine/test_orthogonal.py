@@ -267,8 +267,8 @@ def test_the_law_does_not_change_under_fixed_rotations():
 
 def test_minors_of_two_have_haars_second_moment():
     # O5: n (n - 1) / 2 E(minor^2) = 1, the minor q_ik q_jm - q_im q_jk being an entry of the
-    # compound matrix, again orthogonal, of order n (n - 1) / 2. In units of the mean its square is at most
-    # n (n - 1) / 2; the z uses the sample's own spread.
+    # compound matrix, again orthogonal, of order n (n - 1) / 2. In units of the mean its square is
+    # at most n (n - 1) / 2; the z uses the sample's own spread.
     n, q = 8, batch_of(6000, 8, seed=19)
     for i, j, k, m in ((0, 1, 0, 1), (0, 7, 3, 4), (6, 7, 0, 7)):
         minor = q[:, i, k] * q[:, j, m] - q[:, i, m] * q[:, j, k]

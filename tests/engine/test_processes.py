@@ -1,0 +1,304 @@
+"""Limits, signals and memory: what a process may do to the engine, and the engine to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fanin
+
+
+def run(code, *options, timeout=120, **environment):
+    """Runs a program in a new interpreter; its standard output."""
+    made = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert made.returncode == 0, f"exit {made.returncode}: {made.stderr[-2000:]}"
+    return made.stdout.split()
+
+
+def same(a, b):
+    """Equal bits, shape and dtype."""
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+# ---- threads that cannot be had ------------------------------------------------------------------
+
+
+def test_a_limit_on_processes_leaves_fewer_threads_and_the_same_bits():
+    # Root has no such limit, so that root becomes nobody first.
+    code = """
+import os, resource, fanin
+expected = fanin.normal(300_000, seed=0, threads=1).tobytes()
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+for threads in (4, 2, 16):
+    print(fanin.normal(300_000, seed=0, threads=threads).tobytes() == expected)
+"""
+    assert run(code) == ["True"] * 3
+
+
+def test_growing_and_shrinking_teams_make_the_same_values():
+    expected = fanin.normal(300_000, seed=0, threads=1)
+    for threads in (2, 5, 3, 5, 1, 2, 7):
+        assert same(fanin.normal(300_000, seed=0, threads=threads), expected)
+
+
+def test_the_number_of_threads_is_that_of_the_environment_and_of_the_cpus():
+    show = "import fanin; print(fanin.runtime.threads())"
+    assert run(show, OMP_NUM_THREADS="1") == ["1"]
+    pin = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    assert run(pin + show) == ["1"]
+    set_one = """
+import os, fanin
+before = len(os.listdir("/proc/self/task"))
+fanin.runtime.set_threads(1)
+fanin.normal(10**6, seed=0)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    assert run(set_one) == ["0"]
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+LADDER = """
+import resource, fanin, numpy as np
+from fanin import Stream
+
+def address_space():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+calls = [
+    lambda: fanin.normal(200_000, seed=0, threads=3),
+    lambda: fanin.normal((400, 500), np.zeros((400, 1)), np.ones(500), seed=0, threads=2),
+    lambda: fanin.truncated_normal(2**40, seed=0, index=fanin.flat[5:3_000_000]),
+    lambda: fanin.he_normal((1000, 3000), seed=0, dtype="bfloat16"),
+    lambda: fanin.sparse((600, 700), 0.9, seed=0),
+    lambda: fanin.default_rng(0).integers([1, 2, 3], 100, (100_000, 3)),
+    lambda: fanin.default_rng(0).bytes(1_000_000),
+    lambda: fanin.Stream(0)["a"],
+]
+expected = [np.asarray(call()).tobytes() if i < 6 else call() for i, call in enumerate(calls)]
+everything = resource.getrlimit(resource.RLIMIT_AS)
+refused = right = 0
+for headroom in [0, 1, 4, 16, 64, 256, 1024, 2048, 4096, 8192, 16384, 32768, 2**18]:  # KiB
+    for i, call in enumerate(calls):
+        resource.setrlimit(resource.RLIMIT_AS, (address_space() + headroom * 1024, everything[1]))
+        try:
+            got = call()
+        except MemoryError:
+            refused += 1
+            got = None
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, everything)
+        if got is not None:
+            assert (np.asarray(got).tobytes() if i < 6 else got) == expected[i], (headroom, i)
+            right += 1
+print(refused > 0, right > 0)
+"""
+
+
+def test_where_memory_ends_there_is_a_memory_error_and_no_abort():
+    assert run(LADDER) == ["True", "True"]
+
+
+STEADY = """
+import gc, resource, sys, array
+import numpy as np
+import fanin
+stream, out, rng = fanin.Stream(0), np.zeros(40, "f4"), fanin.default_rng(0)
+buffer, loc = array.array("f", bytes(64)), np.arange(4.0)
+
+def refused():
+    try:
+        fanin.normal(3, 0.0, -1.0, seed=stream, out=None)
+    except ValueError:
+        pass
+    try:
+        rng.integers(5, 5)
+    except ValueError:
+        pass
+
+class Exporter:
+    def __dlpack__(self, **keywords):
+        return out.__dlpack__(**keywords)
+
+exporter = Exporter()
+work = [
+    lambda: fanin.normal(4, seed=stream),
+    lambda: fanin.uniform((5, 8), seed=1, out=out.reshape(5, 8)),
+    lambda: fanin.normal(4, loc, seed=stream["w"]),
+    lambda: rng.integers(9, size=4),
+    lambda: fanin.random(16, seed=2, out=buffer),
+    lambda: fanin.random(40, seed=2, out=exporter),
+    lambda: fanin.he_normal((4, 4), seed=3, index=1),
+    refused,
+]
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+def repeat(count):
+    for _ in range(count):
+        for call in work:
+            call()
+
+repeat(2000)
+gc.collect()
+counted = [stream, out, rng, buffer, loc, exporter]
+before, references = resident(), [sys.getrefcount(thing) for thing in counted]
+repeat({rounds})
+gc.collect()
+print(resident() - before, references == [sys.getrefcount(thing) for thing in counted])
+"""
+
+
+def test_small_calls_leave_nothing_behind():
+    grown, references = run(STEADY.replace("{rounds}", "12500"))  # of 8 calls each: 100,000
+    assert references == "True"
+    assert int(grown) < 100_000  # bytes: less than one a call
+
+
+def test_calls_are_clean_under_the_interpreters_own_checks():
+    code = """
+import fanin, numpy as np, ml_dtypes
+for dtype in ("float32", "float64", "float16", "bfloat16"):
+    fanin.normal((7, 9), [0.0] * 9, 1.0, seed=0, dtype=dtype, index=(slice(1, 5), -1))
+    fanin.default_rng(0).uniform(0, 1, 100, dtype=dtype)
+fanin.default_rng(0).integers([1, 2], 9, (5, 2), dtype="u1")
+np.random.Generator(fanin.BitGenerator(0)).gamma(2.0, size=100)
+for call in (lambda: fanin.normal(-1, seed=0), lambda: fanin.normal(3, seed=None)):
+    try:
+        call()
+    except (TypeError, ValueError):
+        pass
+print("clean")
+"""
+    assert run(code, "-X", "dev", "-W", "error", PYTHONMALLOC="debug") == ["clean"]
+
+
+# ---- interpreters, forks, signals ----------------------------------------------------------------
+
+
+def test_a_subinterpreter_is_told_that_it_cannot_import_the_core():
+    code = """
+import _xxsubinterpreters as interpreters
+import fanin
+child = interpreters.create()
+interpreters.run_string(child, '''
+import warnings
+warnings.simplefilter("ignore")  # NumPy's, of sub-interpreters
+try:
+    import fanin
+except ImportError as error:
+    print("main interpreter only" in str(error), flush=True)
+''')
+print(fanin.normal(3, seed=0).size)
+"""
+    assert run(code) == ["True", "3"]
+
+
+def filled_in_a_child(queue):
+    queue.put(fanin.normal(300_000, seed=9, threads=2).tobytes())
+
+
+@pytest.mark.long
+def test_a_hundred_forks_make_the_same_values_and_do_not_hang():
+    expected = fanin.normal(300_000, seed=9, threads=2).tobytes()
+    context = multiprocessing.get_context("fork")
+    for _ in range(100):
+        queue = context.Queue()
+        child = context.Process(target=filled_in_a_child, args=(queue,))
+        child.start()
+        assert queue.get(timeout=20) == expected
+        child.join(20)
+        assert child.exitcode == 0
+
+
+INTERRUPTED = """
+import fanin, os, signal, threading, time, numpy as np
+memory = np.ones((40, 2**21), "float32").T  # strided: seconds of work
+sent = []
+def kick():
+    time.sleep(0.05)
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+fanin._core.debug.set_isa("baseline")
+worker = threading.Thread(target=kick)
+worker.start()
+try:
+    fanin.normal(memory.shape, seed=0, out=memory, threads={threads})
+except KeyboardInterrupt:
+    print(time.monotonic() - sent[0], (memory[-1] == 1).all())
+worker.join()
+"""
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_is_heard_within_200_ms(threads):
+    waited, unfinished = run(INTERRUPTED.replace("{threads}", str(threads)))
+    assert float(waited) < 0.2 and unfinished == "True"
+
+
+def test_an_interrupt_during_a_fill_of_another_thread_kills_nothing():
+    code = """
+import fanin, os, signal, threading, time, numpy as np
+made = []
+worker = threading.Thread(target=lambda: made.append(fanin.normal(6_000_000, seed=0, threads=2)))
+worker.start()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    worker.join()
+    print((made[0] == fanin.normal(6_000_000, seed=0, threads=1)).all())
+"""
+    assert run(code) == ["True"]
+
+
+@pytest.mark.timing
+def test_two_python_threads_fill_faster_than_one():
+    outs = [np.empty(4_000_000, np.float32) for _ in range(2)]
+
+    def fill(out):
+        for seed in range(10):
+            fanin.truncated_normal(out.size, low=-3.0, high=3.0, seed=seed, out=out, threads=1)
+
+    def both():
+        workers = [threading.Thread(target=fill, args=(out,)) for out in outs]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def timed(call):
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    fill(outs[0])
+    one = min(timed(lambda: [fill(out) for out in outs]) for _ in range(3))
+    two = min(timed(both) for _ in range(3))
+    assert one / two > 1.6
+
+
+@pytest.mark.timing
+def test_import_takes_less_than_30_ms_beyond_numpy():
+    code = (
+        "import time, numpy, ml_dtypes; start = time.perf_counter(); import fanin; "
+        "print(time.perf_counter() - start)"
+    )
+    assert min(float(run(code)[0]) for _ in range(10)) < 0.030
