@@ -188,7 +188,8 @@ def phase(
     )
     for i, bias in enumerate(biases):
         if np.isfinite(edge.weight_var[i]):
-            word = "" if bool(edge.stable[i]) else "repels"
+            unstable = "repels" if edge.slope[i] > 1 else "neutral"
+            word = "" if bool(edge.stable[i]) else unstable
             cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
             table.add_row(f"{bias:g}", *(_figures(float(x)) for x in cells), word)
     console.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
