@@ -194,15 +194,15 @@ def _finite(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _figures(value: float) -> str:
-    """Five significant digits, as short as they go."""
+def _figures(value: float, digits: int = 5) -> str:
+    """A number with so many significant digits, as short as it goes."""
     if math.isnan(value):
         return "-"
     if value == 0 or (abs(value) >= 1e-3 and abs(value) < 1e5):
-        whole = f"{value:.5g}"
-        return whole if "." not in whole else f"{value:#.5g}"
-    digits, _, power = f"{value:.4e}".partition("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}" if power else digits
+        whole = f"{value:.{digits}g}"
+        return whole if "." not in whole else f"{value:#.{digits}g}"
+    figures, _, power = f"{value:.{digits - 1}e}".partition("e")
+    return f"{figures.rstrip('0').rstrip('.')}e{int(power)}" if power else figures
 
 
 def saturated_fraction(q: Array) -> Array:

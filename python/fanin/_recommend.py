@@ -24,7 +24,7 @@ OBJECTIVES = ("forward", "backward", "both", "critical", "isometry")
 #: Layers of the expected table where no depth is given.
 _DEPTH = 50
 _NEAR = 1e-9
-#: A variance at which a smooth activation is linear, and the spread of slopes that is then rounding.
+#: A variance at which a smooth activation is linear, and a spread of slopes that is none.
 _TINY, _ALIKE = 1e-8, 1e-3
 
 
@@ -58,8 +58,9 @@ class Recommendation:
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
+        weight = np.array2string(np.asarray(self.weight_var), precision=6)
         lines = [
-            f"{self.scheme}, weight_var {np.array2string(np.asarray(self.weight_var), precision=6)}, "
+            f"{self.scheme}, weight_var {weight}, "
             f"bias_var {self.bias_var:.6g}, {self.mode}",
             *(f"  because  {reason}" for reason in self.reasons),
             *(f"  beware   {warning}" for warning in self.warnings),
@@ -170,12 +171,12 @@ def recommend(
 
 
 def _spreading(phi: Activation) -> str:
-    """Why orthogonal weights do not make an isometry here: phi' has a jump at 0, or q is too large."""
+    """Why orthogonal weights make no isometry here: phi' jumps at 0, or q is too large."""
     limit = jacobian(phi, 1, weights="orthogonal", q=_TINY).relative_variance.item()
     if limit > _ALIKE:
         return (
-            "No variance of the weights makes this activation an isometry: its slope jumps at 0, so "
-            "the singular values spread with depth."
+            "No variance of the weights makes this activation an isometry: its slope jumps at 0, "
+            "so the singular values spread with depth."
         )
     return (
         "The singular values still spread at this depth; only smaller signals bring them together."
