@@ -331,16 +331,6 @@ def truncated_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf
     return -upper_quantile(_real(lower)) if lower < upper else upper_quantile(_real(upper))
 
 
-def tail_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf:
-    """The quantile of the tail beyond the far bound and a part of the interval's mass."""
-    compute, bits = compute_type(dtype), 64 if dtype == "float64" else 32
-    beyond, mass, sign = _constants(shape, 3, compute)
-    flipped = 2**bits - 1 - word if sign > 0 else word
-    return _real(sign) * upper_quantile(
-        _real(fma(_above_zero(flipped, dtype), mass, beyond, compute))
-    )
-
-
 def far_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf:
     """The quantile whose tail is x times the tail beyond the near bound."""
     compute, bits = compute_type(dtype), 64 if dtype == "float64" else 32
@@ -353,7 +343,6 @@ def far_value(word: int, shape: Sequence[float], dtype: str) -> mpmath.mpf:
 TRUNCATED = {
     "truncated_two_sigma": two_sigma_value,
     "truncated": truncated_value,
-    "truncated_tail": tail_value,
     "truncated_far": far_value,
 }
 

@@ -68,15 +68,15 @@ def rounded(value, kind):
     return float(np.float32(mp.nstr(value, 30))) if kind == "f32" else float(mp.mpf(value))
 
 
-def polynomial(function, weight, xs, degree, kind, exact=0):
-    """Coefficients in `kind`, rounding the first ones in turn; `exact` leading ones are given by
-    the caller."""
-    fixed = []
-    for _ in range(degree + 1):
+def polynomial(function, weight, xs, degree, kind, given=(), repaired=None):
+    """Coefficients in `kind`: after those `given`, the next `repaired` ones (all, if None) are
+    rounded in turn."""
+    fixed = [mp.mpf(c) for c in given]
+    for _ in range(len(fixed), degree + 1 if repaired is None else len(fixed) + repaired):
         _, p, _ = fit(function, weight, xs, degree, fixed=fixed, rounds=12)
         fixed.append(mp.mpf(rounded(p[len(fixed)], kind)))
-    error = fit(function, weight, xs, degree, fixed=fixed[:-1], rounds=12)[0]
-    return error, fixed
+    error, p, _ = fit(function, weight, xs, degree, fixed=fixed[: degree], rounds=12)
+    return error, fixed + [mp.mpf(rounded(c, kind)) for c in p[len(fixed) :]]
 
 
 def ndtri_upper(m):
@@ -98,20 +98,75 @@ SQRT2 = mp.sqrt(2)
 SLOPE = mp.sqrt(2 * mp.pi)
 
 
-def minus_two_log_tail(x):
-    """(-2 log(1 - x/2) - x) / x**2: what is left of the radius's logarithm after its first term."""
-    return (-2 * mp.log(1 - x / 2) - x) / x**2 if x else mp.mpf(1) / 4
+def log_bend(x):
+    """-2 log(1 - x/2) / x."""
+    return -2 * mp.log(1 - x / 2) / x if x else mp.mpf(1)
 
 
-def atanh_tail(z):
-    """(2 atanh(s) - 2 s) / s**3 at z = s**2."""
-    s = mp.sqrt(z)
-    return (2 * mp.atanh(s) - 2 * s) / s**3 if z else mp.mpf(2) / 3
+LOG_PIECES = 8
+#: where the pieces of [0.7, 1.4) begin, in eighths of a binade of the floats: one lies around 1
+LOG_START = {"f32": (0x3F355556, 2**20, 2**23), "f64": (0x3FE6AAAAAAAAAAAB, 2**49, 2**52)}
 
 
-def sin_quarter(y):
+def log_pieces(kind):
+    """Pairs (slope, value), slope = -2/c and value = -2 log c, for c near the middle of each piece;
+    in the order of the bits of the argument. Values are multiples of the last place of 2 log 2 as
+    the code has it, so sums of both are exact; of the neighbours of -2/c, the slope whose value is
+    closest to one is taken."""
+    start, step, binade = LOG_START[kind]
+    one = 0x3F800000 if kind == "f32" else 0x3FF0000000000000
+    quantum = mp.mpf(2) ** (-20 if kind == "f32" else -48)
+
+    def place(bits):  # of a float's bits, below and above 1
+        return mp.mpf(1) + mp.mpf(bits - one) / (binade if bits >= one else 2 * binade)
+
+    pairs = []
+    for piece in range(LOG_PIECES):
+        low, high = place(start + piece * step), place(start + (piece + 1) * step)
+        if low < 1 < high:
+            pairs.append((-2.0, 0.0))
+            continue
+        middle = rounded(-4 / (low + high), kind)
+        ulp = np.spacing(np.float32(middle) if kind == "f32" else np.float64(middle))
+        best = None
+        for shift in range(-2000, 2001):
+            slope = float(middle + shift * float(ulp) * (1 if kind == "f32" else 2**26))
+            value = 2 * mp.log(-mp.mpf(slope) / 2)
+            nearest = mp.nint(value / quantum) * quantum
+            if best is None or abs(nearest - value) < best[0]:
+                best = abs(nearest - value), slope, float(nearest)
+        pairs.append(best[1:])
+    return pairs
+
+
+def log_reach(kind):
+    """Ends of x = 2 - 2 m / c over all pieces."""
+    start, step, binade = LOG_START[kind]
+    one = 0x3F800000 if kind == "f32" else 0x3FF0000000000000
+    ends = []
+    for piece, (slope, _) in enumerate(log_pieces(kind)):
+        for bits in (start + piece * step, start + (piece + 1) * step):
+            m = mp.mpf(1) + mp.mpf(bits - one) / (binade if bits >= one else 2 * binade)
+            ends.append(2 + m * slope)
+    return min(ends), max(ends)
+
+
+def log_table(name, kind, degree):
+    pairs = log_pieces(kind)
+    for label, column in (("slope", 0), ("value", 1)):
+        print(f"{name} {label}: " + ", ".join(pair[column].hex() for pair in pairs))
+    xs = nodes(*log_reach(kind))
+    table = {x: log_bend(x) for x in xs}
+    value = dict(zip(xs, xs, strict=True))
+    error, p = polynomial(table.get, lambda x: abs(value[x]), xs, degree, kind, given=[1])
+    print(f"{name} bend ({kind}): absolute error 2^{mp.nstr(mp.log(error, 2), 4)}")
+    print("  after 1: " + ", ".join(float(c).hex() for c in p[1:]))
+
+
+def sin_bend(y):
+    """(sin(t pi/2) / t - pi/2) / y at y = t**2."""
     t = mp.sqrt(y)
-    return mp.sin(mp.pi / 2 * t) / t
+    return (mp.sin(mp.pi / 2 * t) / t - mp.pi / 2) / y
 
 
 def cos_quarter(y):
@@ -134,9 +189,53 @@ def above_slope(w, kind):
     return ndtri_central(w) - mp.mpf(rounded(mp.sqrt(2 * mp.pi), kind))
 
 
-def ndtri_tail(s):
-    """z - s at s = sqrt(-2 log m), m the tail probability."""
-    return ndtri_upper(mp.exp(-s * s / 2)) - s
+def stretch(w):
+    """z / v at w = -log(4 m (1 - m)), m the tail probability beyond z and v = 1/2 - m."""
+    q = mp.exp(-w) / 4
+    v = mp.sqrt(mp.mpf(1) / 4 - q)
+    return ndtri_upper(q / (mp.mpf(1) / 2 + v)) / v if w else SLOPE
+
+
+def middle_of(low, high, kind):
+    """A float near the middle of [low, high] in x where the stretch is close to a float itself."""
+    middle = rounded((low + high) / 2, kind)
+    ulp = float(np.spacing(np.float32(middle) if kind == "f32" else np.float64(middle)))
+    step = ulp * (16 if kind == "f32" else 2**30)
+    best = None
+    for shift in range(-150, 151):
+        x = middle + shift * step
+        value = stretch(mp.mpf(x) / 2)
+        off = abs(rounded(value, kind) / value - 1)
+        if best is None or off < best[0]:
+            best = off, x, rounded(value, kind)
+    return best[1:]
+
+
+def stretch_table(name, kind, offset, pieces, degree):
+    """Polynomials in x less a middle, where x = 2 w, on half binades of x + offset; in the order of
+    the last bits of the half binade's number."""
+    rows = [None] * pieces
+    low, worst = mp.mpf(offset), mp.mpf(0)
+    for _ in range(pieces):
+        power = int(mp.floor(mp.log(low, 2) + mp.mpf("1e-9")))
+        upper = low >= mp.mpf(2) ** power * mp.mpf("1.5")
+        high = mp.mpf(2) ** power * (2 if upper else mp.mpf("1.5"))
+        middle, value = middle_of(low - offset, high - offset, kind)
+        table = {
+            x - middle: stretch(max(x, mp.mpf(0)) / 2)
+            for x in nodes(low - offset, high - offset, 64)
+        }
+        with mp.workdps(160):  # powers of t differ much in size
+            error, p = polynomial(
+                table.get, lambda t, known=table: 1 / known[t], list(table), degree, kind,
+                given=[value], repaired=1)
+        bias = 254 if kind == "f32" else 2046
+        rows[(2 * power + int(upper) + bias) % pieces] = [middle] + [float(c) for c in p]
+        worst = max(worst, error)
+        low = high
+    print(f"{name} ({kind}): relative error 2^{mp.nstr(mp.log(worst, 2), 4)}")
+    for column in range(degree + 2):
+        print("  {" + ", ".join(float(row[column]).hex() for row in rows) + "},")
 
 
 def mills_scaled(t, knee=4):
@@ -161,23 +260,13 @@ def report(name, kind, function, weight, xs, up, down=0):
 
 TWO_SIGMA = mp.erf(2 / SQRT2) / 2  # probability between 0 and 2 sigma
 QUARTER = mp.mpf(1) / 4
-SPLIT = mp.mpf(3) / 8  # where ndtri changes from its central to its tail form
-
-
-def tail_start(slack="1e-6"):
-    return mp.sqrt(-2 * mp.log(mp.mpf(1) / 2 - SPLIT)) - mp.mpf(slack)
-
-
 FITS = {
-    "log_f32": lambda n: report(
-        n, "f32", minus_two_log_tail, lambda x, f: abs(x * x / (x + x * x * f)) if x else 0,
-        nodes(2 - 2 * SQRT2, 2 - SQRT2), 7),
-    "log_f64": lambda n: report(
-        n, "f64", atanh_tail, lambda z, f: z / 2, nodes(0, ((SQRT2 - 1) / (SQRT2 + 1)) ** 2), 6),
+    "log_f32": lambda n: log_table(n, "f32", 4),
+    "log_f64": lambda n: log_table(n, "f64", 9),
     "sin_f32": lambda n: report(
-        n, "f32", sin_quarter, lambda y, f: 1 / f, nodes(0, mp.mpf(1) / 4), 3),
+        n, "f32", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 2),
     "sin_f64": lambda n: report(
-        n, "f64", sin_quarter, lambda y, f: 1 / f, nodes(0, mp.mpf(1) / 4), 7),
+        n, "f64", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 6),
     "cos_f32": lambda n: report(
         n, "f32", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 3),
     "cos_f64": lambda n: report(
@@ -188,18 +277,8 @@ FITS = {
     "two_sigma_f64": lambda n: report(
         n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE),
         nodes(QUARTER - TWO_SIGMA**2, QUARTER), 10, 10),
-    "central_f32": lambda n: report(
-        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE),
-        nodes(QUARTER - SPLIT**2, QUARTER), 3, 3),
-    "central_f64": lambda n: report(
-        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE),
-        nodes(QUARTER - SPLIT**2, QUARTER), 7, 7),
-    "tail_f32": lambda n: report(
-        n, "f32", ndtri_tail, lambda s, f: 1 / (f + s), nodes(tail_start(), 13.3), 3, 4),
-    "near_tail_f64": lambda n: report(
-        n, "f64", ndtri_tail, lambda s, f: 1 / (f + s), nodes(tail_start(), 8), 7, 8),
-    "far_tail_f64": lambda n: report(
-        n, "f64", ndtri_tail, lambda s, f: 1 / (f + s), nodes(8, 38), 7, 8),
+    "stretch_f32": lambda n: stretch_table(n, "f32", 8, 8, 6),
+    "stretch_f64": lambda n: stretch_table(n, "f64", 6, 16, 15),
     "mills_f64": lambda n: report(
         n, "f64", mills_scaled, lambda t, f: 1 / f, nodes(-1, 1 - mp.mpf(10) ** -6), 24),
 }

@@ -181,7 +181,7 @@ void plan_far(Params& p, double near, double far, double sign, bool single) {
 const char* plan_truncated(Params& p, double low, double high, bool single) {
   const double nearest_point = low > 0 ? low : high < 0 ? -high : 0.0;
   // Where the probability of the near tail leaves the safe range of the compute type.
-  const double far_from = single ? 10.0 : 36.0;
+  const double far_from = single ? 8.0 : 36.0;
   if (nearest_point > far_from) {
     low > 0 ? plan_far(p, low, high, 1.0, single) : plan_far(p, -high, -low, -1.0, single);
     return "truncated_far";
@@ -192,13 +192,6 @@ const char* plan_truncated(Params& p, double low, double high, bool single) {
     p.shape[0] = 0.5 * (above_median(low) + above_median(high));
     p.shape[1] = 0.5 * mass(low, high);
     return "truncated_two_sigma";
-  }
-  constexpr double tail_from = 1.25;  // tail probability 0.106 < 1/8
-  if (nearest_point >= tail_from) {
-    p.shape[0] = low > 0 ? upper_tail(high) : upper_tail(-low);
-    p.shape[1] = mass(low, high);
-    p.shape[2] = low > 0 ? 1.0 : -1.0;
-    return "truncated_tail";
   }
   p.shape[0] = upper_tail(-low);
   p.shape[1] = upper_tail(high);

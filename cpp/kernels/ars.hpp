@@ -41,19 +41,20 @@ template <int Rounds, int Count>
   for (int i = 0; i < Count; ++i) s[i] = aes_last_round(s[i], keys.key[Rounds]);
 }
 
-/// The counters of a tile; stepping is one 64-bit addition a lane and never touches the id.
+/// The counters of some tiles; stepping is one 64-bit addition a lane and never touches the id.
+template <int Tiles>
 struct TileCounter {
-  Blocks at[kStates];
+  Blocks at[Tiles * kStates];
   [[gnu::always_inline]] TileCounter(u64 tile, u64 id) {
-    for (int i = 0; i < kStates; ++i)
+    for (int i = 0; i < Tiles * kStates; ++i)
       for (int b = 0; b < kBlocksPerVector; ++b) {
         at[i][2 * b] = tile * kTileBlocks + u64(i * kBlocksPerVector + b);
         at[i][2 * b + 1] = id;
       }
   }
   [[gnu::always_inline]] void next() {
-    const Blocks step = repeat_pair(kTileBlocks, 0);
-    for (int i = 0; i < kStates; ++i) at[i] += step;
+    const Blocks step = repeat_pair(Tiles * kTileBlocks, 0);
+    for (int i = 0; i < Tiles * kStates; ++i) at[i] += step;
   }
 };
 
@@ -71,14 +72,15 @@ template <class V>
   }
 }
 
-/// The 32 words of a tile in memory order, as native vectors.
+/// The words of some tiles in memory order, as native vectors.
+template <int Tiles>
 struct TileWords {
-  U32 word[kTileVectors];
-  [[gnu::always_inline]] TileWords(const TileCounter& counter, const RoundKeys<kRounds>& keys) {
-    Blocks s[kStates];
-    for (int i = 0; i < kStates; ++i) s[i] = counter.at[i];
+  U32 word[Tiles * kTileVectors];
+  [[gnu::always_inline]] TileWords(const TileCounter<Tiles>& counter, const RoundKeys<kRounds>& keys) {
+    Blocks s[Tiles * kStates];
+    for (int i = 0; i < Tiles * kStates; ++i) s[i] = counter.at[i];
     ars<kRounds>(s, keys);
-    for (int v = 0; v < kTileVectors; ++v)
+    for (int v = 0; v < Tiles * kTileVectors; ++v)
       word[v] = join<U32>(s + v * (kVectorBytes / kBlocksBytes));
   }
 };

@@ -16,18 +16,17 @@ template <class T>
 inline constexpr int kWordBits = 8 * int(sizeof(T));
 
 /// k / 2^24 (float32) or k / 2^53 (float64): [0, 1), never 1.
-template <class T>
-[[gnu::always_inline]] inline Lanes<T> unit_below_one(UnsignedLanes<T> w) {
+template <class T, class W>
+[[gnu::always_inline]] inline auto unit_below_one(W w) {
   constexpr int digits = Layout<T>::digits + 1;
   constexpr T ulp = T(1) / T(u64(1) << digits);
-  const auto k = bit_cast<SignedLanes<T>>(w >> (kWordBits<T> - digits));
-  return to_float(k) * ulp;
+  return to_float(as_signed<T>(w >> (kWordBits<T> - digits))) * splat(ulp);
 }
 
 /// (w + 1/2) / 2^32 or 2^64: (0, 1], dense near 0, where tails are taken from.
-template <class T>
-[[gnu::always_inline]] inline Lanes<T> unit_above_zero(UnsignedLanes<T> w) {
-  return scale_exponent<-kWordBits<T>, T>(to_float(w) + T(0.5));
+template <class T, class W>
+[[gnu::always_inline]] inline auto unit_above_zero(W w) {
+  return scale_exponent<-kWordBits<T>, T>(to_float(w) + splat(T(0.5)));
 }
 
 template <class T>
@@ -36,11 +35,12 @@ struct Uniform {
   static constexpr int arity = 1;
   static constexpr bool bounded = true;
   [[gnu::always_inline]] explicit Uniform(const Params&) {}
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const { return unit_below_one<T>(w); }
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const { return unit_below_one<T>(w); }
 };
 
 /// Box & Muller 1958. The radius takes its word and, below it, the lowest 8 bits of the angle word
-/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.05). The angle word: bit 31 (63) flips the cosine,
+/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.06). The angle word: bit 31 (63) flips the cosine,
 /// bit 30 (62) swaps the two, the rest is the angle within a quarter turn around 0.
 template <class T>
 struct Normal {
@@ -48,24 +48,26 @@ struct Normal {
   static constexpr int arity = 2;
   static constexpr bool bounded = false;
   [[gnu::always_inline]] explicit Normal(const Params&) {}
-  [[gnu::always_inline]] void draw(UnsignedLanes<T> radius_word, UnsignedLanes<T> angle_word,
-                                   Lanes<T>& first, Lanes<T>& second) const {
+  template <class W, class V>
+  [[gnu::always_inline]] void draw(W radius_word, W angle_word, Lanes<T> scale, Lanes<T> loc, V& first,
+                                   V& second) const {
     using U = typename BitsOf<T>::Unsigned;
     using L = Layout<T>;
     constexpr int bits = kWordBits<T>;
     // 1 + low / 256, by placing the 8 bits at the top of the significand.
-    const auto low = bit_cast<Lanes<T>>(((angle_word << (L::digits - 8)) & (U(255) << (L::digits - 8))) | L::one);
-    const Lanes<T> u = to_float(radius_word) + (low - T(1 - 1.0 / 512));
-    const Lanes<T> radius = sqrt(minus_two_log<bits>(u));
+    const V low = as_float<T>(((angle_word << (L::digits - 8)) & splat(U(U(255) << (L::digits - 8)))) | splat(L::one));
+    const V u = to_float(radius_word) + (low - splat(T(1 - 1.0 / 512)));
+    const V radius = sqrt(minus_two_log<bits, T>(u)) * scale;
 
-    const auto quarter = bit_cast<SignedLanes<T>>((angle_word << 2) | U(2));
-    const Lanes<T> t = scale_exponent<-bits, T>(to_float(quarter));
-    Lanes<T> sine, cosine;
+    const auto quarter = as_signed<T>((angle_word << 2) | splat(U(2)));
+    const V t = scale_exponent<-bits, T>(to_float(quarter));
+    V sine, cosine;
     sincos_quarter<T>(t, sine, cosine);
-    cosine = bit_cast<Lanes<T>>(bit_cast<UnsignedLanes<T>>(cosine) ^ (angle_word & L::sign));
-    const auto swap = (angle_word & (L::sign >> 1)) != U(0);
-    first = radius * select(swap, sine, cosine);
-    second = radius * select(swap, cosine, sine);
+    const V turned = as_float<T>(as_unsigned<T>(radius) ^ (angle_word & splat(L::sign)));
+    const V along = fma(turned, cosine, loc), across = fma(radius, sine, loc);
+    const auto swap = as_signed<T>(angle_word << 1) < splat(typename BitsOf<T>::Signed(0));
+    first = select(swap, across, along);
+    second = select(swap, along, across);
   }
 };
 
@@ -79,12 +81,13 @@ struct TruncatedTwoSigma {
   Lanes<T> middle, half_width;
   [[gnu::always_inline]] explicit TruncatedTwoSigma(const Params& p)
       : middle(splat(T(p.shape[0]))), half_width(splat(T(p.shape[1]))) {}
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const {
     using U = typename BitsOf<T>::Unsigned;
     // An odd integer over 2^31 (2^63): (-1, 1), dense and symmetric about 0.
-    const auto odd = bit_cast<SignedLanes<T>>(w | U(1));
-    const Lanes<T> t = scale_exponent<1 - kWordBits<T>, T>(to_float(odd));
-    return ndtri_two_sigma(fma(t, half_width, middle));
+    const auto odd = as_signed<T>(w | splat(U(1)));
+    const auto t = scale_exponent<1 - kWordBits<T>, T>(to_float(odd));
+    return ndtri_two_sigma<T>(fma(t, half_width, middle));
   }
 };
 
@@ -95,37 +98,17 @@ template <class T>
 struct Truncated {
   static constexpr const char* name = "truncated";
   static constexpr int arity = 1;
-  static constexpr bool bounded = true, crowded = true;
+  static constexpr bool bounded = true;
   Lanes<T> below, above, mass;
   [[gnu::always_inline]] explicit Truncated(const Params& p)
       : below(splat(T(p.shape[0]))), above(splat(T(p.shape[1]))), mass(splat(T(p.shape[2]))) {}
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
-    const Lanes<T> lower = fma(unit_above_zero<T>(w), mass, below);
-    const Lanes<T> upper = fma(unit_above_zero<T>(~w), mass, above);
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const {
+    const auto lower = fma(unit_above_zero<T>(w), mass, below);
+    const auto upper = fma(unit_above_zero<T>(~w), mass, above);
     const auto negative = lower < upper;
-    const Lanes<T> z = ndtri_upper(select(negative, lower, upper));
+    const auto z = ndtri_upper<T>(select(negative, lower, upper));
     return select(negative, -z, z);
-  }
-};
-
-/// An interval beyond 1.25 sigma on one side: only the tail form of the inverse is needed.
-///   shape: 0 tail probability beyond the far bound, 1 probability of the interval, 2 sign of the interval
-template <class T>
-struct TruncatedTail {
-  static constexpr const char* name = "truncated_tail";
-  static constexpr int arity = 1;
-  static constexpr bool bounded = true;
-  Lanes<T> beyond, mass;
-  UnsignedLanes<T> flip, sign;
-  [[gnu::always_inline]] explicit TruncatedTail(const Params& p)
-      : beyond(splat(T(p.shape[0]))), mass(splat(T(p.shape[1]))) {
-    using U = typename BitsOf<T>::Unsigned;
-    flip = splat(p.shape[2] > 0 ? U(~U(0)) : U(0));
-    sign = splat(p.shape[2] > 0 ? U(0) : Layout<T>::sign);
-  }
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
-    const Lanes<T> z = ndtri_tail(fma(unit_above_zero<T>(w ^ flip), mass, beyond));
-    return bit_cast<Lanes<T>>(bit_cast<UnsignedLanes<T>>(z) ^ sign);
   }
 };
 
@@ -152,10 +135,11 @@ struct TruncatedFar {
     flip = splat(p.shape[4] > 0 ? U(~U(0)) : U(0));
     for (int i = 0; i < terms; ++i) correction.c[i] = T(p.shape[first + i]);
   }
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
-    const Lanes<T> x = fma(unit_above_zero<T>(w ^ flip), rest, ratio);
-    const Lanes<T> d = minus_two_log<0>(x);
-    const Lanes<T> growth = d * polynomial(d, correction);
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const {
+    const auto x = fma(unit_above_zero<T>(w ^ flip), rest, ratio);
+    const auto d = minus_two_log<0, T>(x);
+    const auto growth = d * polynomial(d, correction);
     return sign * (near * sqrt(fma(growth, inverse_square, splat(T(1)))));
   }
 };
@@ -167,8 +151,9 @@ struct Exponential {
   static constexpr int arity = 1;
   static constexpr bool bounded = false;
   [[gnu::always_inline]] explicit Exponential(const Params&) {}
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
-    return T(0.5) * minus_two_log<0>(unit_above_zero<T>(w));
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const {
+    return splat(T(0.5)) * minus_two_log<0, T>(unit_above_zero<T>(w));
   }
 };
 
@@ -179,10 +164,11 @@ struct Laplace {
   static constexpr int arity = 1;
   static constexpr bool bounded = false;
   [[gnu::always_inline]] explicit Laplace(const Params&) {}
-  [[gnu::always_inline]] Lanes<T> draw(UnsignedLanes<T> w) const {
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const {
     using U = typename BitsOf<T>::Unsigned;
-    const Lanes<T> magnitude = T(0.5) * minus_two_log<0>(unit_above_zero<T>((w << 1) | U(1)));
-    return bit_cast<Lanes<T>>(bit_cast<UnsignedLanes<T>>(magnitude) | (w & Layout<T>::sign));
+    const auto magnitude = splat(T(0.5)) * minus_two_log<0, T>(unit_above_zero<T>((w << 1) | splat(U(1))));
+    return as_float<T>(as_unsigned<T>(magnitude) | (w & splat(Layout<T>::sign)));
   }
 };
 
@@ -193,12 +179,11 @@ constexpr void for_each_law(Visit visit) {
   visit.template operator()<Normal>();
   visit.template operator()<TruncatedTwoSigma>();
   visit.template operator()<Truncated>();
-  visit.template operator()<TruncatedTail>();
   visit.template operator()<TruncatedFar>();
   visit.template operator()<Exponential>();
   visit.template operator()<Laplace>();
 }
-inline constexpr int kLaws = 8;
+inline constexpr int kLaws = 7;
 
 }  // namespace
 }  // namespace fanin::FANIN_ISA

@@ -29,63 +29,94 @@ template <Element E, bool PastCache, class V>
   }
 }
 
-/// Laws that fill the register file by themselves.
-template <class Law>
-inline constexpr bool kCrowded = requires { Law::crowded; };
+/// The words of the next step are made while this one is transformed: the AES rounds and the law's operations are
+/// both long chains, and the machine's window holds less than two steps. With 16 registers the spills cost more.
+inline constexpr bool kAhead = kVectorBytes == 64;
 
-template <template <class> class LawOf, Element E, bool PastCache>
-[[gnu::flatten]] void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params,
-                                 void* out) {
+/// Whole steps of `Tiles` tiles each; returns the number of tiles done.
+template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
+[[gnu::flatten]] u64 fill_steps(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
   using T = typename ComputeOf<E>::Type;
   using Law = LawOf<T>;
   constexpr int half = kTileVectors / 2;
   constexpr std::size_t stored = element_bytes(E) * kLanes<T>;  // bytes of one stored vector
 
   const RoundKeys<kRounds> keys(source);
-  TileCounter counter(first, source.id);
+  TileCounter<Tiles> counter(first, source.id);
   const Law law(params);
   const Lanes<T> scale = splat(T(params.scale));
   const Lanes<T> loc = alternate(T(params.loc[0]), T(params.loc[1]));
   const Lanes<T> lowest = splat(T(params.lowest)), highest = splat(T(params.highest));
 
-  const auto finish = [&](Lanes<T> z, char* to) {
-    Lanes<T> value = fma(z, scale, loc);
-    if constexpr (Law::bounded) value = minimum(maximum(value, lowest), highest);
-    store_rounded<E, PastCache>(to, value);
+  const auto finished = [&](auto z) {
+    const auto value = fma(z, scale, loc);
+    if constexpr (Law::bounded) return minimum(maximum(value, lowest), highest);
+    else return value;
   };
+  // Vector i of the first halves of the tiles, among all vectors.
+  const auto at = [](int i) { return i / half * kTileVectors + i % half; };
 
-  const auto transform = [&](const TileWords& words, char* to) {
-    for (int i = 0; i < half; ++i) {
-      const auto a = bit_cast<UnsignedLanes<T>>(words.word[i]);
-      const auto b = bit_cast<UnsignedLanes<T>>(words.word[i + half]);
-      Lanes<T> x, y;
-      if constexpr (Law::arity == 2) {
-        law.draw(a, b, x, y);
-      } else {
-        x = law.draw(a);
-        y = law.draw(b);
+  const auto transform = [&](const TileWords<Tiles>& words, char* to) {
+    const auto word = [&](int v) { return bit_cast<UnsignedLanes<T>>(words.word[v]); };
+    const auto put = [&](Lanes<T> value, int v) { store_rounded<E, PastCache>(to + v * stored, value); };
+    if constexpr (Law::arity == 2) {
+      constexpr int width = half * Tiles < 2 ? 1 : 2;
+#pragma GCC unroll 16
+      for (int i = 0; i < half * Tiles; i += width) {
+        const int a = at(i), b = at(i + width - 1);
+        Side<width, Lanes<T>> x, y;
+        law.draw(side_by_side<width>(word(a), word(b)), side_by_side<width>(word(a + half), word(b + half)), scale,
+                 loc, x, y);
+        put(first_of(x), a), put(first_of(y), a + half);
+        if constexpr (width == 2) put(x.second, b), put(y.second, b + half);
       }
-      finish(x, to + i * stored);
-      finish(y, to + (i + half) * stored);
+    } else if constexpr (Tiles == 2) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kTileVectors * Tiles; i += 4) {
+        using Two = Twin<UnsignedLanes<T>>;
+        const Twin<Two> four{{word(i), word(i + 1)}, {word(i + 2), word(i + 3)}};
+        const auto x = finished(law.draw(four));
+        put(x.first.first, i), put(x.first.second, i + 1);
+        put(x.second.first, i + 2), put(x.second.second, i + 3);
+      }
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < kTileVectors * Tiles; i += 2) {
+        const auto x = finished(law.draw(Twin<UnsignedLanes<T>>{word(i), word(i + 1)}));
+        put(x.first, i), put(x.second, i + 1);
+      }
     }
   };
 
   char* to = static_cast<char*>(out);
-  if constexpr (kVectorBytes == 64 && !kCrowded<Law>) {
-    // The words of the next tile are made while this one is transformed: the AES rounds and the law's chain
-    // of operations are both long, and the machine's window holds less than two tiles (1.2x on Zen 4). With 16
-    // registers, or with a law that needs 32 for itself, the spills cost more.
-    TileWords words(counter, keys);
-    for (u64 tile = 0; tile < tiles; ++tile, to += kTileVectors * stored) {
+  constexpr std::size_t step = Tiles * kTileVectors * stored;
+  const u64 steps = tiles / Tiles;
+  if (steps == 0) return 0;
+  if constexpr (kAhead) {
+    TileWords<Tiles> words(counter, keys);
+    for (u64 i = 0; i < steps; ++i, to += step) {
       counter.next();
-      const TileWords ahead(counter, keys);
+      const TileWords<Tiles> ahead(counter, keys);
       transform(words, to);
       words = ahead;
     }
   } else {
-    for (u64 tile = 0; tile < tiles; ++tile, to += kTileVectors * stored, counter.next())
-      transform(TileWords(counter, keys), to);
+    for (u64 i = 0; i < steps; ++i, to += step, counter.next())
+      transform(TileWords<Tiles>(counter, keys), to);
   }
+  return steps * Tiles;
+}
+
+/// Two tiles a step where a tile is two vectors; the last tile by itself.
+template <template <class> class LawOf, Element E, bool PastCache>
+void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
+  using T = typename ComputeOf<E>::Type;
+  u64 done = 0;
+  if constexpr (kTileVectors == 2) {
+    done = fill_steps<LawOf, E, PastCache, 2>(source, first, tiles, params, out);
+    out = static_cast<char*>(out) + done * kTileWords * 4 / sizeof(T) * element_bytes(E);
+  }
+  if (done < tiles) fill_steps<LawOf, E, PastCache, 1>(source, first + done, tiles - done, params, out);
   if constexpr (PastCache) fence_stores();
 }
 

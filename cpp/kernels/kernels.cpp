@@ -8,9 +8,9 @@ namespace {
 
 void raw_words(const Source& source, u64 first, u64 tiles, u32* out) {
   const RoundKeys<kRounds> keys(source);
-  TileCounter counter(first, source.id);
+  TileCounter<1> counter(first, source.id);
   for (u64 tile = 0; tile < tiles; ++tile, out += kTileWords, counter.next()) {
-    const TileWords words(counter, keys);
+    const TileWords<1> words(counter, keys);
     for (int v = 0; v < kTileVectors; ++v) store(out + v * kLanes<u32>, words.word[v]);
   }
 }

@@ -1,5 +1,5 @@
 // The SIMD vocabulary: native vectors on the GCC/Clang vector extensions, and the only intrinsics of
-// the project (the AES round, the non-temporal store, the float16 conversion, fma and sqrt).
+// the project (the AES round, the table look-up, the non-temporal store, the float16 conversion, fma and sqrt).
 //
 // Every operation here is exact or correctly rounded, so all instruction sets give the same bits.
 #pragma once
@@ -252,6 +252,51 @@ template <class V>
   half = select(magnitude >= 0x47800000u, infinity, half);
   half = select(magnitude > 0x7f800000u, nan, half);
   return __builtin_convertvector(half | sign, Half);
+#endif
+}
+
+// ---- the hook: small tables ------------------------------------------------------------------------
+
+/// table[index mod N] in every lane, by permutations of vector registers. Elsewhere one load a lane.
+template <class T, int N>
+[[gnu::always_inline]] inline Lanes<T> lookup(const T (&table)[N], UnsignedLanes<T> index) {
+  static_assert(N == 8 || (N == 16 && sizeof(T) == 8));
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 row = bit_cast<__m256>(load<typename VectorOf<T, 32>::type>(table));
+    const __m512 twice = _mm512_maskz_broadcast_f32x8(0xffff, row);
+    return bit_cast<Lanes<T>>(_mm512_maskz_permutexvar_ps(0xffff, bit_cast<__m512i>(index), twice));
+  } else {
+    const __m512d low = bit_cast<__m512d>(load<Lanes<T>>(table));
+    if constexpr (N == 8) {
+      return bit_cast<Lanes<T>>(_mm512_maskz_permutexvar_pd(0xff, bit_cast<__m512i>(index), low));
+    } else {
+      const __m512d high = bit_cast<__m512d>(load<Lanes<T>>(table + 8));
+      return bit_cast<Lanes<T>>(_mm512_permutex2var_pd(low, bit_cast<__m512i>(index), high));
+    }
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 row = bit_cast<__m256>(load<Lanes<T>>(table));
+    return bit_cast<Lanes<T>>(_mm256_permutevar8x32_ps(row, bit_cast<__m256i>(index)));
+  } else {
+    // Four doubles at a time as pairs of floats 2 i and 2 i + 1; the higher bits choose among the fours.
+    const __m256i pair = bit_cast<__m256i>((index << 1 | index << 33) + 0x100000000u);
+    const auto four = [&](int first) {
+      const __m256 row = bit_cast<__m256>(load<Lanes<T>>(table + first));
+      return bit_cast<__m256d>(_mm256_permutevar8x32_ps(row, pair));
+    };
+    const auto choose = [&](__m256d low, __m256d high, int bit) {
+      return _mm256_blendv_pd(low, high, bit_cast<__m256d>(index << (63 - bit)));
+    };
+    __m256d found = choose(four(0), four(4), 2);
+    if constexpr (N == 16) found = choose(found, choose(four(8), four(12), 2), 3);
+    return bit_cast<Lanes<T>>(found);
+  }
+#else
+  Lanes<T> found;
+  for (int i = 0; i < kLanes<T>; ++i) found[i] = table[index[i] % N];
+  return found;
 #endif
 }
 

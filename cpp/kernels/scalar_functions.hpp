@@ -53,7 +53,7 @@ inline constexpr Coefficients<double, 25> kMills = {
 
 template <class T>
 inline Lanes<T> log(Lanes<T> x) {
-  return T(-0.5) * minus_two_log<0>(x);
+  return T(-0.5) * minus_two_log<0, T>(x);
 }
 template <class T>
 inline Lanes<T> sin_quarter(Lanes<T> t) {
@@ -86,10 +86,10 @@ void apply(const T* in, T* out, std::size_t count) {
   map([](Lanes<T> x) { return F(x); }, in, out, count);
 }
 
-inline F32 two_sigma32(F32 v) { return ndtri_two_sigma(v); }
-inline F64 two_sigma64(F64 v) { return ndtri_two_sigma(v); }
-inline F32 upper32(F32 m) { return ndtri_upper(m); }
-inline F64 upper64(F64 m) { return ndtri_upper(m); }
+inline F32 two_sigma32(F32 v) { return ndtri_two_sigma<float>(v); }
+inline F64 two_sigma64(F64 v) { return ndtri_two_sigma<double>(v); }
+inline F32 upper32(F32 m) { return ndtri_upper<float>(m); }
+inline F64 upper64(F64 m) { return ndtri_upper<double>(m); }
 inline F64 exp64(F64 x) { return exp(x); }
 inline F64 mills64(F64 x) { return mills(x); }
 inline F64 ndtr_upper64(F64 x) { return ndtr_upper(x); }

@@ -61,7 +61,7 @@ inline constexpr double kNotANumber = __builtin_bit_cast(double, 0x7ff8000000000
 ///   method  log(u) for the rounded u = 1 + x, and what the rounding of u lost
 [[gnu::always_inline]] inline F64 log1p(F64 x) {
   const F64 u = 1.0 + x;
-  return fma(minus_two_log<0>(u), splat(-0.5), (x - (u - 1.0)) / u);
+  return fma(minus_two_log<0, double>(u), splat(-0.5), (x - (u - 1.0)) / u);
 }
 
 /// tanh x.

@@ -240,7 +240,7 @@ def normal(
 ) -> Any:
     """Normal numbers: ``loc + scale * z``, z by the method of Box & Muller (1958).
 
-    The largest |z| is 7.54 in float32 and the half types, 10.05 in float64. A complex value is
+    The largest |z| is 7.54 in float32 and the half types, 10.06 in float64. A complex value is
     ``(v[2i] + 1j v[2i+1]) * sqrt(1/2)`` of the real fill, so that E|z - loc|**2 = scale**2.
 
     Parameters
