@@ -26,7 +26,7 @@ def main() -> None:
     weight_var, bias_var = np.linspace(0.5, 4.0, 400), np.linspace(0.0, 0.5, 300)
     diagram = propagation.phase_diagram(chosen.activation, weight_var, bias_var)
     figure = diagram.plot(title=f"{chosen.activation}: order and chaos")
-    figure.savefig(chosen.out)
+    figure.savefig(chosen.out, dpi=90)
 
     edge = propagation.critical(chosen.activation, bias_var=[0.01, 0.05, 0.1, 0.2])
     for weight, bias, q in zip(edge.weight_var, edge.bias_var, edge.q, strict=True):

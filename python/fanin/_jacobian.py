@@ -107,6 +107,7 @@ def slope_law(activation: ActivationLike, q: float) -> SlopeLaw:
     square = square * square
     size, where = np.unique(square, return_inverse=True)
     joined = np.bincount(where.ravel(), weights=mass, minlength=size.size).astype(np.float64)
+    joined /= joined.sum()  # one atom has the mass 1, not nearly 1
     mean = float((joined * size).sum())
     return SlopeLaw(size / mean, joined, mean)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import as_activation, check_variance
+from ._activations import SECOND, as_activation, check_variance, moments_at
 from ._layers import (
     Apply,
     Attention,
@@ -288,15 +288,17 @@ def propagate(
     if rate.ndim == 0 and not 0 <= rate < 1:
         raise ValueError(f"dropout is a rate in [0, 1), got {dropout!r}")
     rate = np.where((rate >= 0) & (rate < 1), rate, np.nan)
+    weight, bias = np.where(weight >= 0, weight, np.nan), np.where(bias >= 0, bias, np.nan)
     keep = 1 - rate
     shape = np.broadcast_shapes(start.q.shape, weight.shape, bias.shape, rate.shape)
 
     # Layers first, so that every step writes to one run of memory.
     q = np.empty((depth + 1, *shape))
     q[0] = start.q
-    for layer in range(depth):
-        scale = weight * forward[layer] / keep
-        q[layer + 1] = p.variance_map(q[layer], phi, weight_var=scale, bias_var=bias)
+    for layer in range(depth):  # the variance map, in place
+        [second] = moments_at(phi, q[layer], SECOND)
+        np.multiply(weight * forward[layer] / keep, second, out=q[layer + 1, ...])
+        q[layer + 1] += bias
     c = apart = np.broadcast_to(np.nan, q.shape)
     if correlated:
         c, apart = np.empty_like(q), np.empty_like(q)

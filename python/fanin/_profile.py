@@ -117,10 +117,10 @@ class Profile:
         --------
         >>> from fanin import propagation as p
         >>> print(p.propagate("tanh", 2, weight_var=1.0).table())
-        layer         q      chi     grad  weight_grad  saturated  dead
-            0         1  0.46440  0.29856      0.29856  0.0026998     0
-            1   0.39429  0.64290  0.64290      0.25349  1.7755e-6     0
-            2   0.23645  0.74198        1      0.23645  6.857e-10     0
+        layer        q      chi     grad  weight_grad   saturated  dead
+            0        1  0.46440  0.29561      0.29561   0.0026998     0
+            1  0.39429  0.63654  0.63654      0.25099   1.7739e-6     0
+            2  0.23645  0.72673        1      0.23645  6.8499e-10     0
         """
         fields = self._lane(lane)
         shown = [n for n in _COLUMNS if not all(math.isnan(x) for x in fields[n])]
@@ -194,15 +194,15 @@ def _finite(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _figures(value: float) -> str:
-    """Five significant digits, as short as they go."""
+def _figures(value: float, digits: int = 5) -> str:
+    """A number with so many significant digits, as short as it goes."""
     if math.isnan(value):
         return "-"
     if value == 0 or (abs(value) >= 1e-3 and abs(value) < 1e5):
-        whole = f"{value:.5g}"
-        return whole if "." not in whole else f"{value:#.5g}"
-    digits, _, power = f"{value:.4e}".partition("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}" if power else digits
+        whole = f"{value:.{digits}g}"
+        return whole if "." not in whole else f"{value:#.{digits}g}"
+    figures, _, power = f"{value:.{digits - 1}e}".partition("e")
+    return f"{figures.rstrip('0').rstrip('.')}e{int(power)}" if power else figures
 
 
 def saturated_fraction(q: Array) -> Array:

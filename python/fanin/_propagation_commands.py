@@ -24,11 +24,13 @@ _HEADINGS = {
     "chi": "chi",
     "grad": "gradient\nvariance",
     "weight_grad": "weight\ngradient",
-    "saturated": "P(|u| > 3)",
+    "saturated": "P(|u|>3)",
     "dead": "dead\nunits",
 }
 #: Lines of a table; longer profiles show some of their layers.
 _MOST_LINES = 26
+#: Significant digits, so that all columns fit a terminal of 80.
+_DIGITS = 4
 
 ActivationOption = Annotated[
     str,
@@ -70,7 +72,7 @@ def profile_table(profile: Profile) -> Table:
     step = -(-count // _MOST_LINES)
     lines = sorted({*range(0, count, step), count - 1})
     for i in lines:
-        table.add_row(profile.layers[i], *(_figures(float(fields[n][i])) for n in shown))
+        table.add_row(profile.layers[i], *(_figures(float(fields[n][i]), _DIGITS) for n in shown))
     return table
 
 
@@ -188,7 +190,8 @@ def phase(
     )
     for i, bias in enumerate(biases):
         if np.isfinite(edge.weight_var[i]):
-            word = "" if bool(edge.stable[i]) else "repels"
+            unstable = "repels" if edge.slope[i] > 1 else "neutral"
+            word = "" if bool(edge.stable[i]) else unstable
             cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
             table.add_row(f"{bias:g}", *(_figures(float(x)) for x in cells), word)
     console.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")

@@ -24,6 +24,8 @@ OBJECTIVES = ("forward", "backward", "both", "critical", "isometry")
 #: Layers of the expected table where no depth is given.
 _DEPTH = 50
 _NEAR = 1e-9
+#: A variance at which a smooth activation is linear, and a spread of slopes that is none.
+_TINY, _ALIKE = 1e-8, 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Recommendation:
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
+        weight = np.array2string(np.asarray(self.weight_var), precision=6)
         lines = [
-            f"{self.scheme}, weight_var {np.asarray(self.weight_var)}, "
+            f"{self.scheme}, weight_var {weight}, "
             f"bias_var {self.bias_var:.6g}, {self.mode}",
             *(f"  because  {reason}" for reason in self.reasons),
             *(f"  beware   {warning}" for warning in self.warnings),
@@ -148,14 +151,13 @@ def recommend(
             f"variance {spread:.3g}."
         )
         if spread > 1:
-            warnings.append(
-                "No variance of the weights makes this activation an isometry; Gaussian or "
-                "orthogonal, the singular values spread with depth."
-            )
+            warnings.append(_spreading(phi))
     profile = propagate(
         phi, layers, weight_var=choice.weight_var, bias_var=choice.bias_var, q0=choice.q
     )
-    warnings += [*_known_traps(phi, choice.q), *findings(profile)]
+    said = any("chi = " in text for text in warnings)
+    warnings += [text for text in _known_traps(phi, choice.q) if not (said and "chi" in text)]
+    warnings += findings(profile)
     return Recommendation(
         scheme=scheme,
         weight_var=choice.weight_var,
@@ -165,6 +167,19 @@ def recommend(
         profile=profile,
         reasons=tuple(reasons),
         warnings=tuple(warnings),
+    )
+
+
+def _spreading(phi: Activation) -> str:
+    """Why orthogonal weights make no isometry here: phi' jumps at 0, or q is too large."""
+    limit = jacobian(phi, 1, weights="orthogonal", q=_TINY).relative_variance.item()
+    if limit > _ALIKE:
+        return (
+            "No variance of the weights makes this activation an isometry: its slope jumps at 0, "
+            "so the singular values spread with depth."
+        )
+    return (
+        "The singular values still spread at this depth; only smaller signals bring them together."
     )
 
 

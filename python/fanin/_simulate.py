@@ -161,10 +161,10 @@ def simulate(
     Examples
     --------
     >>> from fanin import propagation as p
-    >>> s = p.simulate("relu", 10, 200, weight_var=2.0, networks=200, method="exact", seed=0)
+    >>> s = p.simulate("relu", 10, 400, weight_var=2.0, networks=300, method="exact", seed=0)
     >>> bool(abs(s.z).max() < 4)
     True
-    >>> heavy = p.simulate("relu", 10, 200, weight_var=2.0 * 1.02**2, networks=200, seed=0,
+    >>> heavy = p.simulate("relu", 10, 400, weight_var=2.0 * 1.02**2, networks=300, seed=0,
     ...                    method="exact")
     >>> bool(((heavy.q - s.theory.q) / heavy.q_se)[-1] > 10)
     True

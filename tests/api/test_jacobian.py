@@ -209,3 +209,51 @@ def test_the_instruction_set_changes_no_bit(isa):
 
 
 _BITS: dict[str, tuple[bytes, bytes]] = {}
+
+
+# ---- the density ---------------------------------------------------------------------------------
+
+
+def moments_of_density(activation, depth, points, power, **given):
+    """Integrals of rho, x rho and x^2 rho by the midpoint rule in x = edge g^power."""
+    edge = float(p.jacobian(activation, depth, **given).lambda_max)
+    g = (np.arange(points) + 0.5) / points
+    x, dx = edge * g**power, edge * power * g ** (power - 1) / points
+    density = p.jacobian_density(x, activation, depth, **given)
+    return [float((density * x**k * dx).sum()) for k in range(3)]
+
+
+def test_density_of_one_gaussian_layer_is_that_of_marchenko_and_pastur():
+    x = np.array([0.01, 0.5, 1.0, 3.9, 4.1, 10.0])
+    expected = np.sqrt(np.maximum(x * (4 - x), 0)) / (2 * math.pi * x)
+    assert_allclose(p.jacobian_density(x, "linear", 1), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("activation", "depth", "weights", "q", "points", "power", "tolerance"),
+    # The midpoint rule meets a square root at the edge: error ~ points^-1.5, 1e-3 with 400, 1e-2
+    # with 60; what is below x = 1e-6 of the mass is not seen.
+    [
+        ("linear", 3, "gaussian", 1.0, 400, 5, 2e-3),
+        ("relu", 4, "orthogonal", 1.0, 400, 4, 2e-3),
+        ("relu", 2, "gaussian", 1.0, 400, 4, 2e-3),
+        ("tanh", 5, "orthogonal", 0.3, 60, 3, 1e-2),
+    ],
+)
+def test_density_has_the_moments(activation, depth, weights, q, points, power, tolerance):
+    given = {"weights": weights, "q": q}
+    mass, mean, square = moments_of_density(activation, depth, points, power, **given)
+    assert_allclose(mean, 1.0, rtol=tolerance)
+    expected = 1 + float(p.jacobian(activation, depth, **given).relative_variance)
+    assert_allclose(square, expected, rtol=2 * tolerance)
+    if activation == "tanh":  # nothing is at zero
+        assert_allclose(mass, 1.0, rtol=tolerance)
+
+
+def test_density_is_zero_outside_and_nan_where_there_is_nothing():
+    edge = float(p.jacobian("relu", 5).lambda_max)
+    found = p.jacobian_density([1.01 * edge, 0.99 * edge, 0.0, -1.0, np.nan], "relu", 5)
+    assert found[0] == 0 and found[1] > 0 and np.isnan(found[2:]).all()
+    for wrong in ({"depth": 0}, {"q": 0.0}, {"weights": "haar"}):
+        with pytest.raises(ValueError):
+            p.jacobian_density(1.0, "relu", **{"depth": 2, **wrong})

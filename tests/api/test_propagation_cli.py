@@ -43,8 +43,9 @@ def test_propagate_shows_the_layers_and_draws_a_picture(capsys, tmp_path):
     profile = fanin.propagation.propagate("tanh", 50, weight_var=1.0)
     rows = {line.split()[0]: line.split() for line in out.splitlines() if re.match(r" +\d+ ", line)}
     assert set(rows) == {str(i) for i in range(0, 51, 2)}
-    assert float(rows["10"][1]) == pytest.approx(0.0522001, rel=1e-4)
-    assert float(rows["0"][3]) == pytest.approx(profile.grad[0], rel=1e-4)
+    # Four digits are shown: half a unit of the last.
+    assert float(rows["10"][1]) == pytest.approx(0.0522001, rel=5e-4)
+    assert float(rows["0"][3]) == pytest.approx(profile.grad[0], rel=5e-4)
     assert f"picture: {path}" in out
 
 

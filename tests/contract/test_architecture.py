@@ -175,6 +175,7 @@ FRAMEWORKS = (
     "typer",
     "rich",
     "safetensors",
+    "matplotlib",
 )
 PROBE = """
 import ctypes, os, sys
