@@ -7,7 +7,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 from typing import TYPE_CHECKING, Any
 
 from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
-from . import _core, diagnose, linalg, propagation, runtime
+from . import _core, runtime
 from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
@@ -80,6 +80,7 @@ from ._schemes import Scheme, get, schemes
 from ._stream import Stream
 
 if TYPE_CHECKING:
+    from . import diagnose, linalg, propagation
     from ._bit_generator import BitGenerator
     from ._recommend import Recommendation, recommend
 
@@ -88,26 +89,29 @@ STREAM: str = _core.STREAM
 
 __version__: str = _core.build_config()["version"]
 
-#: Public names whose modules are imported when they are first used.
+#: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_bit_generator",
     "Recommendation": "_recommend",
     "recommend": "_recommend",
 }
+_LAZY_MODULES = ("diagnose", "linalg", "propagation")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
 
 
 __all__ = [
