@@ -6,10 +6,9 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core, diagnose, linalg, propagation, runtime
-from ._activations import Activation, activations, calculate_gain, gain
 from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, linalg, runtime
+from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -81,6 +80,7 @@ from ._schemes import Scheme, get, schemes
 from ._stream import Stream
 
 if TYPE_CHECKING:
+    from . import diagnose, propagation
     from ._bit_generator import BitGenerator
     from ._recommend import Recommendation, recommend
 
@@ -95,20 +95,23 @@ _LAZY = {
     "Recommendation": "_recommend",
     "recommend": "_recommend",
 }
+_LAZY_MODULES = ("diagnose", "propagation")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _LAZY and name not in _LAZY_MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
 
 
 __all__ = [
