@@ -29,7 +29,18 @@ TILES = [0, 1, 2**26 - 1, 2**27 - 1, 2**29 - 1, 2**58 - FULL // 8]
 WORD_TILES = [0, 1, 2**28 - 1, 2**29 - 1, 2**60 - 1, 2**61 - FULL // 32]
 
 REAL = ["float32", "float64", "float16", "bfloat16"]
+COMPLEX_TYPES = ("complex64", "complex128")
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
+
+#: Haar matrices at the edges of their blocks of 32 and 64 reflectors and of the sums' panels.
+HAAR: dict[str, Callable[..., np.ndarray]] = {
+    "orthogonal(65,65,det=-1)": lambda **keywords: fanin.orthogonal((65, 65), det=-1, **keywords),
+    "orthogonal(3,33,31)": lambda **keywords: fanin.orthogonal(
+        (3, 33, 31), batch_axes=0, **keywords
+    ),
+    "orthogonal(129,300)": lambda **keywords: fanin.orthogonal((129, 300), **keywords),
+    "unitary(130,97)": lambda **keywords: fanin.unitary((130, 97), **keywords),
+}
 
 
 class Case(NamedTuple):
@@ -109,6 +120,10 @@ def _scheme(name: str, dtype: str, seed: int) -> Case:
     return Case(name, dtype, seed, 0, draw)
 
 
+def _haar(name: str, dtype: str) -> Case:
+    return Case(name, dtype, 1, 0, lambda count: HAAR[name](seed=1, dtype=dtype).ravel()[:count])
+
+
 def cases() -> Iterator[Case]:
     """Every case, in the order of the file."""
     for seed in SEEDS:
@@ -126,9 +141,13 @@ def cases() -> Iterator[Case]:
                 for tile in TILES:
                     yield _method(name, dtype, seed, tile)
     for name, row in fanin.schemes().items():
-        for dtype in ("float32", "bfloat16") if row.needs_seed else ("float32",):
+        random = COMPLEX_TYPES if row.default_dtype == "complex64" else ("float32", "bfloat16")
+        for dtype in random if row.needs_seed else ("float32",):
             for seed in (0, 2**128 - 1) if row.needs_seed else (0,):
                 yield _scheme(name, dtype, seed)
+    for name in HAAR:
+        for dtype in COMPLEX_TYPES if name.startswith("unitary") else ("float32", "float64"):
+            yield _haar(name, dtype)
 
 
 def digest(values: np.ndarray) -> str:

@@ -50,7 +50,7 @@ void gemm(const py::array& a, const py::array& b, py::array out, bool transpose_
 
 /// Columns first..last - 1 of the tall matrices `ids` into out (matrices, rows, last - first), C-contiguous.
 void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 columns, i64 first, i64 last, int determinant,
-          double gain, py::array out, int threads) {
+          double gain, py::array out, int threads, const py::object& progress) {
   const char kind = out.dtype().kind();
   const bool complex = kind == 'c';
   const i64 number = i64(out.itemsize()) / (complex ? 2 : 1);
@@ -62,12 +62,19 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
   const engine::Haar haar{source_from(key, 0), rows, columns, first, last, determinant, complex, gain};
   const i64 step = (last - first) * (complex ? 2 : 1);
   void* const data = out.mutable_data();
+  engine::Progress tell;
+  if (!progress.is_none())
+    tell = [&progress](i64 done, i64 total) {
+      const py::gil_scoped_acquire gil;
+      progress(done, total);
+    };
   bool finished = true;
   {
     const py::gil_scoped_release release;
-    finished = number == 4
-                   ? engine::haar(haar, ids, static_cast<float*>(data), rows * step, step, threads, SignalPoll())
-                   : engine::haar(haar, ids, static_cast<double*>(data), rows * step, step, threads, SignalPoll());
+    finished = number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), rows * step, step, threads,
+                                          SignalPoll(), tell)
+                           : engine::haar(haar, ids, static_cast<double*>(data), rows * step, step, threads,
+                                          SignalPoll(), tell);
   }
   if (!finished) throw py::error_already_set();
 }
@@ -99,7 +106,8 @@ void register_linear(py::module_& m) {
         py::arg("transpose_b") = false, py::arg("threads") = 0);
   m.def("qr", &qr, py::arg("a"), py::arg("q"), py::arg("r"), py::arg("threads") = 0);
   m.def("haar", &haar, py::arg("key"), py::arg("ids"), py::arg("rows"), py::arg("columns"), py::arg("first"),
-        py::arg("last"), py::arg("determinant"), py::arg("gain"), py::arg("out"), py::arg("threads") = 0);
+        py::arg("last"), py::arg("determinant"), py::arg("gain"), py::arg("out"), py::arg("threads") = 0,
+        py::arg("progress") = py::none());
 }
 
 }  // namespace fanin::bindings

@@ -40,7 +40,7 @@ py::capsule activation(const std::string& name, const std::vector<double>& param
   return capsule_of(new Owned(name, all));
 }
 
-/// values(x) returns an array of three rows: phi, phi' and phi''.
+/// values(x, curved) returns an array of three rows: phi, phi' and, if curved, phi''.
 py::capsule custom_activation(py::object values, std::vector<double> kinks, double unit) {
   const auto shared = std::shared_ptr<py::object>(new py::object(std::move(values)), [](py::object* p) {
     const py::gil_scoped_acquire gil;
@@ -48,11 +48,11 @@ py::capsule custom_activation(py::object values, std::vector<double> kinks, doub
   });
   const auto call = [shared](const double* x, std::size_t count, double* phi, double* slope, double* curvature) {
     const py::gil_scoped_acquire gil;
-    const Array rows = Array::ensure((*shared)(Array(py::ssize_t(count), x)));
+    const Array rows = Array::ensure((*shared)(Array(py::ssize_t(count), x), curvature != nullptr));
     if (!rows || rows.ndim() != 2 || rows.shape(0) != 3 || rows.shape(1) != py::ssize_t(count))
       throw py::value_error("the values of an activation have three rows");
     double* to[] = {phi, slope, curvature};
-    for (int k = 0; k < 3; ++k) std::copy_n(rows.data(k, 0), count, to[k]);
+    for (int k = 0; k < (curvature != nullptr ? 3 : 2); ++k) std::copy_n(rows.data(k, 0), count, to[k]);
   };
   return capsule_of(new Owned(call, std::move(kinks), unit));
 }

@@ -1,6 +1,7 @@
 #include "engine/activation.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -26,7 +27,8 @@ constexpr int kPanelsOneSide = 6;
 
 const MomentTable& kernels() { return *table().moments; }
 
-int exponent_of(double q) { return std::ilogb(q); }
+/// floor(log2 q) of a positive normal number.
+int exponent_of(double q) { return int(std::bit_cast<u64>(q) >> 52) - 1023; }
 bool in_table(double q) { return q >= 0x1p-60 && q < 0x1p61; }
 
 }  // namespace

@@ -17,7 +17,7 @@
 
 namespace fanin::engine {
 
-/// phi, phi' and phi'' at each of `count` points.
+/// phi, phi' and phi'' at each of `count` points; `curvature` may be null.
 using Values = std::function<void(const double* x, std::size_t count, double* phi, double* slope, double* curvature)>;
 
 /// Panels of nodes that resolve an activation and the Gaussians of variance [2^exponent, 2^(exponent + 1)).
@@ -45,7 +45,8 @@ class Activation {
   int degree() const { return row() ? row()->facts.degree : 0; }
   /// Whether phi itself jumps; phi' then has no square-integrable derivative of its own.
   bool value_jumps() const { return value_jumps_; }
-  double unit() const { return unit_; }
+  /// Length to resolve: shorter where panels had to be cut.
+  double unit() const { return unit_ / parts_; }
   const std::vector<double>& kinks() const { return kinks_; }
   /// The row in the kernel table in use, null for a user's function.
   const ActivationRow* row() const;

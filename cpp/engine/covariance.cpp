@@ -223,25 +223,25 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   const auto contracted = std::make_unique_for_overwrite<double[]>(count * width);
   std::vector<double> t(count), slopes(count), means(count), second(count);
   std::vector<const double*> slope_row(count), mean_row(count);
-  const Near* used = nullptr;
+  std::array<const Near*, 2> tables{};  // for c near 1 and near -1
   // Rows already contracted for the q at hand, by interval.
-  std::array<const double*, kMostIntervals> ready{};
-  double last_q = 0;
-  int last_sign = 0;
+  std::array<std::array<const double*, kMostIntervals>, 2> ready{};
   std::vector<double> opposite(count);
   for (std::size_t i = 0; i < count; ++i) {
     const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
-    const double missing = c[i] < 0 ? 2 - delta[i] : delta[i];
+    const double missing = c[i] < 0 ? 1 + c[i] : delta[i];
     const double x = std::sqrt(0.5 * missing);
-    if (used == nullptr || q[i] != last_q || sign != last_sign) used = &near(q[i], sign), ready = {};
+    const std::size_t side = sign < 0;
+    if (i > 0 && q[i] != q[i - 1]) tables = {}, ready = {};
+    if (tables[side] == nullptr) tables[side] = &near(q[i], sign);
+    const Near* used = tables[side];
     const int interval = used->interval_of(x);
-    const double*& last = ready[std::size_t(interval)];
+    const double*& last = ready[side][std::size_t(interval)];
     if (last == nullptr) {
       double* to = contracted.get() + i * width;
       kernels().contract(used->row(interval), kTerms, width, variable_of(q[i]), to);
       last = to;
     }
-    last_q = q[i], last_sign = sign;
     slope_row[i] = last, mean_row[i] = last + kAngleTerms;
     const double low = used->low(interval), half = 0.5 * (used->high(interval) - low);
     t[i] = (x - low) / half - 1;
@@ -256,7 +256,7 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   const double parity = double(int(activation_.parity()));
   for (std::size_t i = 0; i < count; ++i) {
     const bool left = c[i] < 0;
-    const double missing = left ? 2 - delta[i] : delta[i];
+    const double missing = left ? 1 + c[i] : delta[i];
     const double lost = q[i] * missing * means[i];
     double value = second[i] - lost;
     if (left) value = parity == 0 ? opposite[i] + lost : parity * value;
@@ -291,7 +291,8 @@ void Covariances::at_zero(double q1, double q2, double c, double delta, double* 
   *slopes = same * 0.5 * (left * left + right * right) + (1 - same) * left * right;
 }
 
-void Covariances::prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c) const {
+void Covariances::prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c,
+                          bool gap) const {
   // Tables are made by the calling thread, which may have to ask Python for values.
   const bool closed = activation_.row() != nullptr && activation_.row()->closed_pair != nullptr;
   double last1 = 0, last2 = 0, last_near = 0;
@@ -302,7 +303,7 @@ void Covariances::prepare(std::span<const double> q1, std::span<const double> q2
     if (std::fabs(c[i]) <= 0.5) {
       if (q1[i] != last1) series(q1[i]), last1 = q1[i];
       if (q2[i] != last2) series(q2[i]), last2 = q2[i];
-    } else if (q1[i] == q2[i] && !activation_.value_jumps()) {
+    } else if (q1[i] == q2[i] && !activation_.value_jumps() && (gap || activation_.row() != nullptr)) {
       const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
       if (q1[i] != last_near || sign != last_sign) near(q1[i], sign);
       last_near = q1[i], last_sign = sign;
@@ -316,7 +317,7 @@ void Covariances::evaluate(std::span<const double> q1, std::span<const double> q
   const ActivationRow* row = activation_.row();
   const bool closed = row != nullptr && row->closed_pair != nullptr;
   if (row == nullptr) threads = 1;
-  if (!closed || out.gap) prepare(q1, q2, c);
+  if (!closed || out.gap) prepare(q1, q2, c, out.gap != nullptr);
   const auto good = [&](std::size_t i) {
     return q1[i] >= 0 && q1[i] < kInfinity && q2[i] >= 0 && q2[i] < kInfinity && c[i] >= -1 && c[i] <= 1;
   };
@@ -326,6 +327,7 @@ void Covariances::evaluate(std::span<const double> q1, std::span<const double> q
     if (q1[i] < 0x1p-1000 || q2[i] < 0x1p-1000) return kZero;
     if (!in_table(q1[i]) || !in_table(q2[i])) return kAny;
     if (std::fabs(c[i]) <= 0.5) return closed && q1[i] > 1 ? kAny : kSeries;
+    if (row == nullptr && !out.gap) return kAny;  // a table of a user's function is 220 quadratures
     // From the opposite end (c < 0) a closed form loses nothing.
     return q1[i] == q2[i] && !activation_.value_jumps() && !(closed && c[i] < 0) ? kTables : kAny;
   };

@@ -32,7 +32,7 @@ class Covariances {
   struct Near;
   const Series& series(double q) const;
   const Near& near(double q, int sign) const;
-  void prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c) const;
+  void prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c, bool gap) const;
   void by_series(const double* q1, const double* q2, const double* c, std::size_t count, const PairResult& out) const;
   void by_tables(const double* q, const double* c, const double* delta, std::size_t count, const PairResult& out) const;
   void quadrature(double q1, double q2, double c, double delta, double* covariance, double* slopes) const;

@@ -29,12 +29,18 @@ class Maker {
     normal_ = plan("normal", arguments, element<T>());
   }
 
-  bool run(u64 id, T* out, i64 step) {
+  bool run(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
     const i64 width = block_width(haar_.rows, haar_.columns);
     const bool flip = haar_.determinant != 0 && determinant(source) != haar_.determinant;
     const i64 blocks = (haar_.last + width - 1) / width;  // later reflectors leave the wanted columns alone
+    // A block's work grows with the rows and with the columns that it acts on.
+    const auto work_after = [&](i64 b) {
+      i64 sum = 0;
+      for (i64 i = b; i < blocks; ++i) sum += (haar_.rows - i * width) * (haar_.last - i * width);
+      return sum;
+    };
     for (i64 b = blocks; b-- > 0;) {
       const i64 begin = b * width, end = std::min(begin + width, haar_.columns), length = haar_.rows - begin;
       if (!sample(source, begin, end)) return false;
@@ -52,6 +58,7 @@ class Maker {
           !block_.apply(rows + (after - haar_.first) * ratio_, step, (haar_.last - after) * ratio_, false, true, work_,
                         pool_))
         return false;
+      if (progress) progress(work_after(b), work_after(0));
     }
     if (haar_.gain != 1) scale(out, step);
     return true;
@@ -118,18 +125,19 @@ class Maker {
 }  // namespace
 
 i64 block_width(i64, i64 columns) {
-  return columns <= 512 ? 32 : columns <= 2048 ? 64 : 128;
+  return columns <= 640 ? 32 : columns <= 1536 ? 64 : 128;
 }
 
 template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step, int threads,
-          const Poll& poll) {
+          const Poll& poll, const Progress& progress) {
   threads = threads_for(threads);
   if (haar.columns >= kSharedColumns || ids.size() < 2 || threads == 1)
     return in_default_environment([&] {
-      Maker<T> maker(haar, {haar.columns >= kSharedColumns ? threads : 1, poll});
+      const bool large = haar.columns >= kSharedColumns;
+      Maker<T> maker(haar, {large ? threads : 1, large ? poll : Poll{}});
       for (std::size_t b = 0; b < ids.size(); ++b)
-        if (!maker.run(ids[b], out + i64(b) * matrix_step, step)) return false;
+        if ((poll && poll()) || !maker.run(ids[b], out + i64(b) * matrix_step, step, progress)) return false;
       return true;
     });
   // One maker a task, and tasks of several matrices, so that its buffers are used more than once.
@@ -137,11 +145,11 @@ bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step
   return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
     Maker<T> maker(haar, {1, {}});
     for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
-      maker.run(ids[std::size_t(b)], out + b * matrix_step, step);
+      maker.run(ids[std::size_t(b)], out + b * matrix_step, step, {});
   });
 }
 
-template bool haar(const Haar&, const std::vector<u64>&, float*, i64, i64, int, const Poll&);
-template bool haar(const Haar&, const std::vector<u64>&, double*, i64, i64, int, const Poll&);
+template bool haar(const Haar&, const std::vector<u64>&, float*, i64, i64, int, const Poll&, const Progress&);
+template bool haar(const Haar&, const std::vector<u64>&, double*, i64, i64, int, const Poll&, const Progress&);
 
 }  // namespace fanin::engine

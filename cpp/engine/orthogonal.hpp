@@ -23,11 +23,14 @@ struct Haar {
   double gain = 1;           ///< multiplies every value, rounded once to T
 };
 
+/// Told of the work done, by the thread that called.
+using Progress = std::function<void(i64 done, i64 total)>;
+
 /// Writes the wanted columns of matrix ids[b] to out + b * matrix_step, rows at `step` numbers. False if `poll` stopped
-/// it; then `out` is partly written.
+/// it; then `out` is partly written. `progress` counts the blocks of one large matrix.
 template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step, int threads,
-          const Poll& poll);
+          const Poll& poll, const Progress& progress = {});
 
 /// Reflectors in one block: a constant of the contract, because it decides the order of sums.
 i64 block_width(i64 rows, i64 columns);

@@ -58,7 +58,7 @@ void nodes_between(std::vector<double>& edges, std::vector<double>& at, std::vec
 // Inner integral over s, panels split where u or v meets a kink; outer over t, split where two of those points meet.
 void Covariances::quadrature(double q1, double q2, double c, double delta, double* covariance, double* slopes) const {
   const bool left = c < 0;
-  const double missing = left ? 2 - delta : delta, sign = left ? -1.0 : 1.0;
+  const double missing = left ? 1 + c : delta, sign = left ? -1.0 : 1.0;
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
   const double r1 = std::sqrt(q1), r2 = std::sqrt(q2), unit = activation_.unit() / std::max(r1, r2);
   const std::vector<double>& kinks = activation_.kinks();
@@ -93,8 +93,9 @@ void Covariances::quadrature(double q1, double q2, double c, double delta, doubl
     all.resize(6 * n);
     double* const of_u = all.data();
     double* const of_v = of_u + 3 * n;
-    activation_.apply(u.data(), n, of_u, of_u + n, of_u + 2 * n);
-    activation_.apply(v.data(), n, of_v, of_v + n, of_v + 2 * n);
+    const bool own = activation_.row() != nullptr;  // a user's phi'' costs calls and is not needed
+    activation_.apply(u.data(), n, of_u, of_u + n, own ? of_u + 2 * n : nullptr);
+    activation_.apply(v.data(), n, of_v, of_v + n, own ? of_v + 2 * n : nullptr);
     if (covariance) sum_phi += kernels().weighted_dot(w.data(), of_u, of_v, n);
     if (slopes) sum_slope += kernels().weighted_dot(w.data(), of_u + n, of_v + n, n);
     u.clear(), v.clear(), w.clear();

@@ -105,7 +105,7 @@ bool BlockReflector<T>::apply(T* c, i64 step, i64 columns, bool adjoint, bool to
     for (i64 r = 0; r < length_; ++r) std::fill_n(c + r * step, columns, T(0));
     return true;
   }
-  const i64 strip = strip_columns<T>(columns, work.threads);
+  const i64 strip = std::min(strip_columns<T>(columns, work.threads), columns);
   const i64 first = top_is_zero ? count_ : 0;
   return work.each((columns + strip - 1) / strip, [&](u64 number) {
     const i64 column = i64(number) * strip, width = std::min(strip, columns - column);

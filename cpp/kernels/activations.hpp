@@ -93,6 +93,7 @@ struct Softsign : Smooth {
 
 struct Atan : Smooth {
   static constexpr ActivationFacts known = facts("atan", "atan(x)", "", Parity::odd);
+  static double unit(const double*) { return 0.5; }  // poles at i and -i
   static Values at(F64 x, const double*) {
     const F64 slope = 1.0 / fma(x, x, splat(1.0));
     return {atan(x), slope, -2.0 * clamp(x, -1e150, 1e150) * slope * slope};

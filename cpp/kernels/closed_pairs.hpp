@@ -7,12 +7,12 @@
 namespace fanin::FANIN_ISA {
 namespace {
 
-/// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its digits at c = 1.
+/// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its digits at both ends.
 struct Pair {
   F64 q1, q2, c, delta, root, k, sine;
   Pair(F64 a, F64 b, F64 corr, F64 one_minus)
       : q1(a), q2(b), c(corr), delta(one_minus), root(sqrt(a) * sqrt(b)), k(corr * root),
-        sine(sqrt(maximum(one_minus * (2.0 - one_minus), splat(0.0)))) {}
+        sine(sqrt(maximum(one_minus * select(corr < 0.0, 1.0 + corr, 2.0 - one_minus), splat(0.0)))) {}
 };
 
 struct PairValues {
@@ -45,8 +45,19 @@ struct PairValues {
   return select(opposite < 1.0, near, plain) * (0.5 / kPi);
 }
 
+/// acos c and pi - acos c, the smaller one relatively accurate.
+struct Angles {
+  F64 theta, opposite;
+};
+inline Angles angles_of(const Pair& p) {
+  const F64 acute = angle(p.sine, absolute(p.c));
+  const auto left = p.c < 0.0;
+  return {select(left, kPi - acute, acute), select(left, acute, kPi - acute)};
+}
+
 inline PairValues leaky_pair(const Pair& p, double a) {
-  const F64 theta = angle(p.sine, p.c), opposite = angle(p.sine, -p.c);
+  const auto [theta, opposite] = angles_of(p);
+  if (a == 0.0) return {p.root * relu_pair(p.c, p.sine, opposite), opposite * (0.5 / kPi)};
   const double both = (1.0 + a) * (1.0 + a) / 4, apart = (1.0 - a) * (1.0 - a) / 4;
   const F64 rising = p.c * (0.5 * (opposite - theta));  // c asin c
   const F64 central = fma(splat(both), p.c, (p.sine + rising) * (apart * kTwoOverPi));
@@ -58,7 +69,7 @@ inline PairValues leaky_pair(const Pair& p, double a) {
 }
 
 inline PairValues squared_relu_pair(const Pair& p) {
-  const F64 opposite = angle(p.sine, -p.c);
+  const F64 opposite = angles_of(p).opposite;
   const F64 plain = fma(3.0 * p.sine, p.c, opposite * fma(2.0 * p.c, p.c, splat(1.0)));
   const F64 near = arc_cosine_two_near_opposite(minimum(opposite, splat(1.0)));
   return {p.root * p.root * select(opposite < 1.0, near, plain) * (0.5 / kPi),
@@ -90,7 +101,7 @@ struct Hyperbolic {
 };
 inline Hyperbolic damped_hyperbolic(const Pair& p) {
   const F64 apart = sqrt(p.q1) - sqrt(p.q2);
-  const F64 missing = select(p.c < 0.0, 2.0 - p.delta, p.delta);
+  const F64 missing = select(p.c < 0.0, 1.0 + p.c, p.delta);
   const F64 bell = 0.5 * exp_negative(-fma(0.5 * apart, apart, p.root * missing));
   const F64 lost = expm1(-2.0 * absolute(p.k));
   return {with_sign_of(-bell * lost, p.k), bell * (2.0 + lost)};

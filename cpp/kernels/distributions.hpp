@@ -49,22 +49,21 @@ struct Normal {
   static constexpr bool bounded = false;
   [[gnu::always_inline]] explicit Normal(const Params&) {}
   template <class W, class V>
-  [[gnu::always_inline]] void draw(W radius_word, W angle_word, Lanes<T> scale, Lanes<T> loc, V& first,
-                                   V& second) const {
+  [[gnu::always_inline]] void draw(W radius_word, W angle_word, V& first, V& second) const {
     using U = typename BitsOf<T>::Unsigned;
     using L = Layout<T>;
     constexpr int bits = kWordBits<T>;
     // 1 + low / 256, by placing the 8 bits at the top of the significand.
     const V low = as_float<T>(((angle_word << (L::digits - 8)) & splat(U(U(255) << (L::digits - 8)))) | splat(L::one));
     const V u = to_float(radius_word) + (low - splat(T(1 - 1.0 / 512)));
-    const V radius = sqrt(minus_two_log<bits, T>(u)) * scale;
+    const V radius = sqrt(minus_two_log<bits, T>(u));
 
     const auto quarter = as_signed<T>((angle_word << 2) | splat(U(2)));
     const V t = scale_exponent<-bits, T>(to_float(quarter));
     V sine, cosine;
     sincos_quarter<T>(t, sine, cosine);
     const V turned = as_float<T>(as_unsigned<T>(radius) ^ (angle_word & splat(L::sign)));
-    const V along = fma(turned, cosine, loc), across = fma(radius, sine, loc);
+    const V along = turned * cosine, across = radius * sine;
     const auto swap = as_signed<T>(angle_word << 1) < splat(typename BitsOf<T>::Signed(0));
     first = select(swap, across, along);
     second = select(swap, along, across);

@@ -65,8 +65,8 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
       for (int i = 0; i < half * Tiles; i += width) {
         const int a = at(i), b = at(i + width - 1);
         Side<width, Lanes<T>> x, y;
-        law.draw(side_by_side<width>(word(a), word(b)), side_by_side<width>(word(a + half), word(b + half)), scale,
-                 loc, x, y);
+        law.draw(side_by_side<width>(word(a), word(b)), side_by_side<width>(word(a + half), word(b + half)), x, y);
+        x = finished(x), y = finished(y);
         put(first_of(x), a), put(first_of(y), a + half);
         if constexpr (width == 2) put(x.second, b), put(y.second, b + half);
       }

@@ -59,7 +59,8 @@ class ActivationTable(dict[str, ActivationRow]):
         for row in self.values():
             own = ", ".join(f"{name}={value:g}" for name, value in row.parameters.items())
             title = f"{row.name}({own})" if own else row.name
-            lines.append(f"{title:<28} {row.formula}" + (f"   [{row.source}]" if row.source else ""))
+            source = f"   [{row.source}]" if row.source else ""
+            lines.append(f"{title:<28} {row.formula}{source}")
         return "\n".join(lines)
 
 
@@ -135,9 +136,21 @@ class Activation:
     Activation('leaky_relu', negative_slope=0.01)
     """
 
-    __slots__ = ("_call", "_derivative", "_handle", "_key", "_kinks", "_parameters", "_unit", "name")
+    __slots__ = (
+        "_call",
+        "_derivative",
+        "_handle",
+        "_key",
+        "_kinks",
+        "_parameters",
+        "_unit",
+        "name",
+    )
 
     name: str
+    _call: Callable[..., Any] | None
+    _derivative: Callable[..., Any] | None
+    _key: tuple[Any, ...]
 
     def __init__(
         self,
@@ -300,7 +313,7 @@ class Activation:
 ActivationLike = str | Callable[..., Any] | Activation
 
 
-def _named(name: str, parameters: dict[str, float]) -> Activation:
+def _named(name: str, parameters: dict[str, Any]) -> Activation:
     return Activation(name, **parameters)
 
 
@@ -363,8 +376,8 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
     Examples
     --------
     >>> import fanin
-    >>> fanin.gain("relu") ** 2, round(fanin.gain("tanh"), 8)
-    (2.0000000000000004, 1.59253742)
+    >>> fanin.gain("relu"), round(fanin.gain("tanh"), 8)
+    (1.4142135623730951, 1.59253742)
     >>> round(fanin.gain("silu", kind="std"), 8)
     1.78718722
     """
@@ -374,7 +387,7 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
     variance = check_variance("q", q)
     [moment] = moments_at(as_activation(activation), variance, column)
     with np.errstate(divide="ignore", invalid="ignore"):
-        result = 1.0 / np.sqrt(moment)
+        result = np.sqrt(1.0 / moment)
     return float(result) if result.ndim == 0 else result
 
 

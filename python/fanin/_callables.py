@@ -20,7 +20,7 @@ _FORWARD_FIRST = np.array([-2283, 6720, -11760, 15680, -14700, 9408, -3920, 960,
 _FORWARD_SECOND = (
     np.array([29531, -138528, 312984, -448672, 435330, -284256, 120008, -29664, 3267]) / 5040
 )
-# Step of the differences in units: the truncation h^8 and the rounding eps / h are both near 1e-14.
+# Step of the differences in units: truncation h^8 and rounding eps / h are both near 1e-14.
 _STEP = 1 / 64
 
 
@@ -29,8 +29,8 @@ def values_and_slopes(
     derivative: Callable[..., Any] | None,
     kinks: Sequence[float],
     unit: float,
-) -> Callable[[Floats], Floats]:
-    """A function that returns phi, phi' and phi'' as three rows."""
+) -> Callable[[Floats, bool], Floats]:
+    """A function that returns phi, phi' and, if wanted, phi'' as three rows."""
     step = _STEP * unit
 
     def differences(of: Callable[..., Any], x: Floats, order: int) -> Floats:
@@ -55,12 +55,18 @@ def values_and_slopes(
                 result[chosen] = total / (along * width if order == 1 else width * width)
         return result
 
-    def rows(x: Floats) -> Floats:
+    def rows(x: Floats, curved: bool) -> Floats:
         with np.errstate(all="ignore"):
-            phi = evaluated(call, x)
+            result = np.zeros((3, x.size))
+            result[0] = evaluated(call, x)
             if derivative is None:
-                return np.stack([phi, differences(call, x, 1), differences(call, x, 2)])
-            return np.stack([phi, evaluated(derivative, x), differences(derivative, x, 1)])
+                result[1] = differences(call, x, 1)
+            else:
+                result[1] = evaluated(derivative, x)
+            if curved:
+                by_slope = derivative is not None
+                result[2] = differences(derivative or call, x, 1 if by_slope else 2)
+            return result
 
     return rows
 
@@ -84,7 +90,8 @@ def find_kinks(call: Callable[..., Any]) -> list[float]:
     difference; a jump is one that still stands out at the end.
     """
     h = 1 / 32
-    grid = np.arange(-512, 513) * h + h / 3  # off the round numbers where kinks like to be
+    # off the round numbers where kinks like to be
+    grid: Floats = np.arange(-512.0, 513.0) * h + h / 3
     with np.errstate(all="ignore"):
         second = np.abs(_second_difference(call, grid, h))
         smooth = np.abs(_second_difference(call, grid, h / 4))

@@ -25,6 +25,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -109,7 +110,9 @@ def _console() -> Console:
 
 
 @contextmanager
-def _progress(title: str, *, quiet: bool) -> Iterator[files.Progress | None]:
+def _progress(
+    title: str, *, quiet: bool, counts_bytes: bool = True
+) -> Iterator[files.Progress | None]:
     """A progress bar on the standard error, if that is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
@@ -118,8 +121,7 @@ def _progress(title: str, *, quiet: bool) -> Iterator[files.Progress | None]:
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *((DownloadColumn(), TransferSpeedColumn()) if counts_bytes else (TaskProgressColumn(),)),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
@@ -230,6 +232,68 @@ def init(
     numbers = _models.parameters(plan.tensors)
     totals = _tables.totals(numbers=numbers, count=len(plan.tensors), size=size, seconds=seconds)
     console.print(totals)
+
+
+@app.command()
+def orthogonal(
+    rows: Annotated[int, typer.Argument(min=1, help="Rows.")],
+    columns: Annotated[
+        int | None, typer.Argument(min=1, help="Columns (default: as many as rows).")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
+        "orthogonal.npy"
+    ),
+    dtype: Annotated[
+        DType,
+        typer.Option("--dtype", metavar="NAME", help="Of the matrix: " + ", ".join(_plan.DTYPES)),
+    ] = DType.float32,  # type: ignore[attr-defined]
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="INT", help="Which matrix, 0 to 2^128 - 1.")
+    ] = 0,
+    gain: Annotated[float, typer.Option("--gain", help="Multiplies every value.")] = 1.0,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", metavar="INT", min=1, help="No bit depends on it."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report.")] = False,
+) -> None:
+    """Write a Haar-distributed orthogonal matrix to a .npy file: `fanin.orthogonal` on disk.
+
+    The matrix is made in memory and the file appears complete or not at all.
+    """
+    from fanin import _orthogonal
+
+    if not 0 <= seed <= SEED_LIMIT:
+        raise typer.BadParameter(f"--seed {seed}: accepted is 0 to 2^128 - 1")
+    if not 0 <= gain < float("inf"):
+        raise typer.BadParameter(f"--gain {gain}: accepted is a finite number >= 0")
+    if out.suffix != ".npy":
+        raise typer.BadParameter(f"--out {out}: the name must end in .npy")
+    shape = (rows, rows if columns is None else columns)
+    begin = time.perf_counter()
+    title = f"making {shape[0]} x {shape[1]}"
+    with _progress(title, quiet=quiet, counts_bytes=False) as report:
+        matrix = _orthogonal.matrix(
+            shape,
+            seed=seed,
+            dtype=_plan.DTYPES[dtype.value],
+            gain=gain,
+            threads=threads,
+            progress=report,
+        )
+    seconds = time.perf_counter() - begin
+    values = matrix.reshape(-1)
+
+    def copy(piece: np.ndarray[Any, Any], start: int) -> None:
+        piece[...] = values[start : start + piece.size]
+
+    with _progress(f"writing {out.name}", quiet=quiet) as report:
+        size = files.write_npy(out, matrix.dtype, shape, copy, threads=threads, progress=report)
+    if not quiet:
+        print(
+            f"{out}: {shape[0]} x {shape[1]}, {dtype.value}, seed {seed}, stream {fanin.STREAM}; "
+            f"{size:,} bytes, made in {seconds:.2f} s"
+        )
 
 
 @app.command()

@@ -162,9 +162,8 @@ delta_orthogonal = add(
         example={"shape": (3, 3, 8, 16)},
         write=_write_delta,
         std=_kernel_std,
-        notes="One to three kernel axes, in <= out. Any input keeps its norm, whether the borders "
-        "are padded with zeros or circularly, at stride 1 and odd k (an even kernel shifts by half "
-        "a step, so that zeros may enter; circular padding keeps norms for every k). Q is "
+        notes="One to three kernel axes, in <= out. At stride 1 every input keeps its norm, be the "
+        "borders padded circularly or with zeros, (k - 1) // 2 of them before. Q is "
         "fanin.orthogonal of the shape without its kernel axes, of the same seed; a part costs "
         "nothing if it does not touch the centre, else one matrix. Batch axes, named by a Layout, "
         "hold one kernel each.",

@@ -131,7 +131,12 @@ def variance_map(
     """
     at, sw2, sb2 = _variances(q=q, weight_var=weight_var, bias_var=bias_var)
     [second] = moments_at(as_activation(activation), at, SECOND)
-    return nan_where_negative((sw2 * second + sb2)[()], sw2, sb2)
+    if np.broadcast_shapes(second.shape, sw2.shape, sb2.shape) == second.shape:
+        second *= sw2  # in place: a new array of a million points costs as much as its moments
+        second += sb2
+    else:
+        second = sw2 * second + sb2
+    return nan_where_negative(second[()], sw2, sb2)
 
 
 def variance_slope(q: ArrayLike, activation: ActivationLike, *, weight_var: ArrayLike) -> Any:

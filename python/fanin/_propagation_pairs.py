@@ -39,9 +39,11 @@ def pairs_at(
     """The wanted ones of E phi(u) phi(v), E phi'(u) phi'(v), E (phi(u) - phi(v))^2 / 2."""
     columns = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (q1, q2, c, delta)))
     shape = columns[0].shape
-    flat = [np.ascontiguousarray(x).reshape(-1) for x in columns]
+    first, second, corr, missing = (np.ascontiguousarray(x).reshape(-1) for x in columns)
     wanted = [covariance, slopes, gap]
-    rows = _core.activation_pairs(activation.handle, *flat, wanted, threads)
+    rows = _core.activation_pairs(
+        activation.handle, first, second, corr, missing, wanted, threads
+    )
     return [row.reshape(shape) for row, kept in zip(rows, wanted, strict=True) if kept]
 
 
@@ -195,8 +197,9 @@ def one_minus_correlation_map(
     --------
     >>> import fanin
     >>> p = fanin.propagation
-    >>> float(p.one_minus_correlation_map(1e-12, 1.0, "linear", weight_var=1.0))
-    1e-12
+    >>> delta = float(p.one_minus_correlation_map(1e-12, 1.0, "linear", weight_var=1.0))
+    >>> f"{delta:.12g}"
+    '1e-12'
     """
     own = as_activation(activation)
     missing, at = as_missing_correlation(delta), check_variance("q", q)

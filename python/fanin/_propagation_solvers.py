@@ -132,7 +132,9 @@ def _solve(
         below = (slope < 1) | ((np.abs(slope - 1) < 1e-14) & (forward * float(beside) < 1e-3))
         attracts = np.column_stack([starts_at_zero & below, attracts])
     order = np.argsort(roots, axis=1)  # NaN last
-    roots, slopes, attracts = (np.take_along_axis(x, order, 1) for x in (roots, slopes, attracts))
+    roots = np.take_along_axis(roots, order, 1)
+    slopes = np.take_along_axis(slopes, order, 1)
+    attracts = np.take_along_axis(attracts, order, 1)
 
     first = attracts.argmax(axis=1)[:, None]
     stable = attracts.any(axis=1)
@@ -153,7 +155,7 @@ def _solve(
     chi = forward * slope_second
     missing, correlation_slope = _correlations(own, q, np.where(good, sw2, np.nan), keep, chi)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = _MAP_ERROR * q / np.abs(1 - slope)
+        error = np.where(q == 0, 0.0, _MAP_ERROR * q / np.abs(1 - slope))
     widest = max(1, int(np.isfinite(roots).sum(axis=1).max(initial=0)))
 
     def shaped(x: Any) -> Any:

@@ -41,6 +41,14 @@ def test_normal_values_are_accurate(isa, dtype):
     assert oracle.ulps(got, oracle.normal(KEY, 0, 2000, dtype), dtype).max() <= 2.5
 
 
+def test_a_normal_is_loc_plus_scale_times_the_standard_one_rounded_once():
+    loc, scale = np.float32(-0.3), np.float32(1.7)
+    z = fanin.normal(300, seed=11)
+    numbers = [[Fraction(float(x)) for x in (v, scale, loc)] for v in z]
+    expected = [oracle.fma(*number, "float32") for number in numbers]
+    assert fanin.normal(300, loc, scale, seed=11).tolist() == [float(v) for v in expected]
+
+
 BOUNDS = [
     (-2, 2),
     (-1, 2),
