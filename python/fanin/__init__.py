@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, runtime
-from . import _core, linalg, runtime
 from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat
 from ._composites import chrono, icnr, sparse
@@ -82,7 +81,6 @@ from ._stream import Stream
 
 if TYPE_CHECKING:
     from . import diagnose, linalg, propagation
-    from . import diagnose, propagation
     from ._bit_generator import BitGenerator
     from ._recommend import Recommendation, recommend
 
@@ -101,12 +99,6 @@ _LAZY_MODULES = ("diagnose", "linalg", "propagation")
 
 
 def __getattr__(name: str) -> Any:
-_LAZY_MODULES = ("diagnose", "propagation")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY and name not in _LAZY_MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
     if name in _LAZY_MODULES:
