@@ -32,6 +32,8 @@ inline const Owned& owned_by(const py::capsule& handle) {
     throw py::type_error("this is no handle of an activation");
   return *handle.get_pointer<Owned>();
 }
-inline const engine::Activation& activation_in(const py::capsule& handle) { return owned_by(handle).activation; }
+inline const engine::Activation& activation_in(const py::capsule& handle) {
+  return owned_by(handle).activation;
+}
 
 }  // namespace fanin::bindings

@@ -30,8 +30,8 @@ inline Source source_from(const py::bytes& key, u64 id) {
   return {u64(k), u64(k >> 64), id};
 }
 
-/// The destination `array` describes. `steps`: the address step of each of its axes, or None for consecutive
-/// addresses in C order. A complex element is two reals at addresses 2 i and 2 i + 1.
+/// The destination `array` describes. `steps`: the address step of each of its axes, or None for
+/// consecutive addresses in C order. A complex element is two reals at addresses 2 i and 2 i + 1.
 inline engine::Destination destination_from(py::array& array, const py::object& steps, u64 first,
                                             Element element, bool complex, bool fresh) {
   engine::Destination d;

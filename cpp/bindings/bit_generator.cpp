@@ -1,5 +1,6 @@
-// numpy.random.BitGenerator's bridge: a state pointer and four functions, in the order of NumPy's public header
-// numpy/random/bitgen.h. The Python class finds the structure in the capsule that NumPy's base class makes.
+// numpy.random.BitGenerator's bridge: a state pointer and four functions, in the order of NumPy's
+// public header numpy/random/bitgen.h. The Python class finds the structure in the capsule that
+// NumPy's base class makes.
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "engine/reader.hpp"
@@ -37,7 +38,8 @@ py::capsule bit_generator(const py::capsule& numpy) {
   if (place == nullptr) throw py::error_already_set();
   auto* words = new engine::WordReader;
   py::capsule owner(words, kOwner, [](void* p) { delete static_cast<engine::WordReader*>(p); });
-  *static_cast<NumpyBitGenerator*>(place) = {words, &next_uint64, &next_uint32, &next_double, &next_uint64};
+  *static_cast<NumpyBitGenerator*>(place) = {words, &next_uint64, &next_uint32, &next_double,
+                                             &next_uint64};
   return owner;
 }
 
@@ -45,12 +47,15 @@ py::capsule bit_generator(const py::capsule& numpy) {
 
 void register_bit_generator(py::module_& m) {
   m.def("bit_generator", &bit_generator, py::arg("numpy"));
-  m.def("bit_generator_seek",
-        [](const py::capsule& owner, const py::bytes& key, u64 id, u64 word) {
-          owned(owner).seek(source_from(key, id), word);
-        },
-        py::arg("owner"), py::arg("key"), py::arg("id"), py::arg("word"));
-  m.def("bit_generator_tell", [](const py::capsule& owner) { return owned(owner).tell(); }, py::arg("owner"));
+  m.def(
+      "bit_generator_seek",
+      [](const py::capsule& owner, const py::bytes& key, u64 id, u64 word) {
+        owned(owner).seek(source_from(key, id), word);
+      },
+      py::arg("owner"), py::arg("key"), py::arg("id"), py::arg("word"));
+  m.def(
+      "bit_generator_tell", [](const py::capsule& owner) { return owned(owner).tell(); },
+      py::arg("owner"));
 }
 
 }  // namespace fanin::bindings

@@ -60,28 +60,35 @@ std::pair<std::string, std::vector<double>> truncated_plan(double low, double hi
   return {plan.law, {std::begin(plan.params.shape), std::end(plan.params.shape)}};
 }
 
-/// Fills memory with 1.0f, the 64-byte lines of it by the kernels: the limit that benchmarks compare with.
+/// Fills memory with 1.0f, the 64-byte lines of it by the kernels: the limit that benchmarks
+/// compare with.
 void store_constant(char* data, std::size_t bytes, int threads, bool past_cache) {
   constexpr std::size_t line = 64, lines_per_chunk = 16384;
   const auto edge = [](char* from, const char* to) {
-    for (; from + sizeof(float) <= to; from += sizeof(float)) std::memcpy(from, "\0\0\x80\x3f", sizeof(float));
+    for (; from + sizeof(float) <= to; from += sizeof(float))
+      std::memcpy(from, "\0\0\x80\x3f", sizeof(float));
   };
-  const std::size_t lead = std::min(bytes, (line - reinterpret_cast<std::uintptr_t>(data) % line) % line);
+  const std::size_t lead =
+      std::min(bytes, (line - reinterpret_cast<std::uintptr_t>(data) % line) % line);
   const std::size_t lines = (bytes - lead) / line;
   edge(data, data + lead);
   edge(data + lead + lines * line, data + bytes);
   const py::gil_scoped_release release;
-  engine::parallel_for((lines + lines_per_chunk - 1) / lines_per_chunk, threads, true, {}, [&](u64 chunk) {
-    const std::size_t from = chunk * lines_per_chunk;
-    engine::table().store_lines(data + lead + from * line, std::min(lines - from, lines_per_chunk), past_cache);
-  });
+  engine::parallel_for(
+      (lines + lines_per_chunk - 1) / lines_per_chunk, threads, true, {}, [&](u64 chunk) {
+        const std::size_t from = chunk * lines_per_chunk;
+        engine::table().store_lines(data + lead + from * line,
+                                    std::min(lines - from, lines_per_chunk), past_cache);
+      });
 }
 
 void store_into(py::array array, int threads, bool past_cache) {
-  store_constant(static_cast<char*>(array.mutable_data()), std::size_t(array.nbytes()), threads, past_cache);
+  store_constant(static_cast<char*>(array.mutable_data()), std::size_t(array.nbytes()), threads,
+                 past_cache);
 }
 
-/// Fresh memory with huge pages, touched by plain stores; returned, so that freeing it is not timed.
+/// Fresh memory with huge pages, touched by plain stores; returned, so that freeing it is not
+/// timed.
 py::array first_touch(std::size_t bytes, int threads) {
   constexpr std::size_t huge_page = 2u << 20;
   void* data = std::aligned_alloc(huge_page, (bytes + huge_page - 1) / huge_page * huge_page);
@@ -97,7 +104,8 @@ py::array first_touch(std::size_t bytes, int threads) {
 }  // namespace
 
 void register_debug(py::module_& parent) {
-  py::module_ m = parent.def_submodule("debug", "Parts of the core, for tests and benchmarks only.");
+  py::module_ m =
+      parent.def_submodule("debug", "Parts of the core, for tests and benchmarks only.");
   m.def("block", &block, py::arg("key"), py::arg("number"), py::arg("id"), py::arg("rounds") = 7);
   m.def("set_isa", &engine::set_isa, py::arg("name"));
   m.def("functions", [] {
@@ -112,12 +120,15 @@ void register_debug(py::module_& parent) {
     return names;
   });
   m.def("to_half", &to_half, py::arg("x"), py::arg("dtype"));
-  m.def("contraction", [](float a, float b, float c) { return engine::table().contraction_probe(a, b, c); });
+  m.def("contraction",
+        [](float a, float b, float c) { return engine::table().contraction_probe(a, b, c); });
   m.def("truncated_plan", &truncated_plan, py::arg("low"), py::arg("high"), py::arg("single"));
-  m.def("stream_store", [](py::array a, int threads) { store_into(std::move(a), threads, true); },
-        py::arg("array"), py::arg("threads"));
-  m.def("plain_store", [](py::array a, int threads) { store_into(std::move(a), threads, false); },
-        py::arg("array"), py::arg("threads"));
+  m.def(
+      "stream_store", [](py::array a, int threads) { store_into(std::move(a), threads, true); },
+      py::arg("array"), py::arg("threads"));
+  m.def(
+      "plain_store", [](py::array a, int threads) { store_into(std::move(a), threads, false); },
+      py::arg("array"), py::arg("threads"));
   m.def("first_touch", &first_touch, py::arg("nbytes"), py::arg("threads"));
 }
 

@@ -1,4 +1,5 @@
-// A NumPy view of the memory behind a DLPack capsule. The structures are those of the DLPack standard, versions 0
+// A NumPy view of the memory behind a DLPack capsule. The structures are those of the DLPack
+// standard, versions 0
 // ("dltensor") and 1 ("dltensor_versioned"), https://dmlc.github.io/dlpack/latest/c_api.html
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
@@ -76,14 +77,16 @@ py::capsule take(const py::object& capsule, const char* name, const char* used, 
   return owner;
 }
 
-py::array view_of(const Tensor& tensor, bool read_only, const py::capsule& owner, const py::function& dtype_of) {
+py::array view_of(const Tensor& tensor, bool read_only, const py::capsule& owner,
+                  const py::function& dtype_of) {
   const i32 kind = tensor.device.kind;
   if (kind != kCpu && kind != kCudaHost && kind != kRocmHost)
-    throw py::type_error("out must be CPU memory, got a DLPack tensor on a device of type " + std::to_string(kind) +
-                         "; fill a CPU tensor and copy it");
+    throw py::type_error("out must be CPU memory, got a DLPack tensor on a device of type " +
+                         std::to_string(kind) + "; fill a CPU tensor and copy it");
   const py::dtype dtype = dtype_of(name_of(tensor.dtype));
   if (dtype.itemsize() * 8 != tensor.dtype.bits)
-    throw py::type_error("out offers a DLPack dtype of " + std::to_string(int(tensor.dtype.bits)) + " bits, not accepted");
+    throw py::type_error("out offers a DLPack dtype of " + std::to_string(int(tensor.dtype.bits)) +
+                         " bits, not accepted");
   const std::size_t rank = std::size_t(tensor.rank);
   std::vector<py::ssize_t> shape(tensor.shape, tensor.shape + rank), strides(rank);
   i64 step = 1;
@@ -91,16 +94,19 @@ py::array view_of(const Tensor& tensor, bool read_only, const py::capsule& owner
     strides[a] = dtype.itemsize() * (tensor.strides == nullptr ? step : tensor.strides[a]);
     step *= shape[a];
   }
-  py::array array(dtype, shape, strides, static_cast<char*>(tensor.data) + tensor.byte_offset, owner);
+  py::array array(dtype, shape, strides, static_cast<char*>(tensor.data) + tensor.byte_offset,
+                  owner);
   if (read_only) array.attr("flags").attr("writeable") = false;
   return array;
 }
 
-/// A view of the memory behind `capsule`; the capsule is used up. `dtype_of` turns a name into a dtype.
+/// A view of the memory behind `capsule`; the capsule is used up. `dtype_of` turns a name into a
+/// dtype.
 py::array from_dlpack(const py::object& capsule, const py::function& dtype_of) {
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
     ManagedVersioned* managed = nullptr;
-    const py::capsule owner = take(capsule, "dltensor_versioned", "used_dltensor_versioned", managed);
+    const py::capsule owner =
+        take(capsule, "dltensor_versioned", "used_dltensor_versioned", managed);
     if (managed->major > 1)  // the layout of what follows the deleter is unknown
       throw py::buffer_error("out offers DLPack version " + std::to_string(managed->major) +
                              "; versions 0 and 1 are accepted");
@@ -111,11 +117,13 @@ py::array from_dlpack(const py::object& capsule, const py::function& dtype_of) {
     const py::capsule owner = take(capsule, "dltensor", "used_dltensor", managed);
     return view_of(managed->tensor, false, owner, dtype_of);
   }
-  const std::string got = PyCapsule_CheckExact(capsule.ptr()) && PyCapsule_GetName(capsule.ptr()) != nullptr
-                              ? std::string("a capsule named ") + PyCapsule_GetName(capsule.ptr())
-                              : std::string(py::str(py::type::of(capsule)));
-  throw py::buffer_error("out.__dlpack__() must return a fresh capsule named dltensor or dltensor_versioned, got " +
-                         got + (got.find("used") != std::string::npos ? ": it can be taken only once" : ""));
+  const std::string got =
+      PyCapsule_CheckExact(capsule.ptr()) && PyCapsule_GetName(capsule.ptr()) != nullptr
+          ? std::string("a capsule named ") + PyCapsule_GetName(capsule.ptr())
+          : std::string(py::str(py::type::of(capsule)));
+  throw py::buffer_error(
+      "out.__dlpack__() must return a fresh capsule named dltensor or dltensor_versioned, got " +
+      got + (got.find("used") != std::string::npos ? ": it can be taken only once" : ""));
 }
 
 }  // namespace

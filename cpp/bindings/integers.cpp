@@ -1,12 +1,14 @@
+#include "engine/integers.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/integers.hpp"
 
 namespace fanin::bindings {
 namespace {
 
-void run(const engine::Plan& plan, int element, const py::bytes& key, py::array& array, u64 first, bool fresh) {
-  const engine::Destination d = destination_from(array, py::none(), first, Element(element), false, fresh);
+void run(const engine::Plan& plan, int element, const py::bytes& key, py::array& array, u64 first,
+         bool fresh) {
+  const engine::Destination d =
+      destination_from(array, py::none(), first, Element(element), false, fresh);
   bool finished = true;
   {
     const py::gil_scoped_release release;
@@ -26,17 +28,20 @@ void scale_words(Words words, const Words& low, const Words& span) {
 }  // namespace
 
 void register_integers(py::module_& m) {
-  m.def("fill_integers",
-        [](u64 low, u64 span, int element, const py::bytes& key, py::array array, u64 first, bool fresh) {
-          run(engine::integers(low, span, Element(element)), element, key, array, first, fresh);
-        },
-        py::arg("low"), py::arg("span"), py::arg("element"), py::arg("key"), py::arg("array"), py::arg("first"),
-        py::arg("fresh"));
-  m.def("fill_signs",
-        [](int element, const py::bytes& key, py::array array, u64 first, bool fresh) {
-          run(engine::signs(Element(element)), element, key, array, first, fresh);
-        },
-        py::arg("element"), py::arg("key"), py::arg("array"), py::arg("first"), py::arg("fresh"));
+  m.def(
+      "fill_integers",
+      [](u64 low, u64 span, int element, const py::bytes& key, py::array array, u64 first,
+         bool fresh) {
+        run(engine::integers(low, span, Element(element)), element, key, array, first, fresh);
+      },
+      py::arg("low"), py::arg("span"), py::arg("element"), py::arg("key"), py::arg("array"),
+      py::arg("first"), py::arg("fresh"));
+  m.def(
+      "fill_signs",
+      [](int element, const py::bytes& key, py::array array, u64 first, bool fresh) {
+        run(engine::signs(Element(element)), element, key, array, first, fresh);
+      },
+      py::arg("element"), py::arg("key"), py::arg("array"), py::arg("first"), py::arg("fresh"));
   m.def("scale_words", &scale_words, py::arg("words").noconvert(), py::arg("low").noconvert(),
         py::arg("span").noconvert());
 }

@@ -12,15 +12,16 @@ namespace {
 template <class T>
 engine::View<T> view_of(const py::array& array, bool complex, bool transposed) {
   const py::ssize_t size = array.itemsize();
-  const engine::View<T> view{static_cast<const T*>(array.data()), array.strides(0) / size, array.strides(1) / size,
-                             complex ? Form::complex : Form::real};
+  const engine::View<T> view{static_cast<const T*>(array.data()), array.strides(0) / size,
+                             array.strides(1) / size, complex ? Form::complex : Form::real};
   return transposed ? view.transposed() : view;
 }
 
 template <class T>
-bool run_gemm(const py::array& a, const py::array& b, py::array& out, bool complex, bool transpose_a,
-              bool transpose_b, int threads) {
-  const auto left = view_of<T>(a, complex, transpose_a), right = view_of<T>(b, complex, transpose_b);
+bool run_gemm(const py::array& a, const py::array& b, py::array& out, bool complex,
+              bool transpose_a, bool transpose_b, int threads) {
+  const auto left = view_of<T>(a, complex, transpose_a),
+             right = view_of<T>(b, complex, transpose_b);
   const i64 depth = a.shape(transpose_a ? 0 : 1);
   const i64 rows = out.shape(0), columns = out.shape(1), step = out.strides(0) / i64(sizeof(T));
   T* const to = static_cast<T*>(out.mutable_data());
@@ -32,34 +33,44 @@ bool run_gemm(const py::array& a, const py::array& b, py::array& out, bool compl
 }
 
 /// out = a b for contiguous or strided matrices of one dtype; the rows of `out` are contiguous.
-void gemm(const py::array& a, const py::array& b, py::array out, bool transpose_a, bool transpose_b, int threads) {
+void gemm(const py::array& a, const py::array& b, py::array out, bool transpose_a, bool transpose_b,
+          int threads) {
   const char kind = out.dtype().kind();
   const py::ssize_t number = kind == 'c' ? out.itemsize() / 2 : out.itemsize();
-  if (!a.dtype().equal(out.dtype()) || !b.dtype().equal(out.dtype()) || (kind != 'f' && kind != 'c') || number < 4)
+  if (!a.dtype().equal(out.dtype()) || !b.dtype().equal(out.dtype()) ||
+      (kind != 'f' && kind != 'c') || number < 4)
     throw py::type_error("a, b and out need one dtype: float32, float64, complex64 or complex128");
-  if (a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2) throw py::value_error("a, b and out need two axes");
+  if (a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2)
+    throw py::value_error("a, b and out need two axes");
   if (out.shape(0) != a.shape(transpose_a) || a.shape(!transpose_a) != b.shape(transpose_b) ||
       out.shape(1) != b.shape(!transpose_b))
     throw py::value_error("the shapes of a, b and out do not fit each other");
-  if (out.size() > 0 && out.shape(1) > 1 && out.strides(1) != out.itemsize()) throw py::value_error("the rows of out must be contiguous");
+  if (out.size() > 0 && out.shape(1) > 1 && out.strides(1) != out.itemsize())
+    throw py::value_error("the rows of out must be contiguous");
   const bool complex = kind == 'c';
-  const bool finished = number == 4 ? run_gemm<float>(a, b, out, complex, transpose_a, transpose_b, threads)
-                                    : run_gemm<double>(a, b, out, complex, transpose_a, transpose_b, threads);
+  const bool finished =
+      number == 4 ? run_gemm<float>(a, b, out, complex, transpose_a, transpose_b, threads)
+                  : run_gemm<double>(a, b, out, complex, transpose_a, transpose_b, threads);
   if (!finished) throw py::error_already_set();
 }
 
-/// Columns first..last - 1 of the tall matrices `ids` into out (matrices, rows, last - first), C-contiguous.
-void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 columns, i64 first, i64 last, int determinant,
-          double gain, py::array out, int threads, const py::object& progress) {
+/// Columns first..last - 1 of the tall matrices `ids` into out (matrices, rows, last - first),
+/// C-contiguous.
+void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 columns, i64 first,
+          i64 last, int determinant, double gain, py::array out, int threads,
+          const py::object& progress) {
   const char kind = out.dtype().kind();
   const bool complex = kind == 'c';
   const i64 number = i64(out.itemsize()) / (complex ? 2 : 1);
-  if (!complex && (kind != 'f' || number < 4)) throw py::type_error("out needs float32, float64 or complex");
+  if (!complex && (kind != 'f' || number < 4))
+    throw py::type_error("out needs float32, float64 or complex");
   if (rows < columns || first < 0 || first > last || last > columns || out.ndim() != 3 ||
-      out.shape(0) != py::ssize_t(ids.size()) || out.shape(1) != rows || out.shape(2) != last - first ||
-      !(out.flags() & py::array::c_style))
-    throw py::value_error("out must be C-contiguous, (matrices, rows, last - first), with rows >= columns");
-  const engine::Haar haar{source_from(key, 0), rows, columns, first, last, determinant, complex, gain};
+      out.shape(0) != py::ssize_t(ids.size()) || out.shape(1) != rows ||
+      out.shape(2) != last - first || !(out.flags() & py::array::c_style))
+    throw py::value_error(
+        "out must be C-contiguous, (matrices, rows, last - first), with rows >= columns");
+  const engine::Haar haar{source_from(key, 0), rows,    columns, first, last,
+                          determinant,         complex, gain};
   const i64 step = (last - first) * (complex ? 2 : 1);
   void* const data = out.mutable_data();
   engine::Progress tell;
@@ -71,10 +82,10 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
   bool finished = true;
   {
     const py::gil_scoped_release release;
-    finished = number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), rows * step, step, threads,
-                                          SignalPoll(), tell)
-                           : engine::haar(haar, ids, static_cast<double*>(data), rows * step, step, threads,
-                                          SignalPoll(), tell);
+    finished = number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), rows * step, step,
+                                          threads, SignalPoll(), tell)
+                           : engine::haar(haar, ids, static_cast<double*>(data), rows * step, step,
+                                          threads, SignalPoll(), tell);
   }
   if (!finished) throw py::error_already_set();
 }
@@ -92,9 +103,11 @@ void qr(py::array a, py::array q, const py::object& r, int threads) {
   {
     const py::gil_scoped_release release;
     finished = number == 4 ? engine::qr(static_cast<float*>(from), count, rows, columns, complex,
-                                        static_cast<float*>(to), static_cast<float*>(upper), threads, SignalPoll())
+                                        static_cast<float*>(to), static_cast<float*>(upper),
+                                        threads, SignalPoll())
                            : engine::qr(static_cast<double*>(from), count, rows, columns, complex,
-                                        static_cast<double*>(to), static_cast<double*>(upper), threads, SignalPoll());
+                                        static_cast<double*>(to), static_cast<double*>(upper),
+                                        threads, SignalPoll());
   }
   if (!finished) throw py::error_already_set();
 }
@@ -105,9 +118,9 @@ void register_linear(py::module_& m) {
   m.def("gemm", &gemm, py::arg("a"), py::arg("b"), py::arg("out"), py::arg("transpose_a") = false,
         py::arg("transpose_b") = false, py::arg("threads") = 0);
   m.def("qr", &qr, py::arg("a"), py::arg("q"), py::arg("r"), py::arg("threads") = 0);
-  m.def("haar", &haar, py::arg("key"), py::arg("ids"), py::arg("rows"), py::arg("columns"), py::arg("first"),
-        py::arg("last"), py::arg("determinant"), py::arg("gain"), py::arg("out"), py::arg("threads") = 0,
-        py::arg("progress") = py::none());
+  m.def("haar", &haar, py::arg("key"), py::arg("ids"), py::arg("rows"), py::arg("columns"),
+        py::arg("first"), py::arg("last"), py::arg("determinant"), py::arg("gain"), py::arg("out"),
+        py::arg("threads") = 0, py::arg("progress") = py::none());
 }
 
 }  // namespace fanin::bindings

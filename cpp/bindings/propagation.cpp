@@ -42,17 +42,20 @@ py::capsule activation(const std::string& name, const std::vector<double>& param
 
 /// values(x, curved) returns an array of three rows: phi, phi' and, if curved, phi''.
 py::capsule custom_activation(py::object values, std::vector<double> kinks, double unit) {
-  const auto shared = std::shared_ptr<py::object>(new py::object(std::move(values)), [](py::object* p) {
-    const py::gil_scoped_acquire gil;
-    delete p;
-  });
-  const auto call = [shared](const double* x, std::size_t count, double* phi, double* slope, double* curvature) {
+  const auto shared =
+      std::shared_ptr<py::object>(new py::object(std::move(values)), [](py::object* p) {
+        const py::gil_scoped_acquire gil;
+        delete p;
+      });
+  const auto call = [shared](const double* x, std::size_t count, double* phi, double* slope,
+                             double* curvature) {
     const py::gil_scoped_acquire gil;
     const Array rows = Array::ensure((*shared)(Array(py::ssize_t(count), x), curvature != nullptr));
     if (!rows || rows.ndim() != 2 || rows.shape(0) != 3 || rows.shape(1) != py::ssize_t(count))
       throw py::value_error("the values of an activation have three rows");
     double* to[] = {phi, slope, curvature};
-    for (int k = 0; k < (curvature != nullptr ? 3 : 2); ++k) std::copy_n(rows.data(k, 0), count, to[k]);
+    for (int k = 0; k < (curvature != nullptr ? 3 : 2); ++k)
+      std::copy_n(rows.data(k, 0), count, to[k]);
   };
   return capsule_of(new Owned(call, std::move(kinks), unit));
 }
@@ -65,15 +68,18 @@ py::array_t<double> activation_values(const py::capsule& handle, const Array& x)
   double* to = out.mutable_data();
   const double* from = x.data();
   const py::gil_scoped_release release;
-  engine::parallel_for((count + chunk_values - 1) / chunk_values, a.row() == nullptr ? 1 : 0, true, {}, [&](u64 chunk) {
-    const std::size_t first = std::size_t(chunk) * chunk_values, n = std::min(count - first, chunk_values);
-    a.apply(from + first, n, to + first, to + count + first, to + 2 * count + first);
-  });
+  engine::parallel_for((count + chunk_values - 1) / chunk_values, a.row() == nullptr ? 1 : 0, true,
+                       {}, [&](u64 chunk) {
+                         const std::size_t first = std::size_t(chunk) * chunk_values,
+                                           n = std::min(count - first, chunk_values);
+                         a.apply(from + first, n, to + first, to + count + first,
+                                 to + 2 * count + first);
+                       });
   return out;
 }
 
-py::array_t<double> activation_moments(const py::capsule& handle, const Array& q, const std::vector<int>& which,
-                                       int threads) {
+py::array_t<double> activation_moments(const py::capsule& handle, const Array& q,
+                                       const std::vector<int>& which, int threads) {
   const engine::Activation& a = activation_in(handle);
   for (const int m : which)
     if (m < 0 || m >= kMoments) throw py::value_error("there is no moment of this number");
@@ -85,19 +91,25 @@ py::array_t<double> activation_moments(const py::capsule& handle, const Array& q
   return out;
 }
 
-double activation_error(const py::capsule& handle, double q) { return activation_in(handle).quadrature_error(q); }
+double activation_error(const py::capsule& handle, double q) {
+  return activation_in(handle).quadrature_error(q);
+}
 
 /// Rows of the result: covariance, slopes, gap, those that are wanted.
-py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1, const Array& q2, const Array& c,
-                                     const Array& delta, const std::vector<bool>& wanted, int threads) {
+py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1, const Array& q2,
+                                     const Array& c, const Array& delta,
+                                     const std::vector<bool>& wanted, int threads) {
   const Owned& owned = owned_by(handle);
   const py::ssize_t count = q1.size();
   if (q2.size() != count || c.size() != count || delta.size() != count || wanted.size() != 3)
     throw py::value_error("q1, q2, c and delta have one size, wanted three entries");
   py::array_t<double> out({py::ssize_t(3), count});
   const auto row = [&](int k) { return wanted[std::size_t(k)] ? out.mutable_data(k, 0) : nullptr; };
-  const engine::PairResult result = count == 0 ? engine::PairResult{} : engine::PairResult{row(0), row(1), row(2)};
-  const auto span = [&](const Array& x) { return std::span<const double>(x.data(), std::size_t(count)); };
+  const engine::PairResult result =
+      count == 0 ? engine::PairResult{} : engine::PairResult{row(0), row(1), row(2)};
+  const auto span = [&](const Array& x) {
+    return std::span<const double>(x.data(), std::size_t(count));
+  };
   const auto a = span(q1), b = span(q2), cc = span(c), d = span(delta);
   const py::gil_scoped_release release;
   owned.covariances.evaluate(a, b, cc, d, result, threads);
@@ -105,29 +117,32 @@ py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1,
 }
 
 /// Roots and slopes, each of shape (lanes, kMostRoots).
-py::array_t<double> fixed_variances(const py::capsule& handle, const Array& weight_var, const Array& bias_var,
-                                    int threads) {
+py::array_t<double> fixed_variances(const py::capsule& handle, const Array& weight_var,
+                                    const Array& bias_var, int threads) {
   const engine::Activation& a = activation_in(handle);
   const py::ssize_t count = weight_var.size();
   if (bias_var.size() != count) throw py::value_error("weight_var and bias_var have one size");
   py::array_t<double> out({py::ssize_t(2), count, py::ssize_t(engine::kMostRoots)});
   double* const roots = out.mutable_data();
-  const std::span<const double> sw2(weight_var.data(), std::size_t(count)), sb2(bias_var.data(), std::size_t(count));
+  const std::span<const double> sw2(weight_var.data(), std::size_t(count)),
+      sb2(bias_var.data(), std::size_t(count));
   const py::gil_scoped_release release;
   engine::fixed_variances(a, sw2, sb2, roots, roots + count * engine::kMostRoots, threads);
   return out;
 }
 
 /// 1 - c and weight_var E phi'(u) phi'(v), two rows.
-py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q, const Array& weight_var,
-                                       const Array& noise, int threads) {
+py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q,
+                                       const Array& weight_var, const Array& noise, int threads) {
   const Owned& owned = owned_by(handle);
   const py::ssize_t count = q.size();
   if (weight_var.size() != count || noise.size() != count)
     throw py::value_error("q, weight_var and noise have one size");
   py::array_t<double> out({py::ssize_t(2), count});
   double* const found = out.mutable_data();
-  const auto span = [&](const Array& x) { return std::span<const double>(x.data(), std::size_t(count)); };
+  const auto span = [&](const Array& x) {
+    return std::span<const double>(x.data(), std::size_t(count));
+  };
   const auto at = span(q), sw2 = span(weight_var), extra = span(noise);
   const py::gil_scoped_release release;
   engine::fixed_correlations(owned.covariances, at, sw2, extra, found, found + count, threads);
@@ -139,16 +154,17 @@ py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q
 void register_propagation(py::module_& m) {
   m.def("activation_rows", &activation_rows);
   m.def("activation", &activation, py::arg("name"), py::arg("parameters"));
-  m.def("custom_activation", &custom_activation, py::arg("values"), py::arg("kinks"), py::arg("unit"));
+  m.def("custom_activation", &custom_activation, py::arg("values"), py::arg("kinks"),
+        py::arg("unit"));
   m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"));
-  m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"), py::arg("which"),
-        py::arg("threads"));
-  m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"), py::arg("c"),
-        py::arg("delta"), py::arg("wanted"), py::arg("threads"));
-  m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"), py::arg("bias_var"),
-        py::arg("threads"));
-  m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"), py::arg("weight_var"),
-        py::arg("noise"), py::arg("threads"));
+  m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"),
+        py::arg("which"), py::arg("threads"));
+  m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"),
+        py::arg("c"), py::arg("delta"), py::arg("wanted"), py::arg("threads"));
+  m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"),
+        py::arg("bias_var"), py::arg("threads"));
+  m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"),
+        py::arg("weight_var"), py::arg("noise"), py::arg("threads"));
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"));
 }
 

@@ -20,15 +20,17 @@ py::bytes fold_bytes(const py::bytes& key, int tag, const py::bytes& payload) {
   char* data = nullptr;
   Py_ssize_t size = 0;
   if (PyBytes_AsStringAndSize(payload.ptr(), &data, &size) != 0) throw py::error_already_set();
-  return key_bytes(fold(key_from(key), Fold(tag), reinterpret_cast<const u8*>(data), std::size_t(size)));
+  return key_bytes(
+      fold(key_from(key), Fold(tag), reinterpret_cast<const u8*>(data), std::size_t(size)));
 }
 
-void run_fill(const std::string& law, const std::vector<double>& arguments, int element, bool complex,
-              const py::bytes& key, u64 id, py::array array, u64 first, const py::object& steps, int threads,
-              bool fresh) {
+void run_fill(const std::string& law, const std::vector<double>& arguments, int element,
+              bool complex, const py::bytes& key, u64 id, py::array array, u64 first,
+              const py::object& steps, int threads, bool fresh) {
   const engine::Plan plan = engine::plan(law, arguments, Element(element));
   const Source source = source_from(key, id);
-  const engine::Destination d = destination_from(array, steps, first, Element(element), complex, fresh);
+  const engine::Destination d =
+      destination_from(array, steps, first, Element(element), complex, fresh);
   bool finished = true;
   {
     const py::gil_scoped_release release;
@@ -53,11 +55,12 @@ void check_each(const std::string& law, const std::vector<Column>& columns, int 
   engine::check_each(law, pointers(columns, count), count, Element(element));
 }
 
-void run_fill_each(const std::string& law, const std::vector<Column>& columns, int element, bool complex,
-                   const py::bytes& key, u64 id, py::array array, u64 first, const py::object& steps,
-                   int threads) {
+void run_fill_each(const std::string& law, const std::vector<Column>& columns, int element,
+                   bool complex, const py::bytes& key, u64 id, py::array array, u64 first,
+                   const py::object& steps, int threads) {
   const Source source = source_from(key, id);
-  const engine::Destination d = destination_from(array, steps, first, Element(element), complex, false);
+  const engine::Destination d =
+      destination_from(array, steps, first, Element(element), complex, false);
   const auto arguments = pointers(columns, array.size() * (complex ? 2 : 1));
   bool finished = true;
   {
@@ -100,9 +103,10 @@ bool plain_key(PyObject* seed, u128& key) {
   return usable;
 }
 
-/// The quick way for small float32 arrays and plain arguments: None whenever anything is unusual or wrong, and
-/// the caller then goes the way that checks and explains.
-py::object small(const std::string& law, py::handle shape, const py::tuple& arguments, py::handle seed) {
+/// The quick way for small float32 arrays and plain arguments: None whenever anything is unusual or
+/// wrong, and the caller then goes the way that checks and explains.
+py::object small(const std::string& law, py::handle shape, const py::tuple& arguments,
+                 py::handle seed) {
   constexpr py::ssize_t most = 16384;
   py::ssize_t sizes[8];
   std::size_t rank = 1;
@@ -122,7 +126,8 @@ py::object small(const std::string& law, py::handle shape, const py::tuple& argu
   double values[4];
   const std::size_t given = arguments.size();
   for (std::size_t i = 0; i < given && i < 4; ++i)
-    if (!plain_number(PyTuple_GET_ITEM(arguments.ptr(), py::ssize_t(i)), values[i])) return py::none();
+    if (!plain_number(PyTuple_GET_ITEM(arguments.ptr(), py::ssize_t(i)), values[i]))
+      return py::none();
   const bool uniform = law == "uniform";
   const double extent = uniform ? values[1] - values[0] : values[1];
   if (!(extent >= 0 && extent < 1e38 && std::fabs(values[0]) < 1e38)) return py::none();
@@ -134,7 +139,8 @@ py::object small(const std::string& law, py::handle shape, const py::tuple& argu
   engine::Destination d;
   d.data = reinterpret_cast<char*>(array.mutable_data());
   d.axes = {{count, sizeof(float), 1}};
-  engine::fill(engine::plan(law, {values, given}, Element::f32), {u64(key), u64(key >> 64), 0}, d, 1, {});
+  engine::fill(engine::plan(law, {values, given}, Element::f32), {u64(key), u64(key >> 64), 0}, d,
+               1, {});
   return array;
 }
 
@@ -153,9 +159,9 @@ void register_random(py::module_& m) {
   m.attr("STREAM") = kStreamName;
   m.def("seed_key", &seed_key, py::arg("seed"));
   m.def("fold", &fold_bytes, py::arg("key"), py::arg("tag"), py::arg("payload"));
-  m.def("fill", &run_fill, py::arg("law"), py::arg("arguments"), py::arg("element"), py::arg("complex"),
-        py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"), py::arg("steps"),
-        py::arg("threads"), py::arg("fresh"));
+  m.def("fill", &run_fill, py::arg("law"), py::arg("arguments"), py::arg("element"),
+        py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
+        py::arg("steps"), py::arg("threads"), py::arg("fresh"));
   m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"));
   m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"));
   m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("element"),

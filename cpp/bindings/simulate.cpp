@@ -12,13 +12,14 @@ namespace {
 
 engine::Sampling sampling_from(const std::string& method, const std::string& weights) {
   const bool haar = weights == "orthogonal";
-  if (method == "weights") return haar ? engine::Sampling::haar_weights : engine::Sampling::gaussian_weights;
+  if (method == "weights")
+    return haar ? engine::Sampling::haar_weights : engine::Sampling::gaussian_weights;
   return haar ? engine::Sampling::haar_exact : engine::Sampling::gaussian_exact;
 }
 
-py::tuple run(const std::string& method, const std::string& weights, const py::capsule& activation, const std::vector<i64>& widths, i64 inputs,
-              double weight_var, double bias_var, const std::vector<double>& start, const py::bytes& key,
-              i64 networks, int threads) {
+py::tuple run(const std::string& method, const std::string& weights, const py::capsule& activation,
+              const std::vector<i64>& widths, i64 inputs, double weight_var, double bias_var,
+              const std::vector<double>& start, const py::bytes& key, i64 networks, int threads) {
   engine::Simulated what;
   what.sampling = sampling_from(method, weights);
   what.widths = widths;
@@ -32,7 +33,8 @@ py::tuple run(const std::string& method, const std::string& weights, const py::c
   py::array_t<double> square({py::ssize_t(networks), layers, py::ssize_t(inputs)});
   py::array_t<double> product({py::ssize_t(networks), layers});
   py::array_t<double> gradient({py::ssize_t(networks), layers, py::ssize_t(inputs)});
-  const engine::Measured out{square.mutable_data(), product.mutable_data(), gradient.mutable_data()};
+  const engine::Measured out{square.mutable_data(), product.mutable_data(),
+                             gradient.mutable_data()};
   const engine::Activation& phi = activation_in(activation);
   bool finished = true;
   {
@@ -48,9 +50,9 @@ double upper_tail(double x) { return engine::evaluate("ndtr_upper", x); }
 }  // namespace
 
 void register_simulate(py::module_& m) {
-  m.def("simulate", &run, py::arg("method"), py::arg("weights"), py::arg("activation"), py::arg("widths"), py::arg("inputs"),
-        py::arg("weight_var"), py::arg("bias_var"), py::arg("start"), py::arg("key"), py::arg("networks"),
-        py::arg("threads"));
+  m.def("simulate", &run, py::arg("method"), py::arg("weights"), py::arg("activation"),
+        py::arg("widths"), py::arg("inputs"), py::arg("weight_var"), py::arg("bias_var"),
+        py::arg("start"), py::arg("key"), py::arg("networks"), py::arg("threads"));
   m.def("math_upper_tail", py::vectorize(&upper_tail), py::arg("x"));
 }
 

@@ -1,4 +1,5 @@
-// MomentTable: activations and Gaussian integrals, what crosses the ISA fence for fanin.propagation.
+// MomentTable: activations and Gaussian integrals, what crosses the ISA fence for
+// fanin.propagation.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,9 +13,17 @@ inline constexpr int kParameters = 2;
 inline constexpr int kKinks = 2;
 
 /// What one activation yields at variance q, in this order everywhere.
-///   mean E phi · second E phi^2 · slope_second E phi'^2 · slope_fourth E phi'^4 · curvature_second E phi''^2
-///   growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 without cancellation
-enum Moment : int { kMean, kSecond, kSlopeSecond, kSlopeFourth, kCurvatureSecond, kGrowth, kVariance };
+///   mean E phi · second E phi^2 · slope_second E phi'^2 · slope_fourth E phi'^4 · curvature_second
+///   E phi''^2 growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 without cancellation
+enum Moment : int {
+  kMean,
+  kSecond,
+  kSlopeSecond,
+  kSlopeFourth,
+  kCurvatureSecond,
+  kGrowth,
+  kVariance
+};
 inline constexpr int kMoments = 7;
 inline constexpr int kMostSums = 8;  ///< of one call of gaussian_sums
 
@@ -31,7 +40,8 @@ struct ActivationFacts {
   Parity parity;
   int kinks;
   double kink[kKinks];
-  /// Degree of a positively homogeneous activation, phi(a x) = a^degree phi(x) for a > 0; 0 for others.
+  /// Degree of a positively homogeneous activation, phi(a x) = a^degree phi(x) for a > 0; 0 for
+  /// others.
   int degree;
 };
 
@@ -41,17 +51,19 @@ struct ActivationRow {
   /// Length over which phi changes: its poles and transitions are about this far from 0.
   double (*unit)(const double* parameters);
   /// phi, phi' and phi'' at each x; the results may not overlap x.
-  void (*apply)(const double* parameters, const double* x, std::size_t count, double* phi, double* slope,
-                double* curvature);
+  void (*apply)(const double* parameters, const double* x, std::size_t count, double* phi,
+                double* slope, double* curvature);
   /// Moments in closed form, kMoments rows of `stride`; null where they come from tables.
   void (*closed)(const double* parameters, const double* q, std::size_t count, double* out,
                  std::size_t stride);
-  /// E phi(u) phi(v) and E phi'(u) phi'(v) in closed form, from c and delta = 1 - c; null where there is none.
+  /// E phi(u) phi(v) and E phi'(u) phi'(v) in closed form, from c and delta = 1 - c; null where
+  /// there is none.
   void (*closed_pair)(const double* parameters, const double* q1, const double* q2, const double* c,
                       const double* delta, std::size_t count, double* covariance, double* slopes);
 };
 
-/// Functions of q as polynomials: binary intervals [2^e (1 + j/8), 2^e (1 + (j+1)/8)), `kTerms` coefficients each.
+/// Functions of q as polynomials: binary intervals [2^e (1 + j/8), 2^e (1 + (j+1)/8)), `kTerms`
+/// coefficients each.
 inline constexpr int kPiecesLog2 = 3;
 inline constexpr int kTerms = 11;
 inline constexpr int kLowestExponent = -60;
@@ -63,19 +75,21 @@ inline constexpr int kHermiteTerms = 48;
 
 struct MomentTable {
   Rows<ActivationRow> activations;
-  /// out[m * count + i] = sum_j g[m * nodes + j] exp(-half_square[j] / q[i]) / sqrt(2 pi q[i]),  m < sums <= kMostSums
+  /// out[m * count + i] = sum_j g[m * nodes + j] exp(-half_square[j] / q[i]) / sqrt(2 pi q[i]),  m
+  /// < sums <= kMostSums
   void (*gaussian_sums)(const double* half_square, const double* g, std::size_t nodes, int sums,
                         const double* q, std::size_t count, double* out);
   /// The polynomials `table` at each q of its range: out[k * stride + i] is moment which[k].
-  void (*tabulated)(const double* table, const int* which, int moments, const double* q, std::size_t count,
-                    double* out, std::size_t stride);
+  void (*tabulated)(const double* table, const int* which, int moments, const double* q,
+                    std::size_t count, double* out, std::size_t stride);
   // Described in kernels/moments.hpp.
   void (*contract)(const double* rows, int terms, std::size_t width, double t, double* out);
-  void (*polynomials)(const double* const* row, int terms, const double* x, std::size_t count, double* out);
+  void (*polynomials)(const double* const* row, int terms, const double* x, std::size_t count,
+                      double* out);
   double (*weighted_dot)(const double* w, const double* a, const double* b, std::size_t count);
   void (*bell_weights)(const double* x, const double* weight, std::size_t count, double* out);
-  void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q, std::size_t count,
-                       double* out);
+  void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q,
+                       std::size_t count, double* out);
 };
 
 }  // namespace fanin

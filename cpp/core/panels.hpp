@@ -4,8 +4,8 @@
 
 namespace fanin {
 
-/// Sums over k are cut into panels of this length: each is one chain of fma from zero, in order of k, and the
-/// panels are added in order. A constant of the contract: it decides bits.
+/// Sums over k are cut into panels of this length: each is one chain of fma from zero, in order of
+/// k, and the panels are added in order. A constant of the contract: it decides bits.
 inline constexpr i64 kPanelDepth = 256;
 
 /// What a product does to its destination.
@@ -14,21 +14,26 @@ enum class Update : u8 { store, add, subtract };
 /// How elements are to be read. A complex element is two neighbouring numbers.
 enum class Form : u8 { real, complex, conjugate };
 
-/// Kernels for one type. "Packed left" holds panels of `rows` rows, (depth, rows) each; "packed right" panels of
-/// `columns` columns, (depth, columns) each. A complex product is a real one of twice the depth and twice the
-/// columns: left (re, im) along the depth; right rows (re, im) and (-im, re).
+/// Kernels for one type. "Packed left" holds panels of `rows` rows, (depth, rows) each; "packed
+/// right" panels of `columns` columns, (depth, columns) each. A complex product is a real one of
+/// twice the depth and twice the columns: left (re, im) along the depth; right rows (re, im) and
+/// (-im, re).
 template <class T>
 struct PanelKernels {
   int rows;
   int columns;
-  /// One panel of the left operand: `count` rows from `from` on. Steps count elements; the rest of the panel
-  /// is not written.
-  void (*pack_left)(const T* from, i64 row_step, i64 depth_step, int count, i64 depth, Form form, T* to);
-  /// One panel of the right operand, from a column number of the real form on; columns past `count` are zero.
-  void (*pack_right)(const T* from, i64 depth_step, i64 column_step, int count, i64 depth, Form form, T* to);
-  /// c (count_rows, count_columns), row after row at `step`: c = or += or -= the product of two packed panels.
-  void (*tile)(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows, int count_columns,
-               Update update);
+  /// One panel of the left operand: `count` rows from `from` on. Steps count elements; the rest of
+  /// the panel is not written.
+  void (*pack_left)(const T* from, i64 row_step, i64 depth_step, int count, i64 depth, Form form,
+                    T* to);
+  /// One panel of the right operand, from a column number of the real form on; columns past `count`
+  /// are zero.
+  void (*pack_right)(const T* from, i64 depth_step, i64 column_step, int count, i64 depth,
+                     Form form, T* to);
+  /// c (count_rows, count_columns), row after row at `step`: c = or += or -= the product of two
+  /// packed panels.
+  void (*tile)(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows,
+               int count_columns, Update update);
   /// Sums in float64: 16 partial sums (of the indices equal modulo 16) and one fixed tree.
   double (*dot)(const T* x, const T* y, i64 count);
   double (*sum_of_squares)(const T* x, i64 count);
@@ -38,8 +43,10 @@ struct PanelKernels {
   void (*scaled)(const T* x, double factor, T* to, i64 count);
   /// y += a * x.
   void (*add_multiple)(T a, const T* x, T* y, i64 count);
-  /// Inverse of a unit upper triangular matrix (count, count); reads only what is above the diagonal.
-  void (*invert_unit_upper)(const T* upper, i64 upper_step, T* inverse, i64 inverse_step, i64 count);
+  /// Inverse of a unit upper triangular matrix (count, count); reads only what is above the
+  /// diagonal.
+  void (*invert_unit_upper)(const T* upper, i64 upper_step, T* inverse, i64 inverse_step,
+                            i64 count);
 };
 
 struct PanelTable {

@@ -1,9 +1,9 @@
 // Seed and names to 128-bit keys.
 //
-// mix() is a bijection of 128-bit numbers: four rounds of xorshift and odd multiplication. A seed goes
-// through it once; a child folds a tagged header (kind and length in bytes) and then its 16-byte blocks,
-// one mix() each. Under one parent, two names of at most 16 bytes and equal length can therefore never
-// meet, and any other clash has the odds of a random 128-bit hash.
+// mix() is a bijection of 128-bit numbers: four rounds of xorshift and odd multiplication. A seed
+// goes through it once; a child folds a tagged header (kind and length in bytes) and then its
+// 16-byte blocks, one mix() each. Under one parent, two names of at most 16 bytes and equal length
+// can therefore never meet, and any other clash has the odds of a random 128-bit hash.
 #pragma once
 #include <cstddef>
 #include <cstdint>

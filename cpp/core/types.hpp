@@ -17,8 +17,8 @@ inline constexpr int kTileWords = 32;
 inline constexpr int kTileBlocks = 8;
 inline constexpr int kBlockWords = 4;
 
-/// What one element of the destination is. Half types are computed in float32 and rounded once. The sign of an
-/// integer is the reader's business: its bits are the same.
+/// What one element of the destination is. Half types are computed in float32 and rounded once. The
+/// sign of an integer is the reader's business: its bits are the same.
 enum class Element : u8 { f32, f64, f16, bf16, i8, i16, i32, i64 };
 inline constexpr int kElements = 4;  ///< floating-point ones, the columns of the kernels' tables
 

@@ -20,8 +20,9 @@ constexpr std::size_t kChunk = 2048;
 constexpr int kCentredMean = kVariance, kCentredSecond = kVariance + 1;
 constexpr int kPieces = 1 << kPiecesLog2;
 
-/// Widths of a panel and of the whole range, in units of the smallest standard deviation of a binade. A panel then
-/// spans 1.8 to 2.5 deviations, where 16 nodes integrate the Gaussian to 1e-20, and the range ends beyond 10.6.
+/// Widths of a panel and of the whole range, in units of the smallest standard deviation of a
+/// binade. A panel then spans 1.8 to 2.5 deviations, where 16 nodes integrate the Gaussian to
+/// 1e-20, and the range ends beyond 10.6.
 constexpr double kPanelWidth = 2.5;
 constexpr int kPanelsOneSide = 6;
 
@@ -58,9 +59,12 @@ Activation::Activation(Values values, std::vector<double> kinks, double unit)
   while (parts_ < most_parts && !(error() < good)) parts_ *= 2;
 }
 
-const ActivationRow* Activation::row() const { return index_ < 0 ? nullptr : kernels().activations.first + index_; }
+const ActivationRow* Activation::row() const {
+  return index_ < 0 ? nullptr : kernels().activations.first + index_;
+}
 
-void Activation::apply(const double* x, std::size_t count, double* phi, double* slope, double* curvature) const {
+void Activation::apply(const double* x, std::size_t count, double* phi, double* slope,
+                       double* curvature) const {
   if (index_ < 0) return values_(x, count, phi, slope, curvature);
   row()->apply(parameters_.data(), x, count, phi, slope, curvature);
 }
@@ -108,8 +112,9 @@ Nodes Activation::nodes(int exponent, int parts) const {
   return made;
 }
 
-/// What the Gaussian sums of a binade need: u^2/2 and the weighted integrands, one row a moment. Each kink where phi'
-/// jumps adds phi(k) jump delta(u - k) to the last integrand, phi'^2 + phi phi'', the derivative of E phi^2.
+/// What the Gaussian sums of a binade need: u^2/2 and the weighted integrands, one row a moment.
+/// Each kink where phi' jumps adds phi(k) jump delta(u - k) to the last integrand, phi'^2 + phi
+/// phi'', the derivative of E phi^2.
 Activation::Columns Activation::columns(int exponent, int parts) const {
   const Nodes n = nodes(exponent, parts);
   const std::size_t count = n.at.size(), total = count + kinks_.size();
@@ -139,9 +144,11 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
   return c;
 }
 
-std::vector<double> Activation::integrate(const Columns& c, const double* q, std::size_t count) const {
+std::vector<double> Activation::integrate(const Columns& c, const double* q,
+                                          std::size_t count) const {
   std::vector<double> sums(count * kMostSums);
-  kernels().gaussian_sums(c.half_square.data(), c.g.data(), c.half_square.size(), kMostSums, q, count, sums.data());
+  kernels().gaussian_sums(c.half_square.data(), c.g.data(), c.half_square.size(), kMostSums, q,
+                          count, sums.data());
   for (std::size_t i = 0; i < count; ++i) {
     const double mean = sums[kCentredMean * count + i];
     sums[kVariance * count + i] = sums[kCentredSecond * count + i] - mean * mean;
@@ -163,8 +170,10 @@ void Activation::build(int exponent) const {
   const std::vector<double> sums = integrate(c, q.data(), q.size());
   for (int j = 0; j < kPieces; ++j)
     for (int m = 0; m < kMoments; ++m) {
-      const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() + std::size_t(j * kTerms));
-      double* to = table_.data() + (binade * kPieces + std::size_t(j)) * kPieceDoubles + std::size_t(m * kTerms);
+      const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() +
+                                                    std::size_t(j * kTerms));
+      double* to = table_.data() + (binade * kPieces + std::size_t(j)) * kPieceDoubles +
+                   std::size_t(m * kTerms);
       std::copy(terms.begin(), terms.end(), to);
     }
   ready_[binade].store(true, std::memory_order_release);
@@ -193,7 +202,8 @@ void Activation::at_zero(double* out) const {
   out[kVariance] = 0;
 }
 
-void Activation::moments(std::span<const double> q, std::span<const int> which, double* out, int threads) const {
+void Activation::moments(std::span<const double> q, std::span<const int> which, double* out,
+                         int threads) const {
   const std::size_t count = q.size(), rows = which.size();
   const bool closed = row() != nullptr && row()->closed != nullptr;
   if (row() == nullptr) threads = 1;  // a user's function is called by one thread only
@@ -202,7 +212,8 @@ void Activation::moments(std::span<const double> q, std::span<const int> which, 
     for (const double x : q)
       if (in_table(x)) wanted[std::size_t(exponent_of(x) - kLowestExponent)] = true;
     for (int b = 0; b < kBinades; ++b)
-      if (wanted[std::size_t(b)] && !ready_[std::size_t(b)].load(std::memory_order_acquire)) build(b + kLowestExponent);
+      if (wanted[std::size_t(b)] && !ready_[std::size_t(b)].load(std::memory_order_acquire))
+        build(b + kLowestExponent);
   }
   const auto by_formula = [&](std::size_t from, std::size_t n) {
     std::array<double, kMoments * kChunk> all;
@@ -218,7 +229,9 @@ void Activation::moments(std::span<const double> q, std::span<const int> which, 
       inside[i] = good ? q[from + i] : 1.0;
       odd_ones += !good;
     }
-    if (odd_ones < n) kernels().tabulated(table_.data(), which.data(), int(rows), inside.data(), n, out + from, count);
+    if (odd_ones < n)
+      kernels().tabulated(table_.data(), which.data(), int(rows), inside.data(), n, out + from,
+                          count);
     for (std::size_t i = 0; odd_ones > 0 && i < n; ++i) {
       if (in_table(q[from + i])) continue;
       --odd_ones;
@@ -227,13 +240,15 @@ void Activation::moments(std::span<const double> q, std::span<const int> which, 
       for (std::size_t k = 0; k < rows; ++k) out[k * count + from + i] = all[which[k]];
     }
   };
-  parallel_for((count + kChunk - 1) / kChunk, count < 2 * kChunk ? 1 : threads, true, {}, [&](u64 chunk) {
-    const std::size_t from = std::size_t(chunk) * kChunk, n = std::min(count - from, kChunk);
-    closed ? by_formula(from, n) : by_table(from, n);
-  });
+  parallel_for(
+      (count + kChunk - 1) / kChunk, count < 2 * kChunk ? 1 : threads, true, {}, [&](u64 chunk) {
+        const std::size_t from = std::size_t(chunk) * kChunk, n = std::min(count - from, kChunk);
+        closed ? by_formula(from, n) : by_table(from, n);
+      });
   if (!slope_jumps_ && !value_jumps_) return;
   for (std::size_t k = 0; k < rows; ++k)
-    if (which[k] == kCurvatureSecond || (value_jumps_ && (which[k] == kSlopeSecond || which[k] == kSlopeFourth)))
+    if (which[k] == kCurvatureSecond ||
+        (value_jumps_ && (which[k] == kSlopeSecond || which[k] == kSlopeFourth)))
       for (std::size_t i = 0; i < count; ++i)
         if (out[k * count + i] >= 0) out[k * count + i] = kInfinity;
 }
@@ -250,7 +265,8 @@ double Activation::quadrature_error(double q) const {
   const auto twice = integrate(columns(exponent_of(q), 2 * parts_), &q, 1);
   double worst = 0;
   for (const int m : {kSecond, kSlopeSecond})
-    worst = std::max(worst, std::fabs(once[std::size_t(m)] - twice[std::size_t(m)]) / std::max(std::fabs(twice[std::size_t(m)]), 0x1p-1000));
+    worst = std::max(worst, std::fabs(once[std::size_t(m)] - twice[std::size_t(m)]) /
+                                std::max(std::fabs(twice[std::size_t(m)]), 0x1p-1000));
   return worst;
 }
 

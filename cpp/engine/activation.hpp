@@ -1,8 +1,9 @@
 // An activation and its Gaussian moments at any variance.
 //
-// Moments are analytic functions of q in Re q > 0, whatever the activation, because the Gaussian smooths. So each binary
-// interval of q, cut in eight, carries one polynomial a moment, interpolated from quadratures of all the interval's
-// points over the same nodes; it is made when a value in it is first asked for. Activations with closed forms need none.
+// Moments are analytic functions of q in Re q > 0, whatever the activation, because the Gaussian
+// smooths. So each binary interval of q, cut in eight, carries one polynomial a moment,
+// interpolated from quadratures of all the interval's points over the same nodes; it is made when a
+// value in it is first asked for. Activations with closed forms need none.
 #pragma once
 #include <array>
 #include <atomic>
@@ -18,9 +19,11 @@
 namespace fanin::engine {
 
 /// phi, phi' and phi'' at each of `count` points; `curvature` may be null.
-using Values = std::function<void(const double* x, std::size_t count, double* phi, double* slope, double* curvature)>;
+using Values = std::function<void(const double* x, std::size_t count, double* phi, double* slope,
+                                  double* curvature)>;
 
-/// Panels of nodes that resolve an activation and the Gaussians of variance [2^exponent, 2^(exponent + 1)).
+/// Panels of nodes that resolve an activation and the Gaussians of variance [2^exponent,
+/// 2^(exponent + 1)).
 struct Nodes {
   std::vector<double> at, weight;
 };
@@ -32,13 +35,17 @@ class Activation {
   /// A user's function with its kinks and the length over which it changes.
   Activation(Values values, std::vector<double> kinks, double unit);
 
-  void apply(const double* x, std::size_t count, double* phi, double* slope, double* curvature) const;
+  void apply(const double* x, std::size_t count, double* phi, double* slope,
+             double* curvature) const;
 
-  /// out[k * count + i] = moment which[k] at q[i]. A q that is negative or not finite gives NaN; q = 0 the limit.
-  void moments(std::span<const double> q, std::span<const int> which, double* out, int threads) const;
+  /// out[k * count + i] = moment which[k] at q[i]. A q that is negative or not finite gives NaN; q
+  /// = 0 the limit.
+  void moments(std::span<const double> q, std::span<const int> which, double* out,
+               int threads) const;
   double moment(double q, int which) const;
 
-  /// Largest relative difference of moments when every panel is halved, at q: the error of a user's function.
+  /// Largest relative difference of moments when every panel is halved, at q: the error of a user's
+  /// function.
   double quadrature_error(double q) const;
 
   Parity parity() const { return row() ? row()->facts.parity : Parity::none; }

@@ -37,7 +37,8 @@ double variable_of(double q) {
 double point_of(long piece, int k) {
   const long e = piece >= 0 ? piece / kPieces : -((-piece + kPieces - 1) / kPieces);
   const double j = double(piece - e * kPieces);
-  return std::ldexp(1.0 + (j + 0.5 + 0.5 * kChebyshevPoint<kTerms>[std::size_t(k)]) / kPieces, int(e));
+  return std::ldexp(1.0 + (j + 0.5 + 0.5 * kChebyshevPoint<kTerms>[std::size_t(k)]) / kPieces,
+                    int(e));
 }
 
 double horner(const double* terms, int count, double t) {
@@ -48,7 +49,8 @@ double horner(const double* terms, int count, double t) {
 
 }  // namespace
 
-// ---- Hermite's series ----------------------------------------------------------------------------------------------
+// ---- Hermite's series
+// ----------------------------------------------------------------------------------------------
 
 /// kTerms rows of kHermiteTerms: coefficients of the powers of the piece's variable.
 struct Covariances::Series {
@@ -74,7 +76,8 @@ const Covariances::Series& Covariances::series(double q) const {
     const Parity parity = activation_.parity();
     if (parity != Parity::none && (h % 2 == 0) != (parity == Parity::even)) continue;
     const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(h) * kTerms);
-    for (std::size_t t = 0; t < kTerms; ++t) made->rows[t * kHermiteTerms + std::size_t(h)] = terms[t];
+    for (std::size_t t = 0; t < kTerms; ++t)
+      made->rows[t * kHermiteTerms + std::size_t(h)] = terms[t];
   }
   found = std::move(made);
   return *found;
@@ -83,7 +86,8 @@ const Covariances::Series& Covariances::series(double q) const {
 void Covariances::by_series(const double* q1, const double* q2, const double* c, std::size_t count,
                             const PairResult& out) const {
   const auto products = std::make_unique_for_overwrite<double[]>(count * kHermiteTerms);
-  const auto derived = std::make_unique_for_overwrite<double[]>(out.slopes ? count * kHermiteTerms : 0);
+  const auto derived =
+      std::make_unique_for_overwrite<double[]>(out.slopes ? count * kHermiteTerms : 0);
   std::vector<const double*> row(count), derived_row(count);
   std::array<double, kHermiteTerms> a{}, b{};
   for (std::size_t i = 0; i < count; ++i) {
@@ -91,20 +95,26 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
       row[i] = row[i - 1], derived_row[i] = derived_row[i - 1];
       continue;
     }
-    kernels().contract(series(q1[i]).rows.data(), kTerms, kHermiteTerms, variable_of(q1[i]), a.data());
-    if (q2[i] == q1[i]) b = a;
-    else kernels().contract(series(q2[i]).rows.data(), kTerms, kHermiteTerms, variable_of(q2[i]), b.data());
+    kernels().contract(series(q1[i]).rows.data(), kTerms, kHermiteTerms, variable_of(q1[i]),
+                       a.data());
+    if (q2[i] == q1[i])
+      b = a;
+    else
+      kernels().contract(series(q2[i]).rows.data(), kTerms, kHermiteTerms, variable_of(q2[i]),
+                         b.data());
     double* product = products.get() + i * kHermiteTerms;
     for (std::size_t n = 0; n < kHermiteTerms; ++n) product[n] = a[n] * b[n];
     row[i] = product;
     if (!out.slopes) continue;
     double* slope = derived.get() + i * kHermiteTerms;
     const double scale = 1.0 / (std::sqrt(q1[i]) * std::sqrt(q2[i]));
-    for (std::size_t n = 0; n + 1 < kHermiteTerms; ++n) slope[n] = scale * double(n + 1) * product[n + 1];
+    for (std::size_t n = 0; n + 1 < kHermiteTerms; ++n)
+      slope[n] = scale * double(n + 1) * product[n + 1];
     derived_row[i] = slope;
   }
   if (out.covariance) kernels().polynomials(row.data(), kHermiteTerms, c, count, out.covariance);
-  if (out.slopes) kernels().polynomials(derived_row.data(), kHermiteTerms - 1, c, count, out.slopes);
+  if (out.slopes)
+    kernels().polynomials(derived_row.data(), kHermiteTerms - 1, c, count, out.slopes);
   if (out.gap) {
     // The variance less the series without its constant term: phi(0) has dropped out of both.
     std::vector<double> inner(count);
@@ -117,20 +127,26 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
   }
 }
 
-// ---- |c| > 1/2, equal variances -----------------------------------------------------------------------------------
+// ---- |c| > 1/2, equal variances
+// -----------------------------------------------------------------------------------
 
-/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials in q and x.
-/// Interval 0 of x is [0, lowest], each next one twice as long, the last one ends at 1/2.
+/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
+/// in q and x. Interval 0 of x is [0, lowest], each next one twice as long, the last one ends at
+/// 1/2.
 struct Covariances::Near {
   int intervals = 1;
   double lowest = kFarEdge;
-  std::vector<double> rows;                  ///< an interval: kTerms rows of 2 kAngleTerms
-  std::array<double, kTerms> opposite{};     ///< E phi(u) phi(-u), for sign -1
+  std::vector<double> rows;               ///< an interval: kTerms rows of 2 kAngleTerms
+  std::array<double, kTerms> opposite{};  ///< E phi(u) phi(-u), for sign -1
 
-  int interval_of(double x) const { return x < lowest ? 0 : std::min(std::ilogb(x / lowest) + 1, intervals - 1); }
+  int interval_of(double x) const {
+    return x < lowest ? 0 : std::min(std::ilogb(x / lowest) + 1, intervals - 1);
+  }
   double low(int interval) const { return interval == 0 ? 0.0 : std::ldexp(lowest, interval - 1); }
   double high(int interval) const { return std::ldexp(lowest, interval); }
-  const double* row(int interval) const { return rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms; }
+  const double* row(int interval) const {
+    return rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms;
+  }
 };
 
 const Covariances::Near& Covariances::near(double q, int sign) const {
@@ -139,29 +155,33 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
   std::shared_ptr<Near>& found = near_[2 * piece + (sign < 0)];
   if (found) return *found;
   auto made = std::make_shared<Near>();
-  // Poles of phi at a distance of `unit` put singularities near x = i unit / (2 sqrt q); two kinks at a distance d an
-  // essential one at 0, harmless while exp(-d^2 / (4 q x^2)) is below rounding.
+  // Poles of phi at a distance of `unit` put singularities near x = i unit / (2 sqrt q); two kinks
+  // at a distance d an essential one at 0, harmless while exp(-d^2 / (4 q x^2)) is below rounding.
   const double deviation = std::sqrt(point_of(piece, 0));
   double bound = 0.35 * activation_.unit() / deviation;
   for (const double a : activation_.kinks())
     for (const double b : activation_.kinks())
       if (a != b) bound = std::min(bound, std::fabs(a - b) / (12 * deviation));
-  while (made->lowest > bound && made->intervals < kMostIntervals) made->lowest /= 2, ++made->intervals;
+  while (made->lowest > bound && made->intervals < kMostIntervals)
+    made->lowest /= 2, ++made->intervals;
 
   const std::size_t columns = std::size_t(made->intervals) * kAngleTerms;
   std::vector<double> slopes(std::size_t(kTerms) * columns);
   const auto x_at = [&](std::size_t column) {
     const int interval = int(column / kAngleTerms);
     const double low = made->low(interval), high = made->high(interval);
-    return 0.5 * (low + high) + 0.5 * (high - low) * kChebyshevPoint<kAngleTerms>[column % kAngleTerms];
+    return 0.5 * (low + high) +
+           0.5 * (high - low) * kChebyshevPoint<kAngleTerms>[column % kAngleTerms];
   };
   parallel_for(slopes.size(), activation_.row() ? 0 : 1, false, {}, [&](u64 task) {
     const double at = point_of(piece, int(task / columns)), x = x_at(task % columns);
-    const double missing = 2 * x * x, c = sign * (1 - missing), delta = sign > 0 ? missing : 2 - missing;
+    const double missing = 2 * x * x, c = sign * (1 - missing),
+                 delta = sign > 0 ? missing : 2 - missing;
     double covariance;
     const ActivationRow* row = activation_.row();
     if (row != nullptr && row->closed_pair != nullptr)
-      row->closed_pair(activation_.parameters(), &at, &at, &c, &delta, 1, &covariance, &slopes[task]);
+      row->closed_pair(activation_.parameters(), &at, &at, &c, &delta, 1, &covariance,
+                       &slopes[task]);
     else
       quadrature(at, at, c, delta, nullptr, &slopes[task]);
   });
@@ -194,11 +214,12 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
       const std::vector<double>& values = part == 0 ? slopes : means;
       std::array<std::array<double, kTerms>, kAngleTerms> by_power;
       for (std::size_t k = 0; k < kTerms; ++k) {
-        const auto terms =
-            polynomial_through<kAngleTerms>(values.data() + k * columns + std::size_t(interval) * kAngleTerms);
+        const auto terms = polynomial_through<kAngleTerms>(values.data() + k * columns +
+                                                           std::size_t(interval) * kAngleTerms);
         for (std::size_t j = 0; j < kAngleTerms; ++j) by_power[j][k] = terms[j];
       }
-      double* to = made->rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms + std::size_t(part) * kAngleTerms;
+      double* to = made->rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms +
+                   std::size_t(part) * kAngleTerms;
       for (std::size_t j = 0; j < kAngleTerms; ++j) {
         const auto terms = polynomial_through<kTerms>(by_power[j].data());
         for (std::size_t t = 0; t < kTerms; ++t) to[t * 2 * kAngleTerms + j] = terms[t];
@@ -217,8 +238,8 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
   return *found;
 }
 
-void Covariances::by_tables(const double* q, const double* c, const double* delta, std::size_t count,
-                            const PairResult& out) const {
+void Covariances::by_tables(const double* q, const double* c, const double* delta,
+                            std::size_t count, const PairResult& out) const {
   constexpr std::size_t width = 2 * kAngleTerms;
   const auto contracted = std::make_unique_for_overwrite<double[]>(count * width);
   std::vector<double> t(count), slopes(count), means(count), second(count);
@@ -248,7 +269,8 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
     if (sign < 0) opposite[i] = horner(used->opposite.data(), kTerms, variable_of(q[i]));
   }
   kernels().polynomials(mean_row.data(), kAngleTerms, t.data(), count, means.data());
-  if (out.slopes) kernels().polynomials(slope_row.data(), kAngleTerms, t.data(), count, slopes.data());
+  if (out.slopes)
+    kernels().polynomials(slope_row.data(), kAngleTerms, t.data(), count, slopes.data());
   if (out.covariance || out.gap) {
     const int which = kSecond;
     activation_.moments({q, count}, {&which, 1}, second.data(), 1);
@@ -267,9 +289,11 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   }
 }
 
-// ---- anything ---------------------------------------------------------------------------------------------------
+// ---- anything
+// ---------------------------------------------------------------------------------------------------
 
-void Covariances::at_zero(double q1, double q2, double c, double delta, double* covariance, double* slopes) const {
+void Covariances::at_zero(double q1, double q2, double c, double delta, double* covariance,
+                          double* slopes) const {
   // One of the inputs is 0 for certain.
   const double x[3] = {-0x1p-900, 0.0, 0x1p-900};
   double phi[3], slope[3], curvature[3];
@@ -286,13 +310,14 @@ void Covariances::at_zero(double q1, double q2, double c, double delta, double* 
   const double one = 1;
   double agree[2] = {0.5, 0};  // probability that both are positive
   for (const ActivationRow& row : kernels().activations)
-    if (std::strcmp(row.facts.name, "step") == 0) row.closed_pair(nullptr, &one, &one, &c, &delta, 1, agree, agree + 1);
+    if (std::strcmp(row.facts.name, "step") == 0)
+      row.closed_pair(nullptr, &one, &one, &c, &delta, 1, agree, agree + 1);
   const double same = 2 * agree[0];
   *slopes = same * 0.5 * (left * left + right * right) + (1 - same) * left * right;
 }
 
-void Covariances::prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c,
-                          bool gap) const {
+void Covariances::prepare(std::span<const double> q1, std::span<const double> q2,
+                          std::span<const double> c, bool gap) const {
   // Tables are made by the calling thread, which may have to ask Python for values.
   const bool closed = activation_.row() != nullptr && activation_.row()->closed_pair != nullptr;
   double last1 = 0, last2 = 0, last_near = 0;
@@ -303,7 +328,8 @@ void Covariances::prepare(std::span<const double> q1, std::span<const double> q2
     if (std::fabs(c[i]) <= 0.5) {
       if (q1[i] != last1) series(q1[i]), last1 = q1[i];
       if (q2[i] != last2) series(q2[i]), last2 = q2[i];
-    } else if (q1[i] == q2[i] && !activation_.value_jumps() && (gap || activation_.row() != nullptr)) {
+    } else if (q1[i] == q2[i] && !activation_.value_jumps() &&
+               (gap || activation_.row() != nullptr)) {
       const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
       if (q1[i] != last_near || sign != last_sign) near(q1[i], sign);
       last_near = q1[i], last_sign = sign;
@@ -311,15 +337,17 @@ void Covariances::prepare(std::span<const double> q1, std::span<const double> q2
   }
 }
 
-void Covariances::evaluate(std::span<const double> q1, std::span<const double> q2, std::span<const double> c,
-                           std::span<const double> delta, const PairResult& out, int threads) const {
+void Covariances::evaluate(std::span<const double> q1, std::span<const double> q2,
+                           std::span<const double> c, std::span<const double> delta,
+                           const PairResult& out, int threads) const {
   const std::size_t count = q1.size();
   const ActivationRow* row = activation_.row();
   const bool closed = row != nullptr && row->closed_pair != nullptr;
   if (row == nullptr) threads = 1;
   if (!closed || out.gap) prepare(q1, q2, c, out.gap != nullptr);
   const auto good = [&](std::size_t i) {
-    return q1[i] >= 0 && q1[i] < kInfinity && q2[i] >= 0 && q2[i] < kInfinity && c[i] >= -1 && c[i] <= 1;
+    return q1[i] >= 0 && q1[i] < kInfinity && q2[i] >= 0 && q2[i] < kInfinity && c[i] >= -1 &&
+           c[i] <= 1;
   };
   enum Kind : char { kBad, kZero, kSeries, kTables, kAny };
   const auto kind_of = [&](std::size_t i) {
@@ -335,13 +363,14 @@ void Covariances::evaluate(std::span<const double> q1, std::span<const double> q
     std::array<Kind, kChunk> kind;
     std::array<double, kChunk> a, b, cc, dd, covariance, slopes, gap;
     for (std::size_t i = 0; i < n; ++i) kind[i] = kind_of(from + i);
-    const PairResult own = {out.covariance ? covariance.data() : nullptr, out.slopes ? slopes.data() : nullptr,
-                            out.gap ? gap.data() : nullptr};
+    const PairResult own = {out.covariance ? covariance.data() : nullptr,
+                            out.slopes ? slopes.data() : nullptr, out.gap ? gap.data() : nullptr};
     for (const Kind now : {kSeries, kTables}) {
       std::size_t many = 0;
       for (std::size_t i = 0; i < n; ++i)
         if (kind[i] == now) {
-          a[many] = q1[from + i], b[many] = q2[from + i], cc[many] = c[from + i], dd[many] = delta[from + i];
+          a[many] = q1[from + i], b[many] = q2[from + i], cc[many] = c[from + i],
+          dd[many] = delta[from + i];
           ++many;
         }
       if (many == 0) continue;
@@ -362,23 +391,26 @@ void Covariances::evaluate(std::span<const double> q1, std::span<const double> q
       if (closed) {  // the gap where nothing cancels: from the closed form
         double value = kNan, slope = kNan;
         if (good(at))
-          row->closed_pair(activation_.parameters(), &q1[at], &q2[at], &c[at], &delta[at], 1, &value, &slope);
+          row->closed_pair(activation_.parameters(), &q1[at], &q2[at], &c[at], &delta[at], 1,
+                           &value, &slope);
         out.gap[at] = q1[at] == q2[at] ? activation_.moment(q1[at], kSecond) - value : kNan;
         continue;
       }
       double value = kNan, slope = kNan;
       double* const wanted = out.covariance || out.gap ? &value : nullptr;
       if (kind[i] == kZero) at_zero(q1[at], q2[at], c[at], delta[at], wanted, &slope);
-      if (kind[i] == kAny) quadrature(q1[at], q2[at], c[at], delta[at], wanted, out.slopes ? &slope : nullptr);
+      if (kind[i] == kAny)
+        quadrature(q1[at], q2[at], c[at], delta[at], wanted, out.slopes ? &slope : nullptr);
       if (out.covariance) out.covariance[at] = value;
       if (out.slopes) out.slopes[at] = slope;
-      if (out.gap) out.gap[at] = q1[at] == q2[at] ? activation_.moment(q1[at], kSecond) - value : kNan;
+      if (out.gap)
+        out.gap[at] = q1[at] == q2[at] ? activation_.moment(q1[at], kSecond) - value : kNan;
     }
   };
   const auto chunk_closed = [&](std::size_t from, std::size_t n) {
     std::array<double, kChunk> covariance, slopes;
-    row->closed_pair(activation_.parameters(), q1.data() + from, q2.data() + from, c.data() + from, delta.data() + from, n,
-                     covariance.data(), slopes.data());
+    row->closed_pair(activation_.parameters(), q1.data() + from, q2.data() + from, c.data() + from,
+                     delta.data() + from, n, covariance.data(), slopes.data());
     for (std::size_t i = 0; i < n; ++i) {
       const bool fine = good(from + i);
       if (out.covariance) out.covariance[from + i] = fine ? covariance[i] : kNan;

@@ -81,7 +81,8 @@ const KernelTable* find(const std::string& name, const char* origin) {
     choices += choices.empty() ? "" : ", ";
     choices += t->isa;
   }
-  throw std::invalid_argument(std::string(origin) + " is '" + name + "'; this machine runs: " + choices);
+  throw std::invalid_argument(std::string(origin) + " is '" + name +
+                              "'; this machine runs: " + choices);
 }
 
 }  // namespace
@@ -107,8 +108,8 @@ void set_isa(const std::string& name) {
 }
 
 double evaluate(const char* function, double x) {
-  // Every table gives the same bits. The baseline's never depends on FANIN_ISA, so that a wrong name there is
-  // reported by the first fill or by fanin.runtime, not by importing the package.
+  // Every table gives the same bits. The baseline's never depends on FANIN_ISA, so that a wrong
+  // name there is reported by the first fill or by fanin.runtime, not by importing the package.
   for (const FunctionRow& row : baseline::table.functions)
     if (std::strcmp(row.name, function) == 0) {
       row.f64(&x, &x, 1);

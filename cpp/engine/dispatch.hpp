@@ -10,7 +10,8 @@ namespace fanin::engine {
 /// Names this machine can run, best first.
 std::vector<std::string> isas();
 
-/// The table in use. The first call reads FANIN_ISA; throws std::invalid_argument if it names none of isas().
+/// The table in use. The first call reads FANIN_ISA; throws std::invalid_argument if it names none
+/// of isas().
 const KernelTable& table();
 
 /// Takes another table from now on; throws std::invalid_argument for a name not in isas().

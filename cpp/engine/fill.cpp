@@ -6,16 +6,16 @@
 namespace fanin::engine {
 namespace {
 
-constexpr i64 kSerialValues = 64 * 1024;         ///< up to here the caller does the work itself
-constexpr i64 kChunkBytes = 256 * 1024;          ///< of one chunk of a contiguous run
+constexpr i64 kSerialValues = 64 * 1024;           ///< up to here the caller does the work itself
+constexpr i64 kChunkBytes = 256 * 1024;            ///< of one chunk of a contiguous run
 constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
-constexpr i64 kStreamBytes = 4 * 1024 * 1024;    ///< from here on stores go past the caches
+constexpr i64 kStreamBytes = 4 * 1024 * 1024;      ///< from here on stores go past the caches
 constexpr std::size_t kLine = 64;
 
-/// Values at consecutive addresses to consecutive memory. A partial tile at either end goes through a
-/// buffer on the stack; so does memory that is not aligned to its element.
-void fill_run(const Plan& plan, const Source& source, Element element, u64 first, u64 count, char* out,
-              bool stream) {
+/// Values at consecutive addresses to consecutive memory. A partial tile at either end goes through
+/// a buffer on the stack; so does memory that is not aligned to its element.
+void fill_run(const Plan& plan, const Source& source, Element element, u64 first, u64 count,
+              char* out, bool stream) {
   const u64 per_tile = u64(plan.tile_values);
   const std::size_t size = element_bytes(element);
   alignas(kLine) char buffer[kTileWords * 8];
@@ -41,8 +41,8 @@ void fill_run(const Plan& plan, const Source& source, Element element, u64 first
 }
 
 /// Values one by one, at any steps; a tile is made once for all neighbours that fall into it.
-void fill_scattered(const Plan& plan, const Source& source, Element element, u64 first, const Axis& axis,
-                    i64 from, i64 to, char* data) {
+void fill_scattered(const Plan& plan, const Source& source, Element element, u64 first,
+                    const Axis& axis, i64 from, i64 to, char* data) {
   const u64 per_tile = u64(plan.tile_values);
   const std::size_t size = element_bytes(element);
   alignas(kLine) char buffer[kTileWords * 8];
@@ -57,7 +57,8 @@ void fill_scattered(const Plan& plan, const Source& source, Element element, u64
   }
 }
 
-/// Drops axes of length 1 and merges neighbours that form one progression in memory and in addresses.
+/// Drops axes of length 1 and merges neighbours that form one progression in memory and in
+/// addresses.
 std::vector<Axis> merged(const std::vector<Axis>& axes) {
   std::vector<Axis> result;
   for (const Axis& axis : axes) {
@@ -109,7 +110,8 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
       first += u64(k) * axis.address;
     }
     if (run) {
-      fill_run(plan, source, d.element, first + u64(from), u64(to - from), data + from * size, stream);
+      fill_run(plan, source, d.element, first + u64(from), u64(to - from), data + from * size,
+               stream);
     } else {
       fill_scattered(plan, source, d.element, first, inner, from, to, data);
     }
@@ -119,16 +121,19 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
     if (pieces > 1) {
       const i64 number = i64(chunk) / pieces, piece = i64(chunk) % pieces;
       const i64 from = piece == 0 ? 0 : std::min(inner.count, lead + piece * chunk_values);
-      const i64 to = piece + 1 == pieces ? inner.count : std::min(inner.count, lead + (piece + 1) * chunk_values);
+      const i64 to = piece + 1 == pieces ? inner.count
+                                         : std::min(inner.count, lead + (piece + 1) * chunk_values);
       if (from < to) row(number, from, to);
     } else {
       const i64 end = std::min(rows, i64(chunk + 1) * rows_per_chunk);
-      for (i64 number = i64(chunk) * rows_per_chunk; number < end; ++number) row(number, 0, inner.count);
+      for (i64 number = i64(chunk) * rows_per_chunk; number < end; ++number)
+        row(number, 0, inner.count);
     }
   });
 }
 
-void check_each(const std::string& law, std::span<const double* const> arguments, i64 count, Element element) {
+void check_each(const std::string& law, std::span<const double* const> arguments, i64 count,
+                Element element) {
   double values[8];
   for (i64 k = 0; k < count; ++k) {
     bool repeated = k > 0;
@@ -140,8 +145,8 @@ void check_each(const std::string& law, std::span<const double* const> arguments
   }
 }
 
-bool fill_each(const std::string& law, std::span<const double* const> arguments, const Source& source,
-               const Destination& d, int threads, const Poll& poll) {
+bool fill_each(const std::string& law, std::span<const double* const> arguments,
+               const Source& source, const Destination& d, int threads, const Poll& poll) {
   i64 rows = 1;
   for (const Axis& axis : d.axes) rows *= axis.count;
   const Axis inner = d.axes.empty() ? Axis{1, 0, 1} : d.axes.back();
@@ -158,22 +163,23 @@ bool fill_each(const std::string& law, std::span<const double* const> arguments,
       if (values[a] != values[b]) return false;
     return true;
   };
-  return parallel_for(u64(rows), rows * inner.count <= kSerialValues ? 1 : threads, false, poll, [&](u64 number) {
-    char* data = d.data;
-    u64 first = d.first;
-    i64 rest = i64(number);
-    for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
-      const i64 k = rest % d.axes[a].count;
-      rest /= d.axes[a].count;
-      data += k * d.axes[a].bytes;
-      first += u64(k) * d.axes[a].address;
-    }
-    const i64 base = i64(number) * inner.count;
-    for (i64 from = 0, to = 0; from < inner.count; from = to) {
-      for (to = from + 1; to < inner.count && same(base + from, base + to);) ++to;
-      fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
-    }
-  });
+  return parallel_for(
+      u64(rows), rows * inner.count <= kSerialValues ? 1 : threads, false, poll, [&](u64 number) {
+        char* data = d.data;
+        u64 first = d.first;
+        i64 rest = i64(number);
+        for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
+          const i64 k = rest % d.axes[a].count;
+          rest /= d.axes[a].count;
+          data += k * d.axes[a].bytes;
+          first += u64(k) * d.axes[a].address;
+        }
+        const i64 base = i64(number) * inner.count;
+        for (i64 from = 0, to = 0; from < inner.count; from = to) {
+          for (to = from + 1; to < inner.count && same(base + from, base + to);) ++to;
+          fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
+        }
+      });
 }
 
 }  // namespace fanin::engine

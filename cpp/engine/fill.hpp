@@ -21,18 +21,22 @@ struct Destination {
   u64 first = 0;
   std::vector<Axis> axes;
   Element element = Element::f32;
-  bool fresh = false;  ///< memory not touched yet: each thread takes one contiguous part, by plain stores
+  bool fresh =
+      false;  ///< memory not touched yet: each thread takes one contiguous part, by plain stores
 };
 
 /// False if `poll` asked to stop; then the destination is partly written.
-bool fill(const Plan& plan, const Source& source, Destination destination, int threads, const Poll& poll);
+bool fill(const Plan& plan, const Source& source, Destination destination, int threads,
+          const Poll& poll);
 
 /// Throws what plan() throws for any of `count` sets of arguments.
-void check_each(const std::string& law, std::span<const double* const> arguments, i64 count, Element element);
+void check_each(const std::string& law, std::span<const double* const> arguments, i64 count,
+                Element element);
 
-/// A fill with arguments of their own for every element: `arguments[a][k]` belongs to the k-th element in C
-/// order. Every value has the bits that a fill with its scalar arguments gives at its address.
-bool fill_each(const std::string& law, std::span<const double* const> arguments, const Source& source,
-               const Destination& destination, int threads, const Poll& poll);
+/// A fill with arguments of their own for every element: `arguments[a][k]` belongs to the k-th
+/// element in C order. Every value has the bits that a fill with its scalar arguments gives at its
+/// address.
+bool fill_each(const std::string& law, std::span<const double* const> arguments,
+               const Source& source, const Destination& destination, int threads, const Poll& poll);
 
 }  // namespace fanin::engine

@@ -8,8 +8,8 @@
 namespace fanin::engine {
 namespace {
 
-/// A row of which projection leaves less than this share is taken to lie in the span: what is left of it is
-/// rounding error of about 1e-16 of the row.
+/// A row of which projection leaves less than this share is taken to lie in the span: what is left
+/// of it is rounding error of about 1e-16 of the row.
 constexpr double kDependent = 0x1p-44;
 
 }  // namespace
@@ -32,7 +32,8 @@ void Frame::of(const double* x, i64 count, i64 n) {
         r_[std::size_t(row * count + v)] += part;
       }
     const double left = k.dot(rest.data(), rest.data(), n);
-    // A row that is not finite counts as new, so that NaN and infinity reach everything that uses it.
+    // A row that is not finite counts as new, so that NaN and infinity reach everything that uses
+    // it.
     const bool dependent = std::isfinite(whole) && left <= kDependent * kDependent * whole;
     if (dependent || rank_ == std::min(count, n)) continue;
     const double length = std::sqrt(left);

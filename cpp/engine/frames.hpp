@@ -6,8 +6,9 @@
 
 namespace fanin::engine {
 
-/// X = R Q: X (count, n) given, Q (rank, n) with orthonormal rows, R (count, rank) with zeros where a row of Q
-/// is later than the row of X, positive where it is new. Rows of X that depend on earlier ones add nothing to Q.
+/// X = R Q: X (count, n) given, Q (rank, n) with orthonormal rows, R (count, rank) with zeros where
+/// a row of Q is later than the row of X, positive where it is new. Rows of X that depend on
+/// earlier ones add nothing to Q.
 class Frame {
  public:
   /// Every row is projected twice, which makes the rows of Q orthonormal to rounding.

@@ -7,7 +7,8 @@ namespace fanin::engine {
 namespace {
 
 constexpr i64 kLine = 64;
-constexpr i64 kStripBytes = 2048;            ///< of one row of a strip: kPanelDepth of them fill half the L2 cache
+constexpr i64 kStripBytes =
+    2048;  ///< of one row of a strip: kPanelDepth of them fill half the L2 cache
 constexpr i64 kTasksPerThread = 3;
 constexpr i64 kLeftNumbers = 4 * 1024 * 1024;  ///< packed at a time of a large left operand
 constexpr i64 kSerialPacking = 32 * 1024;      ///< numbers that one thread packs faster than two
@@ -44,31 +45,32 @@ bool PackedLeft<T>::pack(const View<T>& view, i64 rows, i64 depth, const Work& w
     const int count = int(std::min(panel_rows, rows - first_row));
     for (i64 k = 0; k < depth_; k += kPanelDepth) {
       const i64 panel_depth = std::min(kPanelDepth, depth_ - k);
-      kernels.pack_left(view.from(first_row, k / ratio).data, view.row_step, view.column_step, count,
-                        panel_depth / ratio, view.form, data_ + k * padded_rows_ + first_row * panel_depth);
+      kernels.pack_left(view.from(first_row, k / ratio).data, view.row_step, view.column_step,
+                        count, panel_depth / ratio, view.form,
+                        data_ + k * padded_rows_ + first_row * panel_depth);
     }
   };
   return Work{rows * depth_ < kSerialPacking ? 1 : work.threads, work.poll}.each(panels, body);
 }
 
 template <class T>
-void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c, i64 step, Update update,
-              Buffer<T>& scratch) {
+void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c, i64 step,
+              Update update, Buffer<T>& scratch) {
   const PanelKernels<T>& kernels = panel_kernels<T>();
   const i64 ratio = parts(right.form), panel_rows = kernels.rows, width = kernels.columns;
   T* const packed = scratch.take(std::min(kPanelDepth, left.depth()) * rounded_up(columns, width));
   for (i64 k = 0; k < left.depth(); k += kPanelDepth) {
     const i64 depth = std::min(kPanelDepth, left.depth() - k);
     for (i64 column = 0; column < columns; column += width)
-      kernels.pack_right(right.from(k / ratio, column / ratio).data, right.row_step, right.column_step,
-                         int(std::min(width, columns - column)), depth / ratio, right.form,
-                         packed + column * depth);
+      kernels.pack_right(right.from(k / ratio, column / ratio).data, right.row_step,
+                         right.column_step, int(std::min(width, columns - column)), depth / ratio,
+                         right.form, packed + column * depth);
     for (i64 row = 0; row < left.rows(); row += panel_rows) {
       const T* const panel = left.panel(k, depth, row / panel_rows);
       const int count_rows = int(std::min(panel_rows, left.rows() - row));
       for (i64 column = 0; column < columns; column += width)
-        kernels.tile(panel, packed + column * depth, depth, c + row * step + column, step, count_rows,
-                     int(std::min(width, columns - column)), update);
+        kernels.tile(panel, packed + column * depth, depth, c + row * step + column, step,
+                     count_rows, int(std::min(width, columns - column)), update);
     }
     if (update == Update::store) update = Update::add;
   }
@@ -82,8 +84,8 @@ i64 strip_columns(i64 columns, int threads) {
 }
 
 template <class T>
-bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, T* c, i64 step, Update update,
-          const Work& work) {
+bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, T* c, i64 step,
+          Update update, const Work& work) {
   const i64 ratio = parts(b.form), numbers = columns * ratio;
   if (rows == 0 || columns == 0) return true;
   if (depth == 0) {
@@ -96,7 +98,8 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
   const i64 strip = strip_columns<T>(numbers, work.threads), strips = (numbers + strip - 1) / strip;
   // Whole panels of the depth at a time, so that cutting here changes no sum.
   const i64 most_rows = std::min(rows, kLeftNumbers / kPanelDepth);
-  const i64 most_depth = std::max<i64>(kPanelDepth, kLeftNumbers / most_rows / kPanelDepth * kPanelDepth) / ratio;
+  const i64 most_depth =
+      std::max<i64>(kPanelDepth, kLeftNumbers / most_rows / kPanelDepth * kPanelDepth) / ratio;
   for (i64 row = 0; row < rows; row += most_rows) {
     const i64 count_rows = std::min(most_rows, rows - row);
     for (i64 k = 0; k < depth; k += most_depth) {
@@ -106,8 +109,8 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
       const auto body = [&](u64 number) {
         const i64 column = i64(number) * strip;
         const typename Pool<Buffer<T>>::Lease scratch(pool);
-        multiply(left, b.from(k, column / ratio), std::min(strip, numbers - column), c + row * step + column,
-                 step, now, *scratch);
+        multiply(left, b.from(k, column / ratio), std::min(strip, numbers - column),
+                 c + row * step + column, step, now, *scratch);
       };
       if (!work.each(strips, body)) return false;
     }
@@ -117,13 +120,17 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
 
 template class Buffer<float>;
 template class PackedLeft<float>;
-template void multiply(const PackedLeft<float>&, const View<float>&, i64, float*, i64, Update, Buffer<float>&);
+template void multiply(const PackedLeft<float>&, const View<float>&, i64, float*, i64, Update,
+                       Buffer<float>&);
 template i64 strip_columns<float>(i64, int);
-template bool gemm(const View<float>&, const View<float>&, i64, i64, i64, float*, i64, Update, const Work&);
+template bool gemm(const View<float>&, const View<float>&, i64, i64, i64, float*, i64, Update,
+                   const Work&);
 template class Buffer<double>;
 template class PackedLeft<double>;
-template void multiply(const PackedLeft<double>&, const View<double>&, i64, double*, i64, Update, Buffer<double>&);
+template void multiply(const PackedLeft<double>&, const View<double>&, i64, double*, i64, Update,
+                       Buffer<double>&);
 template i64 strip_columns<double>(i64, int);
-template bool gemm(const View<double>&, const View<double>&, i64, i64, i64, double*, i64, Update, const Work&);
+template bool gemm(const View<double>&, const View<double>&, i64, i64, i64, double*, i64, Update,
+                   const Work&);
 
 }  // namespace fanin::engine

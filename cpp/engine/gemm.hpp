@@ -1,7 +1,8 @@
-// Matrix products on the kernels' register tiles, with the same bits on every machine and thread count.
+// Matrix products on the kernels' register tiles, with the same bits on every machine and thread
+// count.
 //
-// c = or += or -= a b, where each output adds its panels of kPanelDepth products in order, and each panel is one
-// chain of fma from zero. Threads split the outputs; nothing else is split.
+// c = or += or -= a b, where each output adds its panels of kPanelDepth products in order, and each
+// panel is one chain of fma from zero. Threads split the outputs; nothing else is split.
 #pragma once
 #include <atomic>
 #include <cstdlib>
@@ -16,8 +17,10 @@ namespace fanin::engine {
 
 template <class T>
 const PanelKernels<T>& panel_kernels() {
-  if constexpr (sizeof(T) == 4) return table().panels->f32;
-  else return table().panels->f64;
+  if constexpr (sizeof(T) == 4)
+    return table().panels->f32;
+  else
+    return table().panels->f64;
 }
 
 /// Numbers in one element.
@@ -32,7 +35,8 @@ struct View {
   Form form = Form::real;
 
   View from(i64 row, i64 column) const {
-    return {data + parts(form) * (row * row_step + column * column_step), row_step, column_step, form};
+    return {data + parts(form) * (row * row_step + column * column_step), row_step, column_step,
+            form};
   }
   View transposed() const { return {data, column_step, row_step, form}; }
   View as(Form other) const { return {data, row_step, column_step, other}; }
@@ -116,22 +120,22 @@ class PackedLeft {
   i64 rows_ = 0, depth_ = 0, padded_rows_ = 0, panel_rows_ = 1;
 };
 
-/// c (left.rows, columns) at row step `step` = or += or -= left times right, here and now. `columns`, `c` and `step`
-/// count numbers, two a complex element.
+/// c (left.rows, columns) at row step `step` = or += or -= left times right, here and now.
+/// `columns`, `c` and `step` count numbers, two a complex element.
 template <class T>
-void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c, i64 step, Update update,
-              Buffer<T>& scratch);
+void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c, i64 step,
+              Update update, Buffer<T>& scratch);
 
-/// Columns (numbers) that one task takes: a multiple of the register tile, few enough for the L2 cache, and
-/// several tasks for every thread.
+/// Columns (numbers) that one task takes: a multiple of the register tile, few enough for the L2
+/// cache, and several tasks for every thread.
 template <class T>
 i64 strip_columns(i64 columns, int threads);
 
-/// c (rows, columns) = or += or -= a (rows, depth) b (depth, columns); all counts of elements, c's rows at `step`
-/// numbers. False if the poll stopped it.
+/// c (rows, columns) = or += or -= a (rows, depth) b (depth, columns); all counts of elements, c's
+/// rows at `step` numbers. False if the poll stopped it.
 template <class T>
-bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, T* c, i64 step, Update update,
-          const Work& work);
+bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, T* c, i64 step,
+          Update update, const Work& work);
 
 extern template class Buffer<float>;
 extern template class Buffer<double>;

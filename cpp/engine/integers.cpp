@@ -18,7 +18,8 @@ u64 scaled(u64 bits, u64 low, u64 span) {
 
 /// Calls make(words, tiles, to) for batches of tiles of words; a tile makes `tile_bytes` of output.
 template <class Make>
-void for_batches(const Source& source, u64 first, u64 tiles, void* out, std::size_t tile_bytes, Make make) {
+void for_batches(const Source& source, u64 first, u64 tiles, void* out, std::size_t tile_bytes,
+                 Make make) {
   const auto words_of = table().words;
   alignas(64) u32 words[kBatchTiles * kTileWords];
   char* to = static_cast<char*>(out);
@@ -35,27 +36,30 @@ void for_batches(const Source& source, u64 first, u64 tiles, void* out, std::siz
 template <class T>
 void fill_integers(const Source& source, u64 first, u64 tiles, const Params& p, void* out, bool) {
   constexpr u64 values = kTileWords / 2;
-  for_batches(source, first, tiles, out, values * sizeof(T), [&](const u32* words, u64 batch, char* to) {
-    for (u64 i = 0; i < batch * values; ++i) {
-      const u64 bits = u64(words[2 * i]) | u64(words[2 * i + 1]) << 32;
-      const T value = T(scaled(bits, p.integer_low, p.integer_span));
-      std::memcpy(to + i * sizeof(T), &value, sizeof(T));
-    }
-  });
+  for_batches(source, first, tiles, out, values * sizeof(T),
+              [&](const u32* words, u64 batch, char* to) {
+                for (u64 i = 0; i < batch * values; ++i) {
+                  const u64 bits = u64(words[2 * i]) | u64(words[2 * i + 1]) << 32;
+                  const T value = T(scaled(bits, p.integer_low, p.integer_span));
+                  std::memcpy(to + i * sizeof(T), &value, sizeof(T));
+                }
+              });
 }
 
 /// `T` holds the element's bits; 1 and -1 differ by `flip`.
 template <class T, T One, T Flip>
 void fill_signs(const Source& source, u64 first, u64 tiles, const Params&, void* out, bool) {
-  for_batches(source, first, tiles, out, kTileWords * sizeof(T), [](const u32* words, u64 batch, char* to) {
-    for (u64 i = 0; i < batch * kTileWords; ++i) {
-      const T value = T(One ^ (T(-T(words[i] >> 31)) & Flip));
-      std::memcpy(to + i * sizeof(T), &value, sizeof(T));
-    }
-  });
+  for_batches(source, first, tiles, out, kTileWords * sizeof(T),
+              [](const u32* words, u64 batch, char* to) {
+                for (u64 i = 0; i < batch * kTileWords; ++i) {
+                  const T value = T(One ^ (T(-T(words[i] >> 31)) & Flip));
+                  std::memcpy(to + i * sizeof(T), &value, sizeof(T));
+                }
+              });
 }
 
-constexpr FillFn kIntegers[] = {&fill_integers<u8>, &fill_integers<u16>, &fill_integers<u32>, &fill_integers<u64>};
+constexpr FillFn kIntegers[] = {&fill_integers<u8>, &fill_integers<u16>, &fill_integers<u32>,
+                                &fill_integers<u64>};
 // In the order of Element; the integers' -1 is all ones, one bit away from 1 in all but the lowest.
 constexpr FillFn kSigns[] = {
     &fill_signs<u32, 0x3f800000, 0x80000000>,

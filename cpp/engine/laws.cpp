@@ -13,7 +13,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// ---- the representable values of a destination type --------------------------------------------------
+// ---- the representable values of a destination type
+// --------------------------------------------------
 
 struct Grid {
   int digits, lowest_exponent, highest_exponent;
@@ -62,7 +63,8 @@ double next_below(double x, Element e) {
   return e == Element::f64 ? std::nextafter(x, -kInfinity) : largest_at_most(x - half_step, e);
 }
 
-// ---- the unit normal's probabilities -------------------------------------------------------------------
+// ---- the unit normal's probabilities
+// -------------------------------------------------------------------
 
 constexpr double kDensityAtZero = 0x1.9884533d43651p-2;  // 1 / sqrt(2 pi)
 
@@ -106,13 +108,15 @@ double integrate(double low, double high, int panels, F f) {
 /// Phi(high) - Phi(low) without cancellation for short intervals.
 double mass(double low, double high) {
   if (high - low < 1)
-    return kDensityAtZero * integrate(low, high, 1, [](double x) { return exponential(-0.5 * x * x); });
+    return kDensityAtZero *
+           integrate(low, high, 1, [](double x) { return exponential(-0.5 * x * x); });
   if (low > 0) return upper_tail(low) - upper_tail(high);
   if (high < 0) return upper_tail(-high) - upper_tail(-low);
   return above_median(high) - above_median(low);
 }
 
-// ---- truncated normal ----------------------------------------------------------------------------------
+// ---- truncated normal
+// ----------------------------------------------------------------------------------
 
 /// Half the squared distance from near to z = near + h: (z^2 - near^2) / 2.
 double half_square_gain(double near, double h) { return h * (near + 0.5 * h); }
@@ -126,13 +130,15 @@ double log_mills_ratio(double near, double h) {
 /// cos of `quarters` quarter turns, 0 <= quarters <= 2.
 double cosine_of_quarters(double quarters) {
   if (quarters > 1) return -cosine_of_quarters(2 - quarters);
-  return quarters <= 0.5 ? evaluate("cos_quarter", quarters) : evaluate("sin_quarter", 1 - quarters);
+  return quarters <= 0.5 ? evaluate("cos_quarter", quarters)
+                         : evaluate("sin_quarter", 1 - quarters);
 }
 
 constexpr int kFarFirst = 5, kFarTerms = 12;  // as TruncatedFar in the kernels
 
-/// Coefficients of D(d) with z = near sqrt(1 + d D(d) / near^2), d = -2 log(relative tail probability):
-/// interpolation at Chebyshev points of [0, longest], Newton's form turned into powers of d.
+/// Coefficients of D(d) with z = near sqrt(1 + d D(d) / near^2), d = -2 log(relative tail
+/// probability): interpolation at Chebyshev points of [0, longest], Newton's form turned into
+/// powers of d.
 void fit_far_correction(double near, double longest, double* coefficient) {
   double node[kFarTerms], value[kFarTerms];
   for (int k = 0; k < kFarTerms; ++k) {
@@ -167,7 +173,8 @@ double one_minus_exp(double x) {
 
 void plan_far(Params& p, double near, double far, double sign, bool single) {
   const double h = far - near;
-  const double log_ratio = std::isinf(far) ? -kInfinity : log_mills_ratio(near, h) - half_square_gain(near, h);
+  const double log_ratio =
+      std::isinf(far) ? -kInfinity : log_mills_ratio(near, h) - half_square_gain(near, h);
   p.shape[0] = near;
   p.shape[1] = 1 / near / near;
   p.shape[2] = log_ratio < -700 ? 0.0 : exponential(log_ratio);
@@ -229,7 +236,8 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
     p.lowest = scale == 0 ? -kInfinity : smallest_at_least(loc + scale * low, element);
     p.highest = scale == 0 ? kInfinity : largest_at_most(loc + scale * high, element);
     if (p.lowest > p.highest)
-      throw std::invalid_argument("no value of the dtype lies within the bounds of the truncated normal");
+      throw std::invalid_argument(
+          "no value of the dtype lies within the bounds of the truncated normal");
   } else {
     p.loc[0] = argument(0);
     p.scale = argument(1);
@@ -242,7 +250,8 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
 }
 
 double truncated_normal_std(double low, double high) {
-  // Moments about the mode, over the part of the interval where the density is above e^-40 of its peak.
+  // Moments about the mode, over the part of the interval where the density is above e^-40 of its
+  // peak.
   const double mode = low > 0 ? low : high < 0 ? high : 0.0;
   const double distance = std::fabs(mode);
   const double reach = 80 / (distance + std::sqrt(distance * distance + 80));
@@ -252,7 +261,8 @@ double truncated_normal_std(double low, double high) {
   const double total = integrate(from, to, panels, density);
   const double mean = integrate(from, to, panels, [&](double h) { return h * density(h); }) / total;
   const double variance =
-      integrate(from, to, panels, [&](double h) { return (h - mean) * (h - mean) * density(h); }) / total;
+      integrate(from, to, panels, [&](double h) { return (h - mean) * (h - mean) * density(h); }) /
+      total;
   return std::sqrt(variance);
 }
 

@@ -15,8 +15,8 @@ struct Plan {
 };
 
 /// Laws and their arguments, all in float64:
-///   uniform (low, high) · normal (loc, scale) · truncated_normal (loc, scale, low, high), bounds in units of scale
-///   exponential (loc, scale) · laplace (loc, scale)
+///   uniform (low, high) · normal (loc, scale) · truncated_normal (loc, scale, low, high), bounds
+///   in units of scale exponential (loc, scale) · laplace (loc, scale)
 /// Throws std::invalid_argument if no value of the destination type lies within the bounds.
 Plan plan(const std::string& law, std::span<const double> arguments, Element element);
 

@@ -9,7 +9,8 @@ namespace {
 
 constexpr i64 kReflectorsPerTask = 8;
 constexpr i64 kTile = kTileWords;
-constexpr i64 kSharedColumns = 384;  ///< from here on threads share one matrix, below each has its own
+constexpr i64 kSharedColumns =
+    384;  ///< from here on threads share one matrix, below each has its own
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
@@ -23,8 +24,11 @@ template <class T>
 class Maker {
  public:
   Maker(const Haar& haar, Work work)
-      : haar_(haar), work_(std::move(work)), ratio_(haar.complex ? 2 : 1),
-        pitch_(u64(rounded_up(haar.rows * ratio_, kTile))), pool_(work_.threads) {
+      : haar_(haar),
+        work_(std::move(work)),
+        ratio_(haar.complex ? 2 : 1),
+        pitch_(u64(rounded_up(haar.rows * ratio_, kTile))),
+        pool_(work_.threads) {
     constexpr double arguments[] = {0.0, 1.0};
     normal_ = plan("normal", arguments, element<T>());
   }
@@ -34,7 +38,8 @@ class Maker {
     source.id += id;
     const i64 width = block_width(haar_.rows, haar_.columns);
     const bool flip = haar_.determinant != 0 && determinant(source) != haar_.determinant;
-    const i64 blocks = (haar_.last + width - 1) / width;  // later reflectors leave the wanted columns alone
+    const i64 blocks =
+        (haar_.last + width - 1) / width;  // later reflectors leave the wanted columns alone
     // A block's work grows with the rows and with the columns that it acts on.
     const auto work_after = [&](i64 b) {
       i64 sum = 0;
@@ -42,21 +47,23 @@ class Maker {
       return sum;
     };
     for (i64 b = blocks; b-- > 0;) {
-      const i64 begin = b * width, end = std::min(begin + width, haar_.columns), length = haar_.rows - begin;
+      const i64 begin = b * width, end = std::min(begin + width, haar_.columns),
+                length = haar_.rows - begin;
       if (!sample(source, begin, end)) return false;
       if (flip && end == haar_.columns) signs_[std::size_t(end - begin - 1)] *= T(-1);
-      if (!block_.set(vectors_, vector_step_, end - begin, length, haar_.complex, work_, pool_)) return false;
+      if (!block_.set(vectors_, vector_step_, end - begin, length, haar_.complex, work_, pool_))
+        return false;
       const i64 own_first = std::max(begin, haar_.first), own_last = std::min(end, haar_.last);
       T* const rows = out + begin * step;
       if (own_first < own_last) {
         const typename BlockPool<T>::Lease scratch(pool_);
-        block_.columns(signs_.data(), own_first - begin, own_last - begin, rows + (own_first - haar_.first) * ratio_,
-                       step, *scratch);
+        block_.columns(signs_.data(), own_first - begin, own_last - begin,
+                       rows + (own_first - haar_.first) * ratio_, step, *scratch);
       }
       const i64 after = std::max(end, haar_.first);
       if (after < haar_.last &&
-          !block_.apply(rows + (after - haar_.first) * ratio_, step, (haar_.last - after) * ratio_, false, true, work_,
-                        pool_))
+          !block_.apply(rows + (after - haar_.first) * ratio_, step, (haar_.last - after) * ratio_,
+                        false, true, work_, pool_))
         return false;
       if (progress) progress(work_after(b), work_after(0));
     }
@@ -72,7 +79,8 @@ class Maker {
     vectors_ = buffer_.take(count * vector_step_);
     signs_.resize(std::size_t(count * ratio_));
     return work_.each((count + kReflectorsPerTask - 1) / kReflectorsPerTask, [&](u64 task) {
-      for (i64 r = i64(task) * kReflectorsPerTask; r < std::min(count, i64(task + 1) * kReflectorsPerTask); ++r) {
+      for (i64 r = i64(task) * kReflectorsPerTask;
+           r < std::min(count, i64(task + 1) * kReflectorsPerTask); ++r) {
         T* const row = vectors_ + r * vector_step_;
         std::fill_n(row, r * ratio_, T(0));
         T* const x = row + r * ratio_;
@@ -85,11 +93,13 @@ class Maker {
   /// At least the first `count` numbers of reflector j, in whole tiles.
   void draw(const Source& source, i64 j, i64 count, T* x) const {
     const u64 values = u64(tile_values(element<T>()));
-    normal_.fill(source, u64(j) * pitch_ / values, (u64(count) + values - 1) / values, normal_.params, x, false);
+    normal_.fill(source, u64(j) * pitch_ / values, (u64(count) + values - 1) / values,
+                 normal_.params, x, false);
   }
 
-  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the last, of one element,
-  /// has 1 and plus), so the determinant is the product of the signs of the first elements.
+  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the
+  /// last, of one element, has 1 and plus), so the determinant is the product of the signs of the
+  /// first elements.
   int determinant(const Source& source) const {
     T tile[kTile];
     int product = 1;
@@ -124,20 +134,19 @@ class Maker {
 
 }  // namespace
 
-i64 block_width(i64, i64 columns) {
-  return columns <= 640 ? 32 : columns <= 1536 ? 64 : 128;
-}
+i64 block_width(i64, i64 columns) { return columns <= 640 ? 32 : columns <= 1536 ? 64 : 128; }
 
 template <class T>
-bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step, int threads,
-          const Poll& poll, const Progress& progress) {
+bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
+          int threads, const Poll& poll, const Progress& progress) {
   threads = threads_for(threads);
   if (haar.columns >= kSharedColumns || ids.size() < 2 || threads == 1)
     return in_default_environment([&] {
       const bool large = haar.columns >= kSharedColumns;
       Maker<T> maker(haar, {large ? threads : 1, large ? poll : Poll{}});
       for (std::size_t b = 0; b < ids.size(); ++b)
-        if ((poll && poll()) || !maker.run(ids[b], out + i64(b) * matrix_step, step, progress)) return false;
+        if ((poll && poll()) || !maker.run(ids[b], out + i64(b) * matrix_step, step, progress))
+          return false;
       return true;
     });
   // One maker a task, and tasks of several matrices, so that its buffers are used more than once.
@@ -149,7 +158,9 @@ bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step
   });
 }
 
-template bool haar(const Haar&, const std::vector<u64>&, float*, i64, i64, int, const Poll&, const Progress&);
-template bool haar(const Haar&, const std::vector<u64>&, double*, i64, i64, int, const Poll&, const Progress&);
+template bool haar(const Haar&, const std::vector<u64>&, float*, i64, i64, int, const Poll&,
+                   const Progress&);
+template bool haar(const Haar&, const std::vector<u64>&, double*, i64, i64, int, const Poll&,
+                   const Progress&);
 
 }  // namespace fanin::engine

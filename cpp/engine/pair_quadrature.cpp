@@ -12,12 +12,15 @@ namespace {
 constexpr double kReach = 9;        ///< of a normal variable: 2e-19 lies beyond
 constexpr double kWidest = 3.3;     ///< panel in standard deviations: 16 nodes leave 1e-18
 constexpr double kWideUnits = 2.5;  ///< panel in units of the activation, near its centre
-constexpr double kGrowth = 0.8;     ///< width of a panel over its distance from the centre, further out
+constexpr double kGrowth =
+    0.8;  ///< width of a panel over its distance from the centre, further out
 
 const MomentTable& kernels() { return *table().moments; }
 
-/// Edges of panels over [low, high] that resolve functions which change over `unit` near each centre, and the Gaussian.
-void add_edges(double low, double high, double unit, double centre_a, double centre_b, std::vector<double>& edges) {
+/// Edges of panels over [low, high] that resolve functions which change over `unit` near each
+/// centre, and the Gaussian.
+void add_edges(double low, double high, double unit, double centre_a, double centre_b,
+               std::vector<double>& edges) {
   double at = low;
   while (at < high) {
     edges.push_back(at);
@@ -30,7 +33,8 @@ void add_edges(double low, double high, double unit, double centre_a, double cen
     for (int tries = 0; tries < 64; ++tries) {
       double inside = std::min(width_at(at + width), width_at(at + 0.5 * width));
       for (const double centre : {centre_a, centre_b})
-        if (centre > at && centre < at + width) inside = std::min(inside, std::max(kWideUnits * unit, 0.5 * width));
+        if (centre > at && centre < at + width)
+          inside = std::min(inside, std::max(kWideUnits * unit, 0.5 * width));
       if (inside >= width) break;
       width = std::max(inside, std::min(kWideUnits * unit, kWidest));
     }
@@ -39,7 +43,8 @@ void add_edges(double low, double high, double unit, double centre_a, double cen
   edges.push_back(high);
 }
 
-void nodes_between(std::vector<double>& edges, std::vector<double>& at, std::vector<double>& weight) {
+void nodes_between(std::vector<double>& edges, std::vector<double>& at,
+                   std::vector<double>& weight) {
   std::sort(edges.begin(), edges.end());
   at.clear(), weight.clear();
   for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
@@ -55,8 +60,10 @@ void nodes_between(std::vector<double>& edges, std::vector<double>& at, std::vec
 
 // With |c| = 1 - m, a = sqrt(1 - m/2) >= b = sqrt(m/2) and independent s, t ~ N(0, 1):
 //   u = sqrt(q1) (a s + b t),   v = +-sqrt(q2) (a s - b t)
-// Inner integral over s, panels split where u or v meets a kink; outer over t, split where two of those points meet.
-void Covariances::quadrature(double q1, double q2, double c, double delta, double* covariance, double* slopes) const {
+// Inner integral over s, panels split where u or v meets a kink; outer over t, split where two of
+// those points meet.
+void Covariances::quadrature(double q1, double q2, double c, double delta, double* covariance,
+                             double* slopes) const {
   const bool left = c < 0;
   const double missing = left ? 1 + c : delta, sign = left ? -1.0 : 1.0;
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
@@ -84,7 +91,8 @@ void Covariances::quadrature(double q1, double q2, double c, double delta, doubl
     }
   }
 
-  // Several inner integrals are evaluated together; a user's function is asked as seldom as possible.
+  // Several inner integrals are evaluated together; a user's function is asked as seldom as
+  // possible.
   const std::size_t together = activation_.row() ? 512 : std::size_t(1) << 20;
   std::vector<double> s, weight, u, v, w, all;
   double sum_phi = 0, sum_slope = 0;

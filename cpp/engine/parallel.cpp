@@ -51,8 +51,9 @@ class DefaultFloatingPoint {
 #endif
 };
 
-/// How many of `wanted` threads the system would start now. libgomp ends the process where it cannot start one, so
-/// they are tried first: whenever this thread asks for more than its last team had (libgomp lets the others go).
+/// How many of `wanted` threads the system would start now. libgomp ends the process where it
+/// cannot start one, so they are tried first: whenever this thread asks for more than its last team
+/// had (libgomp lets the others go).
 int startable(int wanted) {
   thread_local int team = 1;
   if (wanted > team) {
@@ -64,7 +65,8 @@ int startable(int wanted) {
     };
     std::size_t started = 0;
     gate.lock();
-    while (started < tried.size() && pthread_create(&tried[started], nullptr, wait, &gate) == 0) ++started;
+    while (started < tried.size() && pthread_create(&tried[started], nullptr, wait, &gate) == 0)
+      ++started;
     gate.unlock();
     for (std::size_t i = 0; i < started; ++i) pthread_join(tried[i], nullptr);
     wanted = int(started) + 1;

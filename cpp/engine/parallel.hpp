@@ -14,13 +14,15 @@ void set_default_threads(int threads);
 /// The threads a call takes that asks for `threads` (0: the default); 1 in a forked child.
 int threads_for(int threads);
 
-/// Called between chunks by the thread that entered parallel_for; true stops the loop. It may throw.
+/// Called between chunks by the thread that entered parallel_for; true stops the loop. It may
+/// throw.
 using Poll = std::function<bool()>;
 
-/// Runs body(chunk) for every chunk in [0, chunks) on at most `threads` threads (0: the default), in
-/// rising order per thread; on fewer where the system starts no more. Returns false if `poll` stopped it. Serial in a forked child, because the OpenMP
-/// runtime does not survive fork. The floating-point environment of every worker is the default one meanwhile.
-/// An exception of `body` or `poll` is rethrown here after all threads have ended.
+/// Runs body(chunk) for every chunk in [0, chunks) on at most `threads` threads (0: the default),
+/// in rising order per thread; on fewer where the system starts no more. Returns false if `poll`
+/// stopped it. Serial in a forked child, because the OpenMP runtime does not survive fork. The
+/// floating-point environment of every worker is the default one meanwhile. An exception of `body`
+/// or `poll` is rethrown here after all threads have ended.
 ///   contiguous   each thread takes one contiguous run of chunks (first touch of fresh memory)
 bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body);

@@ -5,15 +5,22 @@
 namespace fanin::engine {
 namespace {
 
-constexpr i64 kWidth = 32;           ///< reflectors in one block: a constant of the contract
-constexpr i64 kSharedColumns = 384;  ///< from here on threads share one matrix, below each has its own
+constexpr i64 kWidth = 32;  ///< reflectors in one block: a constant of the contract
+constexpr i64 kSharedColumns =
+    384;  ///< from here on threads share one matrix, below each has its own
 
 template <class T>
 class Factoriser {
  public:
   Factoriser(i64 rows, i64 columns, bool complex, Work work)
-      : rows_(rows), columns_(columns), rank_(std::min(rows, columns)), complex_(complex), ratio_(complex ? 2 : 1),
-        step_(rows * ratio_), work_(std::move(work)), pool_(work_.threads) {}
+      : rows_(rows),
+        columns_(columns),
+        rank_(std::min(rows, columns)),
+        complex_(complex),
+        ratio_(complex ? 2 : 1),
+        step_(rows * ratio_),
+        work_(std::move(work)),
+        pool_(work_.threads) {}
 
   bool run(T* a, T* q, T* r) {
     vectors_ = buffer_.take(rank_ * step_);
@@ -29,8 +36,8 @@ class Factoriser {
         const typename BlockPool<T>::Lease scratch(pool_);
         block_.columns(signs_ + begin * ratio_, 0, end - begin, corner, step, *scratch);
       }
-      if (end < rank_ && !block_.apply(corner + (end - begin) * ratio_, step, (rank_ - end) * ratio_, false, true,
-                                       work_, pool_))
+      if (end < rank_ && !block_.apply(corner + (end - begin) * ratio_, step,
+                                       (rank_ - end) * ratio_, false, true, work_, pool_))
         return false;
     }
     return true;
@@ -40,7 +47,8 @@ class Factoriser {
   T* vector(i64 j, i64 begin) const { return vectors_ + j * step_ + begin * ratio_; }
 
   bool set_block(i64 begin, i64 end) {
-    return block_.set(vector(begin, begin), step_, end - begin, rows_ - begin, complex_, work_, pool_);
+    return block_.set(vector(begin, begin), step_, end - begin, rows_ - begin, complex_, work_,
+                      pool_);
   }
 
   /// Columns begin..end - 1 of a become those of R, and the columns after them see the reflectors.
@@ -57,13 +65,14 @@ class Factoriser {
         std::fill_n(vector(j, i), ratio_, T(0));
       }
       const T norm = T(make_reflector(v, rows_ - j, complex_, sign));
-      for (i64 part = 0; part < ratio_; ++part) a[j * a_step + j * ratio_ + part] = norm * sign[part];
+      for (i64 part = 0; part < ratio_; ++part)
+        a[j * a_step + j * ratio_ + part] = norm * sign[part];
       for (i64 c = j + 1; c < end; ++c) reflect(v, vector(c, j), (rows_ - j) * ratio_);
     }
     if (end == columns_) return true;
     if (!set_block(begin, end)) return false;
-    return block_.apply(a + begin * a_step + end * ratio_, a_step, (columns_ - end) * ratio_, true, false, work_,
-                        pool_);
+    return block_.apply(a + begin * a_step + end * ratio_, a_step, (columns_ - end) * ratio_, true,
+                        false, work_, pool_);
   }
 
   /// x -= v (v^H x)
@@ -112,7 +121,8 @@ class Factoriser {
 }  // namespace
 
 template <class T>
-bool qr(T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, int threads, const Poll& poll) {
+bool qr(T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, int threads,
+        const Poll& poll) {
   const i64 rank = std::min(rows, columns), ratio = complex ? 2 : 1;
   if (count == 0 || rank == 0) return true;
   threads = threads_for(threads);
@@ -122,7 +132,8 @@ bool qr(T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, int th
   };
   if (rank >= kSharedColumns || count < 2 || threads == 1)
     return in_default_environment([&] {
-      Factoriser<T> factoriser(rows, columns, complex, {rank >= kSharedColumns ? threads : 1, poll});
+      Factoriser<T> factoriser(rows, columns, complex,
+                               {rank >= kSharedColumns ? threads : 1, poll});
       for (i64 b = 0; b < count; ++b)
         if (!one(factoriser, b)) return false;
       return true;
@@ -130,7 +141,8 @@ bool qr(T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, int th
   const i64 each = std::clamp<i64>(count / (4 * threads), 1, 64);
   return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
     Factoriser<T> factoriser(rows, columns, complex, {1, {}});
-    for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b) one(factoriser, b);
+    for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
+      one(factoriser, b);
   });
 }
 

@@ -30,9 +30,10 @@ template <int N>
 inline constexpr std::array<double, N> kChebyshevPoint = {};
 template <>
 inline constexpr std::array<double, 11> kChebyshevPoint<11> = {
-    0x1.fac9e043842efp-1,  0x1.d1bb48eee2c13p-1,  0x1.82f19bb3a28a1p-1,  0x1.14cedf8bb580bp-1,
-    0x1.207e7fd768dbfp-2,  0.0,                   -0x1.207e7fd768dbfp-2, -0x1.14cedf8bb580bp-1,
-    -0x1.82f19bb3a28a1p-1, -0x1.d1bb48eee2c13p-1, -0x1.fac9e043842efp-1};
+    0x1.fac9e043842efp-1,  0x1.d1bb48eee2c13p-1,  0x1.82f19bb3a28a1p-1,
+    0x1.14cedf8bb580bp-1,  0x1.207e7fd768dbfp-2,  0.0,
+    -0x1.207e7fd768dbfp-2, -0x1.14cedf8bb580bp-1, -0x1.82f19bb3a28a1p-1,
+    -0x1.d1bb48eee2c13p-1, -0x1.fac9e043842efp-1};
 template <>
 inline constexpr std::array<double, 20> kChebyshevPoint<20> = {
     0x1.fe6bf2e2660afp-1,  0x1.f1da785f71bcep-1,  0x1.d906bcf328d46p-1,  0x1.b48d406a50540p-1,
@@ -42,7 +43,8 @@ inline constexpr std::array<double, 20> kChebyshevPoint<20> = {
     -0x1.b48d406a50540p-1, -0x1.d906bcf328d46p-1, -0x1.f1da785f71bcep-1, -0x1.fe6bf2e2660afp-1};
 
 /// Coefficients of 1, t, t^2, ... of the polynomial through `values` at the N Chebyshev points.
-/// By way of Chebyshev's coefficients, which decay: the powers then carry no error that a value would notice.
+/// By way of Chebyshev's coefficients, which decay: the powers then carry no error that a value
+/// would notice.
 template <int N>
 std::array<double, N> polynomial_through(const double* values) {
   std::array<double, N> series{}, powers{};

@@ -6,7 +6,8 @@
 namespace fanin::engine {
 namespace {
 
-constexpr double kSquareSafe = 0x1p500;  ///< magnitudes whose squares, and sums of them, stay normal numbers
+constexpr double kSquareSafe =
+    0x1p500;  ///< magnitudes whose squares, and sums of them, stay normal numbers
 
 /// The power of two that brings `largest` near 1 if its square could over- or underflow, else 1.
 double safe_scale(double largest) {
@@ -68,8 +69,8 @@ double make_reflector(T* x, i64 length, bool complex, T* sign) {
 }
 
 template <class T>
-bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, bool complex, const Work& work,
-                            BlockPool<T>& pool) {
+bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, bool complex,
+                            const Work& work, BlockPool<T>& pool) {
   complex_ = complex;
   count_ = count;
   length_ = length;
@@ -84,23 +85,27 @@ bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, b
   const auto body = [&](u64 number) {
     const i64 column = i64(number) * strip;
     const typename BlockPool<T>::Lease scratch(pool);
-    multiply(whole_, columns.from(0, column / ratio()), std::min(strip, gram_step - column), gram + column, gram_step,
-             Update::store, scratch->packed);
+    multiply(whole_, columns.from(0, column / ratio()), std::min(strip, gram_step - column),
+             gram + column, gram_step, Update::store, scratch->packed);
   };
   if (!work.each((gram_step + strip - 1) / strip, body)) return false;
-  if (complex) invert_complex(gram, inverse, count);
-  else panel_kernels<T>().invert_unit_upper(gram, gram_step, inverse, gram_step, count);
+  if (complex)
+    invert_complex(gram, inverse, count);
+  else
+    panel_kernels<T>().invert_unit_upper(gram, gram_step, inverse, gram_step, count);
   const Work here{1, {}};
   const View<T> inner{inverse, count, 1, vectors_.form};
   inner_.pack(inner, count, count, here);
   inner_adjoint_.pack(inner.transposed().as(adjoint), count, count, here);
-  if (length > count && !lower_.pack(vectors_.from(0, count).as(adjoint), count, length - count, work)) return false;
+  if (length > count &&
+      !lower_.pack(vectors_.from(0, count).as(adjoint), count, length - count, work))
+    return false;
   return outer_.pack(columns, length, count, work);
 }
 
 template <class T>
-bool BlockReflector<T>::apply(T* c, i64 step, i64 columns, bool adjoint, bool top_is_zero, const Work& work,
-                              BlockPool<T>& pool) const {
+bool BlockReflector<T>::apply(T* c, i64 step, i64 columns, bool adjoint, bool top_is_zero,
+                              const Work& work, BlockPool<T>& pool) const {
   if (top_is_zero && length_ == count_) {
     for (i64 r = 0; r < length_; ++r) std::fill_n(c + r * step, columns, T(0));
     return true;
@@ -116,21 +121,25 @@ bool BlockReflector<T>::apply(T* c, i64 step, i64 columns, bool adjoint, bool to
     const View<T> below{here + first * step, step / ratio(), 1, vectors_.form};
     const View<T> first_product{projected, strip / ratio(), 1, vectors_.form};
     const View<T> second_product{combined, strip / ratio(), 1, vectors_.form};
-    multiply(top_is_zero ? lower_ : whole_, below, width, projected, strip, Update::store, scratch->packed);
-    multiply(adjoint ? inner_adjoint_ : inner_, first_product, width, combined, strip, Update::store,
+    multiply(top_is_zero ? lower_ : whole_, below, width, projected, strip, Update::store,
              scratch->packed);
+    multiply(adjoint ? inner_adjoint_ : inner_, first_product, width, combined, strip,
+             Update::store, scratch->packed);
     for (i64 r = 0; r < first; ++r) std::fill_n(here + r * step, width, T(0));
     multiply(outer_, second_product, width, here, step, Update::subtract, scratch->packed);
   });
 }
 
 template <class T>
-void BlockReflector<T>::columns(const T* signs, i64 first, i64 last, T* c, i64 step, BlockScratch<T>& scratch) const {
+void BlockReflector<T>::columns(const T* signs, i64 first, i64 last, T* c, i64 step,
+                                BlockScratch<T>& scratch) const {
   const i64 width = (last - first) * ratio();
   T* const combined = scratch.combined.take(count_ * width);
-  // T V_top^H diag(signs): V_top^H is the first `count` columns of the rows of reflectors, conjugated.
+  // T V_top^H diag(signs): V_top^H is the first `count` columns of the rows of reflectors,
+  // conjugated.
   const Form adjoint = complex_ ? Form::conjugate : Form::real;
-  multiply(inner_, vectors_.from(0, first).as(adjoint), width, combined, width, Update::store, scratch.packed);
+  multiply(inner_, vectors_.from(0, first).as(adjoint), width, combined, width, Update::store,
+           scratch.packed);
   for (i64 r = 0; r < count_; ++r)
     for (i64 j = first; j < last; ++j) {
       T* const value = combined + r * width + (j - first) * ratio();

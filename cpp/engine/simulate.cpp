@@ -11,8 +11,8 @@
 namespace fanin::engine {
 namespace {
 
-/// Weights made at a time: this many bytes stay in the L2 cache between being drawn and being used. A constant
-/// of the result: the parts of a sum over the inputs are added block by block.
+/// Weights made at a time: this many bytes stay in the L2 cache between being drawn and being used.
+/// A constant of the result: the parts of a sum over the inputs are added block by block.
 constexpr i64 kBlockBytes = 256 * 1024;
 /// Numbers handed to an activation at a time.
 constexpr i64 kActivationRun = 512;
@@ -40,8 +40,8 @@ void draw(u128 key, u64 first, i64 count, double scale, T* out) {
 template <class T>
 struct Workspace {
   std::vector<T> h, next, x, sum, block;
-  std::vector<std::vector<T>> slopes;  ///< of every layer, for the way back
-  std::vector<Frame> frames;           ///< exact sampling: span of the signals
+  std::vector<std::vector<T>> slopes;       ///< of every layer, for the way back
+  std::vector<Frame> frames;                ///< exact sampling: span of the signals
   std::vector<std::vector<double>> images;  ///< ... and where the weights take it
   std::vector<double> normals;
   PackedLeft<T> packed;
@@ -53,8 +53,13 @@ struct Workspace {
 template <class T>
 class Network {
  public:
-  Network(const Simulated& what, const Activation& phi, const Measured& out, Workspace<T>& memory, i64 network)
-      : what_(what), phi_(phi), m_(memory), network_(network), depth_(i64(what.widths.size()) - 1),
+  Network(const Simulated& what, const Activation& phi, const Measured& out, Workspace<T>& memory,
+          i64 network)
+      : what_(what),
+        phi_(phi),
+        m_(memory),
+        network_(network),
+        depth_(i64(what.widths.size()) - 1),
         inputs_(what.inputs) {
     const i64 entries = network * (depth_ + 1);
     square_ = out.square + entries * inputs_;
@@ -95,12 +100,13 @@ class Network {
     std::fill(m_.h.begin(), m_.h.end(), T(0));
     for (i64 a = 0; a < inputs_; ++a)
       for (i64 b = 0; b <= a; ++b)
-        panel_kernels<T>().add_multiple(T(what_.start[std::size_t(a * inputs_ + b)]), m_.x.data() + b * n,
-                                        m_.h.data() + a * n, n);
+        panel_kernels<T>().add_multiple(T(what_.start[std::size_t(a * inputs_ + b)]),
+                                        m_.x.data() + b * n, m_.h.data() + a * n, n);
   }
 
   void squares(const T* rows, i64 n, double* out) const {
-    for (i64 a = 0; a < inputs_; ++a) out[a] = panel_kernels<T>().dot(rows + a * n, rows + a * n, n) / double(n);
+    for (i64 a = 0; a < inputs_; ++a)
+      out[a] = panel_kernels<T>().dot(rows + a * n, rows + a * n, n) / double(n);
   }
 
   void measure(i64 layer) {
@@ -153,22 +159,23 @@ class Network {
     if (what_.bias_var > 0) {
       const u8 name[] = {'b', 'i', 'a', 's'};
       m_.sum.resize(std::size_t(here));
-      draw(fold(layer_key(what_, network_, layer), Fold::name, name, 4), 0, here, std::sqrt(what_.bias_var),
-           m_.sum.data());
+      draw(fold(layer_key(what_, network_, layer), Fold::name, name, 4), 0, here,
+           std::sqrt(what_.bias_var), m_.sum.data());
       for (i64 a = 0; a < inputs_; ++a)
         panel_kernels<T>().add_multiple(T(1), m_.sum.data(), m_.h.data() + a * here, here);
     }
   }
 
-  /// Gradient with respect to x of the layer before, in place of the one with respect to h of `layer`.
+  /// Gradient with respect to x of the layer before, in place of the one with respect to h of
+  /// `layer`.
   void backward(i64 layer) {
     const i64 before = units(layer - 1), here = units(layer);
     m_.next.resize(std::size_t(inputs_ * before));
     if constexpr (sizeof(T) == 4) {
       m_.packed.pack({m_.h.data(), here, 1}, inputs_, here, Work());
       each_block(layer, [&](i64 from, i64 rows) {
-        multiply(m_.packed, View<T>{m_.block.data(), here, 1}.transposed(), rows, m_.next.data() + from, before,
-                 Update::store, m_.scratch);
+        multiply(m_.packed, View<T>{m_.block.data(), here, 1}.transposed(), rows,
+                 m_.next.data() + from, before, Update::store, m_.scratch);
       });
     } else {
       backward_exact(layer);
@@ -194,13 +201,14 @@ class Network {
     m_.block.resize(std::size_t(std::min(most, before) * here));
     for (i64 from = 0; from < before; from += most) {
       const i64 rows = std::min(most, before - from);
-      draw(key, u64(from) * u64(here), rows * here, std::sqrt(what_.weight_var / double(before)), m_.block.data());
+      draw(key, u64(from) * u64(here), rows * here, std::sqrt(what_.weight_var / double(before)),
+           m_.block.data());
       use(from, rows);
     }
   }
 
-  // X = R Q with orthonormal rows Q. Then X W = R (Q W), and Q W is s times standard normals (Gaussian W) or
-  // a Haar frame (Haar W): the law of X W without W.
+  // X = R Q with orthonormal rows Q. Then X W = R (Q W), and Q W is s times standard normals
+  // (Gaussian W) or a Haar frame (Haar W): the law of X W without W.
   void forward_exact(i64 layer) {
     const i64 before = units(layer - 1), here = units(layer);
     Frame& span = m_.frames[std::size_t(layer)];
@@ -216,9 +224,10 @@ class Network {
     combine(span, image.data(), here, scale(before), m_.h.data());
   }
 
-  // D W^T, given Q W = s Z: the part in span Q is s D Z^T Q; the rest of W is independent of all that happened
-  // in this layer, so that with D = R' Q' its part is s R' Z' projected off span Q, Z' new normals. A Haar W maps the
-  // complement of span(Q W) to the complement of span Q by a Haar map of its own.
+  // D W^T, given Q W = s Z: the part in span Q is s D Z^T Q; the rest of W is independent of all
+  // that happened in this layer, so that with D = R' Q' its part is s R' Z' projected off span Q,
+  // Z' new normals. A Haar W maps the complement of span(Q W) to the complement of span Q by a Haar
+  // map of its own.
   void backward_exact(i64 layer) {
     const i64 before = units(layer - 1), here = units(layer);
     const bool haar = what_.sampling == Sampling::haar_exact;
@@ -228,17 +237,18 @@ class Network {
     const i64 rank = span.rank();
 
     std::vector<double> inside(std::size_t(inputs_ * rank));
-    gemm<double>({m_.h.data(), here, 1}, View<double>{image, here, 1}.transposed(), inputs_, rank, here,
-                 inside.data(), rank, Update::store, Work());
+    gemm<double>({m_.h.data(), here, 1}, View<double>{image, here, 1}.transposed(), inputs_, rank,
+                 here, inside.data(), rank, Update::store, Work());
     if (haar)
-      gemm<double>({inside.data(), rank, 1}, {image, here, 1}, inputs_, here, rank, m_.h.data(), here,
-                   Update::subtract, Work());
+      gemm<double>({inside.data(), rank, 1}, {image, here, 1}, inputs_, here, rank, m_.h.data(),
+                   here, Update::subtract, Work());
     m_.gradients.of(m_.h.data(), inputs_, here);
 
     const i64 other = m_.gradients.rank();
     m_.normals.resize(std::size_t(other * before));
     const u8 name[] = {'b', 'a', 'c', 'k'};
-    draw(fold(layer_key(what_, network_, layer), Fold::name, name, 4), 0, other * before, 1.0, m_.normals.data());
+    draw(fold(layer_key(what_, network_, layer), Fold::name, name, 4), 0, other * before, 1.0,
+         m_.normals.data());
     span.remove_from(m_.normals.data(), other);
     const double* outside = m_.normals.data();
     Frame complement;
@@ -250,12 +260,13 @@ class Network {
     combine(m_.gradients, outside, before, scale(before), m_.next.data());
     for (i64 a = 0; a < inputs_; ++a)
       for (i64 r = 0; r < rank; ++r)
-        k.add_multiple(scale(before) * inside[std::size_t(a * rank + r)], span.vectors() + r * before,
-                       m_.next.data() + a * before, before);
+        k.add_multiple(scale(before) * inside[std::size_t(a * rank + r)],
+                       span.vectors() + r * before, m_.next.data() + a * before, before);
   }
 
   double scale(i64 before) const {
-    return std::sqrt(what_.sampling == Sampling::haar_exact ? what_.weight_var : what_.weight_var / double(before));
+    return std::sqrt(what_.sampling == Sampling::haar_exact ? what_.weight_var
+                                                            : what_.weight_var / double(before));
   }
 
   /// out (inputs, n) = factor R images, R the coefficients of `frame`.
@@ -263,7 +274,8 @@ class Network {
     std::fill(out, out + inputs_ * n, 0.0);
     for (i64 a = 0; a < inputs_; ++a)
       for (i64 r = 0; r < frame.rank(); ++r)
-        panel_kernels<double>().add_multiple(factor * frame.coefficient(a, r), images + r * n, out + a * n, n);
+        panel_kernels<double>().add_multiple(factor * frame.coefficient(a, r), images + r * n,
+                                             out + a * n, n);
   }
 
   const Simulated& what_;
@@ -274,8 +286,10 @@ class Network {
 };
 
 template <class T>
-bool run_all(const Simulated& what, const Activation& phi, const Measured& out, int threads, const Poll& poll) {
-  threads = std::max(1, int(std::min<i64>(threads > 0 ? threads : default_threads(), what.networks)));
+bool run_all(const Simulated& what, const Activation& phi, const Measured& out, int threads,
+             const Poll& poll) {
+  threads =
+      std::max(1, int(std::min<i64>(threads > 0 ? threads : default_threads(), what.networks)));
   Pool<Workspace<T>> pool(threads);
   return parallel_for(u64(what.networks), threads, false, poll, [&](u64 network) {
     const typename Pool<Workspace<T>>::Lease memory(pool);
@@ -285,7 +299,8 @@ bool run_all(const Simulated& what, const Activation& phi, const Measured& out, 
 
 }  // namespace
 
-bool simulate(const Simulated& what, const Activation& phi, const Measured& out, int threads, const Poll& poll) {
+bool simulate(const Simulated& what, const Activation& phi, const Measured& out, int threads,
+              const Poll& poll) {
   return what.sampling == Sampling::gaussian_weights || what.sampling == Sampling::haar_weights
              ? run_all<float>(what, phi, out, threads, poll)
              : run_all<double>(what, phi, out, threads, poll);

@@ -16,14 +16,14 @@ enum class Sampling : u8 {
 };
 
 /// x_l = phi(h_l), h_(l+1) = x_l W_(l+1) + b_(l+1), l = 0 .. depth - 1; rows of h are inputs.
-///   W_l (widths[l-1], widths[l]) has entries of variance weight_var / widths[l-1], address i widths[l] + j in
-///   stream[network][l]; Haar: W_l is sqrt(weight_var) times the orthogonal matrix of that stream
-///   b_l has variance bias_var, stream[network][l]["bias"]
-///   h_0 = start g, g (inputs, widths[0]) standard normal, stream[network][0]
-///   gradient at h_depth: standard normal (inputs, widths[depth]), stream[network][depth + 1]
+///   W_l (widths[l-1], widths[l]) has entries of variance weight_var / widths[l-1], address i
+///   widths[l] + j in stream[network][l]; Haar: W_l is sqrt(weight_var) times the orthogonal matrix
+///   of that stream b_l has variance bias_var, stream[network][l]["bias"] h_0 = start g, g (inputs,
+///   widths[0]) standard normal, stream[network][0] gradient at h_depth: standard normal (inputs,
+///   widths[depth]), stream[network][depth + 1]
 struct Simulated {
   Sampling sampling = Sampling::gaussian_weights;
-  std::vector<i64> widths;    ///< depth + 1 of them
+  std::vector<i64> widths;  ///< depth + 1 of them
   i64 inputs = 1;
   double weight_var = 1, bias_var = 0;
   std::vector<double> start;  ///< (inputs, inputs), lower triangular
@@ -31,8 +31,9 @@ struct Simulated {
   i64 networks = 1;
 };
 
-/// What is measured, C order. h and gradients: mean square over the units, (networks, depth + 1, inputs);
-/// products: mean over units and pairs of inputs of h_a h_b, (networks, depth + 1), not written for one input.
+/// What is measured, C order. h and gradients: mean square over the units, (networks, depth + 1,
+/// inputs); products: mean over units and pairs of inputs of h_a h_b, (networks, depth + 1), not
+/// written for one input.
 struct Measured {
   double* square;
   double* product;
@@ -40,6 +41,7 @@ struct Measured {
 };
 
 /// False if `poll` stopped it. The networks are shared out among the threads; no bit depends on it.
-bool simulate(const Simulated& what, const Activation& phi, const Measured& out, int threads, const Poll& poll);
+bool simulate(const Simulated& what, const Activation& phi, const Measured& out, int threads,
+              const Poll& poll);
 
 }  // namespace fanin::engine

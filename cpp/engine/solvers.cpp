@@ -22,15 +22,17 @@ struct Bracket {
   std::size_t target;
 };
 
-/// Newton's step kept inside the bracket, else its middle: geometric, because scales differ by orders of magnitude.
-/// Returns whether the zero has settled.
+/// Newton's step kept inside the bracket, else its middle: geometric, because scales differ by
+/// orders of magnitude. Returns whether the zero has settled.
 bool advance(Bracket& b, double value, double slope) {
   if (value == 0) return true;
   ((value < 0) == b.negative_low ? b.low : b.high) = b.at;
   double next = b.at - value / slope;
   const bool inside = next > b.low && next < b.high;
   const bool settled = inside && std::fabs(next - b.at) <= 0x1p-51 * std::fabs(b.at);
-  if (!inside) next = b.low > 0 && b.high > 4 * b.low ? std::sqrt(b.low) * std::sqrt(b.high) : 0.5 * (b.low + b.high);
+  if (!inside)
+    next = b.low > 0 && b.high > 4 * b.low ? std::sqrt(b.low) * std::sqrt(b.high)
+                                           : 0.5 * (b.low + b.high);
   const bool exhausted = next <= b.low || next >= b.high;
   if (!exhausted) b.at = next;
   return settled || exhausted;
@@ -43,7 +45,8 @@ void fixed_variances(const Activation& activation, std::span<const double> weigh
   constexpr std::size_t points = 2 * kGridHalf * kGridPerBinade + 1;
   std::vector<double> grid(points), second(points);
   for (std::size_t i = 0; i < points; ++i)
-    grid[i] = std::ldexp(1.0 + double(i % kGridPerBinade) / kGridPerBinade, int(i / kGridPerBinade) - kGridHalf);
+    grid[i] = std::ldexp(1.0 + double(i % kGridPerBinade) / kGridPerBinade,
+                         int(i / kGridPerBinade) - kGridHalf);
   const int which = kSecond;
   activation.moments(grid, {&which, 1}, second.data(), threads);
   const std::size_t count = weight_var.size();
@@ -53,7 +56,8 @@ void fixed_variances(const Activation& activation, std::span<const double> weigh
 
   const u64 chunks = (count + kLanesTogether - 1) / kLanesTogether;
   parallel_for(chunks, threads, false, {}, [&](u64 chunk) {
-    const std::size_t first = std::size_t(chunk) * kLanesTogether, last = std::min(count, first + kLanesTogether);
+    const std::size_t first = std::size_t(chunk) * kLanesTogether,
+                      last = std::min(count, first + kLanesTogether);
     std::vector<Bracket> open;
     for (std::size_t lane = first; lane < last; ++lane) {
       const double sw2 = weight_var[lane], sb2 = bias_var[lane];
@@ -64,7 +68,8 @@ void fixed_variances(const Activation& activation, std::span<const double> weigh
         const double here = sw2 * second[i] + sb2 - grid[i];
         if ((before < 0) != (here < 0) && before == before && here == here) {
           const double at = std::sqrt(grid[i - 1]) * std::sqrt(grid[i]);
-          open.push_back({grid[i - 1], grid[i], at, before < 0, lane * kMostRoots + std::size_t(found++)});
+          open.push_back(
+              {grid[i - 1], grid[i], at, before < 0, lane * kMostRoots + std::size_t(found++)});
         }
         before = here;
       }
@@ -92,24 +97,28 @@ void fixed_variances(const Activation& activation, std::span<const double> weigh
   });
 }
 
-void fixed_correlations(const Covariances& covariances, std::span<const double> q, std::span<const double> weight_var,
-                        std::span<const double> noise, double* one_minus_c, double* slope, int threads) {
+void fixed_correlations(const Covariances& covariances, std::span<const double> q,
+                        std::span<const double> weight_var, std::span<const double> noise,
+                        double* one_minus_c, double* slope, int threads) {
   const std::size_t count = q.size();
   std::fill(one_minus_c, one_minus_c + count, kNan);
   std::fill(slope, slope + count, kNan);
   if (covariances.activation().row() == nullptr) threads = 1;
   const u64 chunks = (count + kLanesTogether - 1) / kLanesTogether;
-  // f(delta) = q delta - weight_var gap(delta) - noise. It rises through the zero; without noise delta = 0 is another
-  // zero, removed by dividing.
+  // f(delta) = q delta - weight_var gap(delta) - noise. It rises through the zero; without noise
+  // delta = 0 is another zero, removed by dividing.
   parallel_for(chunks, threads, false, {}, [&](u64 chunk) {
-    const std::size_t first = std::size_t(chunk) * kLanesTogether, last = std::min(count, first + kLanesTogether);
+    const std::size_t first = std::size_t(chunk) * kLanesTogether,
+                      last = std::min(count, first + kLanesTogether);
     std::vector<Bracket> open;
     for (std::size_t lane = first; lane < last; ++lane)
-      if (q[lane] > 0 && std::isfinite(q[lane]) && weight_var[lane] >= 0) open.push_back({0, 1, 1, true, lane});
+      if (q[lane] > 0 && std::isfinite(q[lane]) && weight_var[lane] >= 0)
+        open.push_back({0, 1, 1, true, lane});
     std::vector<double> at, c, delta, gap, kappa;
     for (int step = 0; step < kMostSteps && !open.empty(); ++step) {
       at.clear(), c.clear(), delta.clear();
-      for (const Bracket& b : open) at.push_back(q[b.target]), c.push_back(1 - b.at), delta.push_back(b.at);
+      for (const Bracket& b : open)
+        at.push_back(q[b.target]), c.push_back(1 - b.at), delta.push_back(b.at);
       gap.resize(at.size()), kappa.resize(at.size());
       covariances.evaluate(at, at, c, delta, {nullptr, kappa.data(), gap.data()}, 1);
       std::size_t kept = 0;
@@ -118,8 +127,10 @@ void fixed_correlations(const Covariances& covariances, std::span<const double> 
         const double sw2 = weight_var[b.target], extra = noise[b.target], d = b.at;
         const double rate = sw2 * gap[k] / d;
         const double value = extra > 0 ? (at[k] - rate) * d - extra : at[k] - rate;
-        const double change = extra > 0 ? at[k] * (1 - sw2 * kappa[k]) : (rate - sw2 * at[k] * kappa[k]) / d;
-        // At delta = 1 an odd function without bias is exactly fixed: c = 0, but for the rounding of the moments.
+        const double change =
+            extra > 0 ? at[k] * (1 - sw2 * kappa[k]) : (rate - sw2 * at[k] * kappa[k]) / d;
+        // At delta = 1 an odd function without bias is exactly fixed: c = 0, but for the rounding
+        // of the moments.
         const bool done = (step == 0 && value <= 0x1p-48 * at[k]) || advance(b, value, change);
         one_minus_c[b.target] = b.at;
         slope[b.target] = sw2 * kappa[k];

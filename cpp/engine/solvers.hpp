@@ -8,15 +8,18 @@ namespace fanin::engine {
 
 inline constexpr int kMostRoots = 6;
 
-/// Roots of weight_var E phi^2 + bias_var = q in [2^-40, 2^40], rising, kMostRoots a lane, NaN where there are fewer,
-/// and the slope of the map at each. Lanes with a parameter that is not finite have none.
+/// Roots of weight_var E phi^2 + bias_var = q in [2^-40, 2^40], rising, kMostRoots a lane, NaN
+/// where there are fewer, and the slope of the map at each. Lanes with a parameter that is not
+/// finite have none.
 void fixed_variances(const Activation& activation, std::span<const double> weight_var,
                      std::span<const double> bias_var, double* roots, double* slopes, int threads);
 
-/// The stable fixed point of the correlation at each fixed variance q, as 1 - c in (0, 1], for chi > 1 or noise > 0:
+/// The stable fixed point of the correlation at each fixed variance q, as 1 - c in (0, 1], for chi
+/// > 1 or noise > 0:
 ///   q c = weight_var E phi(u) phi(v) + bias_var,   q = weight_var E phi^2 + noise + bias_var
 /// NaN lanes stay NaN. `slope` is weight_var E phi'(u) phi'(v) there.
-void fixed_correlations(const Covariances& covariances, std::span<const double> q, std::span<const double> weight_var,
-                        std::span<const double> noise, double* one_minus_c, double* slope, int threads);
+void fixed_correlations(const Covariances& covariances, std::span<const double> q,
+                        std::span<const double> weight_var, std::span<const double> noise,
+                        double* one_minus_c, double* slope, int threads);
 
 }  // namespace fanin::engine

@@ -1,5 +1,5 @@
-// Activations: phi, phi' and phi'' of each, and what is known of it. The list at the end of closed_forms.hpp is the only
-// registration. Definitions: docs/numerics.md, "Activations".
+// Activations: phi, phi' and phi'' of each, and what is known of it. The list at the end of
+// closed_forms.hpp is the only registration. Definitions: docs/numerics.md, "Activations".
 #pragma once
 #include "core/moment_table.hpp"
 #include "kernels/special.hpp"
@@ -11,13 +11,15 @@ struct Values {
   F64 phi, slope, curvature;
 };
 
-/// Defaults of an activation without parameters, kinks or closed forms, that changes over a length of 1.
+/// Defaults of an activation without parameters, kinks or closed forms, that changes over a length
+/// of 1.
 struct Smooth {
   static constexpr bool has_closed_moments = false;
   static double unit(const double*) { return 1.0; }
 };
 
-constexpr ActivationFacts facts(const char* name, const char* formula, const char* source, Parity parity) {
+constexpr ActivationFacts facts(const char* name, const char* formula, const char* source,
+                                Parity parity) {
   return {name, formula, source, {}, {}, parity, 0, {}, 0};
 }
 constexpr ActivationFacts with_parameter(ActivationFacts f, const char* name, double standard) {
@@ -41,7 +43,8 @@ constexpr ActivationFacts of_degree(ActivationFacts f, int degree) {
   return f;
 }
 
-// ---- sigmoidal --------------------------------------------------------------------------------------------
+// ---- sigmoidal
+// --------------------------------------------------------------------------------------------
 
 struct Tanh : Smooth {
   static constexpr ActivationFacts known = facts("tanh", "tanh(x)", "", Parity::odd);
@@ -72,8 +75,8 @@ struct Erf : Smooth {
 };
 
 struct ErfScaled : Erf {
-  static constexpr ActivationFacts known =
-      facts("erf_scaled", "erf(sqrt(pi) / 2 * x), slope 1 at 0", "Pennington et al. 2017", Parity::odd);
+  static constexpr ActivationFacts known = facts(
+      "erf_scaled", "erf(sqrt(pi) / 2 * x), slope 1 at 0", "Pennington et al. 2017", Parity::odd);
   static constexpr double kScale = 0x1.c5bf891b4ef6bp-1;
   static Values at(F64 x, const double*) { return scaled(x, kScale); }
 };
@@ -100,7 +103,8 @@ struct Atan : Smooth {
   }
 };
 
-// ---- gated: x times a distribution function ---------------------------------------------------------------
+// ---- gated: x times a distribution function
+// ---------------------------------------------------------------
 
 /// x s with s the gate at x, from the gate's slope and curvature; -infinity times a gate of 0 is 0.
 inline Values gated(F64 x, F64 gate, F64 slope, F64 curvature) {
@@ -110,9 +114,10 @@ inline Values gated(F64 x, F64 gate, F64 slope, F64 curvature) {
 }
 
 struct Silu : Smooth {
-  static constexpr ActivationFacts known = with_parameter(
-      facts("silu", "x / (1 + exp(-beta x))", "Elfwing et al. 2018; Ramachandran et al. 2017", Parity::none), "beta",
-      1.0);
+  static constexpr ActivationFacts known =
+      with_parameter(facts("silu", "x / (1 + exp(-beta x))",
+                           "Elfwing et al. 2018; Ramachandran et al. 2017", Parity::none),
+                     "beta", 1.0);
   static double unit(const double* p) { return 1.0 / (p[0] < 0 ? -p[0] : p[0]); }
   static Values at(F64 x, const double* p) {
     const F64 t = p[0] * x;
@@ -123,8 +128,8 @@ struct Silu : Smooth {
 };
 
 struct Gelu : Smooth {
-  static constexpr ActivationFacts known =
-      facts("gelu", "x Phi(x) = x / 2 * (1 + erf(x / sqrt(2)))", "Hendrycks & Gimpel 2016", Parity::none);
+  static constexpr ActivationFacts known = facts(
+      "gelu", "x Phi(x) = x / 2 * (1 + erf(x / sqrt(2)))", "Hendrycks & Gimpel 2016", Parity::none);
   static Values at(F64 x, const double*) {
     const F64 density = normal_density(x);
     return gated(x, ndtr(x), density, -clamp(x, -1e10, 1e10) * density);
@@ -133,10 +138,11 @@ struct Gelu : Smooth {
 
 struct GeluTanh : Smooth {
   static constexpr ActivationFacts known =
-      facts("gelu_tanh", "x / 2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", "Hendrycks & Gimpel 2016",
-            Parity::none);
+      facts("gelu_tanh", "x / 2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))",
+            "Hendrycks & Gimpel 2016", Parity::none);
   static Values at(F64 x, const double*) {
-    constexpr double cubic = 0.044715, root = 0x1.9884533d43651p+0;  // 2 sqrt(2/pi): twice tanh's argument
+    constexpr double cubic = 0.044715,
+                     root = 0x1.9884533d43651p+0;  // 2 sqrt(2/pi): twice tanh's argument
     const F64 b = clamp(x, -40.0, 40.0);
     const F64 square = b * b;
     const Logistic s = logistic(root * b * fma(splat(cubic), square, splat(1.0)));
@@ -148,7 +154,8 @@ struct GeluTanh : Smooth {
 };
 
 struct Mish : Smooth {
-  static constexpr ActivationFacts known = facts("mish", "x tanh(log(1 + exp(x)))", "Misra 2019", Parity::none);
+  static constexpr ActivationFacts known =
+      facts("mish", "x tanh(log(1 + exp(x)))", "Misra 2019", Parity::none);
   static Values at(F64 x, const double*) {
     // With e = exp(x): tanh(log(1 + e)) = n / (n + 2), n = e (e + 2).
     const F64 e = exp_negative(minimum(x, splat(40.0)));
@@ -166,16 +173,19 @@ struct Hardswish : Smooth {
   static Values at(F64 x, const double*) {
     const F64 gate = clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6);
     const auto inside = absolute(x) < 3.0;
-    const F64 slope = select(inside, fma(x, splat(1.0 / 3), splat(0.5)), select(x > 0.0, splat(1.0), splat(0.0)));
+    const F64 slope =
+        select(inside, fma(x, splat(1.0 / 3), splat(0.5)), select(x > 0.0, splat(1.0), splat(0.0)));
     return {maximum(x, splat(-4.0)) * gate, slope, select(inside, splat(1.0 / 3), splat(0.0))};
   }
 };
 
-// ---- rectifiers -------------------------------------------------------------------------------------------
+// ---- rectifiers
+// -------------------------------------------------------------------------------------------
 
 struct Softplus : Smooth {
   static constexpr ActivationFacts known = with_parameter(
-      facts("softplus", "log(1 + exp(beta x)) / beta", "Dugas et al. 2001", Parity::none), "beta", 1.0);
+      facts("softplus", "log(1 + exp(beta x)) / beta", "Dugas et al. 2001", Parity::none), "beta",
+      1.0);
   static double unit(const double* p) { return 1.0 / (p[0] < 0 ? -p[0] : p[0]); }
   static Values at(F64 x, const double* p) {
     const F64 t = p[0] * x;
@@ -196,16 +206,18 @@ inline Values exponential_unit(F64 x, double positive, double amplitude, double 
 
 struct Elu : Smooth {
   static constexpr ActivationFacts known = with_kinks(
-      with_parameter(facts("elu", "x if x > 0 else alpha (exp(x) - 1)", "Clevert et al. 2016", Parity::none), "alpha",
-                     1.0),
+      with_parameter(
+          facts("elu", "x if x > 0 else alpha (exp(x) - 1)", "Clevert et al. 2016", Parity::none),
+          "alpha", 1.0),
       0.0);
   static Values at(F64 x, const double* p) { return exponential_unit(x, 1.0, p[0], 1.0); }
 };
 
 struct Celu : Smooth {
   static constexpr ActivationFacts known = with_kinks(
-      with_parameter(facts("celu", "x if x > 0 else alpha (exp(x / alpha) - 1)", "Barron 2017", Parity::none), "alpha",
-                     1.0),
+      with_parameter(
+          facts("celu", "x if x > 0 else alpha (exp(x / alpha) - 1)", "Barron 2017", Parity::none),
+          "alpha", 1.0),
       0.0);
   static double unit(const double* p) { return p[0] < 0 ? -p[0] : p[0]; }
   static Values at(F64 x, const double* p) { return exponential_unit(x, 1.0, p[0], p[0]); }
@@ -213,11 +225,13 @@ struct Celu : Smooth {
 
 struct Selu : Smooth {
   static constexpr ActivationFacts known = with_kinks(
-      facts("selu", "lambda (x if x > 0 else alpha (exp(x) - 1)), lambda 1.0507..., alpha 1.6732...",
+      facts("selu",
+            "lambda (x if x > 0 else alpha (exp(x) - 1)), lambda 1.0507..., alpha 1.6732...",
             "Klambauer et al. 2017", Parity::none),
       0.0);
   static Values at(F64 x, const double*) {
-    constexpr double alpha = 1.6732632423543772848170429916717, lambda = 1.0507009873554804934193349852946;
+    constexpr double alpha = 1.6732632423543772848170429916717,
+                     lambda = 1.0507009873554804934193349852946;
     return exponential_unit(x, lambda, lambda * alpha, 1.0);
   }
 };
@@ -244,7 +258,8 @@ struct Relu6 : Clipped<Relu6> {
 };
 struct Hardsigmoid : Clipped<Hardsigmoid> {
   static constexpr ActivationFacts known = with_kinks(
-      facts("hardsigmoid", "clip(x / 6 + 1/2, 0, 1)", "Howard et al. 2019", Parity::none), -3.0, 3.0);
+      facts("hardsigmoid", "clip(x / 6 + 1/2, 0, 1)", "Howard et al. 2019", Parity::none), -3.0,
+      3.0);
   static constexpr double rate = 1.0 / 6, offset = 0.5, low = 0.0, high = 1.0;
 };
 

@@ -1,6 +1,7 @@
 // ARS: AES rounds under Weyl-sequence keys (Salmon, Moraes, Dror & Shaw 2011). fanin uses 7 rounds.
 //
-// Word i of a stream is word i mod 4 of block i div 4; the counter of block b is (b, id), low half first.
+// Word i of a stream is word i mod 4 of block i div 4; the counter of block b is (b, id), low half
+// first.
 #pragma once
 #include "kernels/lanes.hpp"
 
@@ -11,9 +12,9 @@ inline constexpr int kRounds = 7;
 inline constexpr u64 kWeylLow = 0x9E3779B97F4A7C15;   // golden ratio
 inline constexpr u64 kWeylHigh = 0xBB67AE8584CAA73B;  // sqrt(3) - 1
 
-inline constexpr int kBlocksPerVector = kBlocksBytes / 16;            // blocks in one Blocks
-inline constexpr int kStates = kTileBlocks / kBlocksPerVector;        // Blocks in one tile
-inline constexpr int kTileVectors = kTileWords * 4 / kVectorBytes;    // U32 in one tile
+inline constexpr int kBlocksPerVector = kBlocksBytes / 16;          // blocks in one Blocks
+inline constexpr int kStates = kTileBlocks / kBlocksPerVector;      // Blocks in one tile
+inline constexpr int kTileVectors = kTileWords * 4 / kVectorBytes;  // U32 in one tile
 
 /// (low, high) in every block of the vector.
 [[gnu::always_inline]] inline Blocks repeat_pair(u64 low, u64 high) {
@@ -32,7 +33,8 @@ struct RoundKeys {
   }
 };
 
-/// Encrypts `Count` vectors of counters side by side, so that the rounds of one hide those of others.
+/// Encrypts `Count` vectors of counters side by side, so that the rounds of one hide those of
+/// others.
 template <int Rounds, int Count>
 [[gnu::always_inline]] inline void ars(Blocks (&s)[Count], const RoundKeys<Rounds>& keys) {
   for (int i = 0; i < Count; ++i) s[i] ^= keys.key[0];
@@ -76,7 +78,8 @@ template <class V>
 template <int Tiles>
 struct TileWords {
   U32 word[Tiles * kTileVectors];
-  [[gnu::always_inline]] TileWords(const TileCounter<Tiles>& counter, const RoundKeys<kRounds>& keys) {
+  [[gnu::always_inline]] TileWords(const TileCounter<Tiles>& counter,
+                                   const RoundKeys<kRounds>& keys) {
     Blocks s[Tiles * kStates];
     for (int i = 0; i < Tiles * kStates; ++i) s[i] = counter.at[i];
     ars<kRounds>(s, keys);

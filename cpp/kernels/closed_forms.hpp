@@ -14,7 +14,8 @@ struct Closed : Smooth {
   static constexpr bool has_closed_moments = true;
 };
 
-// ---- positively homogeneous -------------------------------------------------------------------------------
+// ---- positively homogeneous
+// -------------------------------------------------------------------------------
 
 /// x > 0 ? x : a x: linear (a = 1), relu (0), abs (-1), leaky_relu.
 template <class Own>
@@ -49,18 +50,19 @@ struct Relu : Leaky<Relu> {
 };
 struct Crelu : Relu {
   static constexpr ActivationFacts known = of_degree(
-      with_kinks(facts("crelu", "(max(0, x), max(0, -x)), joined along the last axis; moments of one unit",
-                       "Shang et al. 2016", Parity::none),
-                 0.0),
+      with_kinks(
+          facts("crelu", "(max(0, x), max(0, -x)), joined along the last axis; moments of one unit",
+                "Shang et al. 2016", Parity::none),
+          0.0),
       1);
 };
 struct LeakyRelu : Leaky<LeakyRelu> {
-  static constexpr ActivationFacts known = of_degree(
-      with_kinks(with_parameter(facts("leaky_relu", "x if x > 0 else negative_slope x", "Maas et al. 2013",
-                                      Parity::none),
-                                "negative_slope", 0.01),
-                 0.0),
-      1);
+  static constexpr ActivationFacts known =
+      of_degree(with_kinks(with_parameter(facts("leaky_relu", "x if x > 0 else negative_slope x",
+                                                "Maas et al. 2013", Parity::none),
+                                          "negative_slope", 0.01),
+                           0.0),
+                1);
   static constexpr double slope(const double* p) { return p[0]; }
 };
 struct Absolute : Leaky<Absolute> {
@@ -71,8 +73,8 @@ struct Absolute : Leaky<Absolute> {
 };
 
 struct SquaredRelu : Closed {
-  static constexpr ActivationFacts known =
-      of_degree(with_kinks(facts("squared_relu", "max(0, x)^2", "So et al. 2021", Parity::none), 0.0), 2);
+  static constexpr ActivationFacts known = of_degree(
+      with_kinks(facts("squared_relu", "max(0, x)^2", "So et al. 2021", Parity::none), 0.0), 2);
   static Values at(F64 x, const double*) {
     const F64 right = maximum(x, splat(0.0));
     return {right * right, 2.0 * right, select(x > 0.0, splat(2.0), splat(0.0))};
@@ -82,7 +84,8 @@ struct SquaredRelu : Closed {
   }
 };
 
-// ---- jumps: no slope, so its moments are infinite ----------------------------------------------------------
+// ---- jumps: no slope, so its moments are infinite
+// ----------------------------------------------------------
 
 struct Step : Closed {
   static constexpr ActivationFacts known =
@@ -107,10 +110,12 @@ struct Sign : Closed {
   }
 };
 
-// ---- exponentials and waves --------------------------------------------------------------------------------
+// ---- exponentials and waves
+// --------------------------------------------------------------------------------
 
 struct Sin : Closed {
-  static constexpr ActivationFacts known = facts("sin", "sin(x)", "Sitzmann et al. 2020", Parity::odd);
+  static constexpr ActivationFacts known =
+      facts("sin", "sin(x)", "Sitzmann et al. 2020", Parity::odd);
   static Values at(F64 x, const double*) {
     F64 s, c;
     sincos(x, s, c);
@@ -121,8 +126,9 @@ struct Sin : Closed {
     // E cos^4 = 3/8 + e^(-2q)/2 + e^(-8q)/8
     const F64 kept = 1.0 - lost;
     const F64 power = kept * kept;
-    return {{splat(0.0), 0.5 * lost, 1.0 - 0.5 * lost, fma(power, power * 0.125, fma(kept, splat(0.5), splat(0.375))),
-             0.5 * lost, exp_negative(-2.0 * q), 0.5 * lost}};
+    return {{splat(0.0), 0.5 * lost, 1.0 - 0.5 * lost,
+             fma(power, power * 0.125, fma(kept, splat(0.5), splat(0.375))), 0.5 * lost,
+             exp_negative(-2.0 * q), 0.5 * lost}};
   }
 };
 
@@ -158,7 +164,8 @@ struct Gaussian : Closed {
     const F64 a = q / four, b = q / eight, c = q / two;
     const F64 variance = 4.0 * c * (q / (two + sqrt(four))) * r4;
     return {{r2, r4, 4.0 * a * r4, 48.0 * b * b / sqrt(eight),
-             r4 * fma(a, fma(splat(48.0), a, 16.0 / four), 4.0 / (four * four)), -2.0 * r4 / four, variance}};
+             r4 * fma(a, fma(splat(48.0), a, 16.0 / four), 4.0 / (four * four)), -2.0 * r4 / four,
+             variance}};
   }
 };
 

@@ -1,39 +1,49 @@
-// E phi(u) phi(v) and E phi'(u) phi'(v) in closed form, for (u, v) normal with variances q1, q2 and correlation c.
-// Formulas: Cho & Saul 2009 (rectifiers), Williams 1998 (erf), Tsuchida et al. 2021 (gelu); the others are
-// Gaussian integrals of exponentials. `covariance` is differentiated by c as sqrt(q1 q2) `slopes` (Price 1958).
+// E phi(u) phi(v) and E phi'(u) phi'(v) in closed form, for (u, v) normal with variances q1, q2 and
+// correlation c. Formulas: Cho & Saul 2009 (rectifiers), Williams 1998 (erf), Tsuchida et al. 2021
+// (gelu); the others are Gaussian integrals of exponentials. `covariance` is differentiated by c as
+// sqrt(q1 q2) `slopes` (Price 1958).
 #pragma once
 #include "kernels/closed_forms.hpp"
 
 namespace fanin::FANIN_ISA {
 namespace {
 
-/// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its digits at both ends.
+/// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its
+/// digits at both ends.
 struct Pair {
   F64 q1, q2, c, delta, root, k, sine;
   Pair(F64 a, F64 b, F64 corr, F64 one_minus)
-      : q1(a), q2(b), c(corr), delta(one_minus), root(sqrt(a) * sqrt(b)), k(corr * root),
-        sine(sqrt(maximum(one_minus * select(corr < 0.0, 1.0 + corr, 2.0 - one_minus), splat(0.0)))) {}
+      : q1(a),
+        q2(b),
+        c(corr),
+        delta(one_minus),
+        root(sqrt(a) * sqrt(b)),
+        k(corr * root),
+        sine(sqrt(
+            maximum(one_minus * select(corr < 0.0, 1.0 + corr, 2.0 - one_minus), splat(0.0)))) {}
 };
 
 struct PairValues {
   F64 covariance, slopes;
 };
 
-/// J1(pi - t) = sin t - t cos t and J2(pi - t) = t (2 + cos 2t) - 3/2 sin 2t by their series, 0 <= t <= 1.
+/// J1(pi - t) = sin t - t cos t and J2(pi - t) = t (2 + cos 2t) - 3/2 sin 2t by their series, 0 <=
+/// t <= 1.
 [[gnu::always_inline]] inline F64 arc_cosine_one_near_opposite(F64 t) {
   // sum (-1)^(k+1) 2k / (2k+1)! t^(2k+1)
-  constexpr Coefficients<double, 9> series = {{1.0 / 3, -1.0 / 30, 1.0 / 840, -1.0 / 45360, 1.0 / 3991680,
-                                               -1.0 / 518918400, 1.0 / 93405312000, -1.0 / 22230464256000,
-                                               1.0 / 6758061133824000}};
+  constexpr Coefficients<double, 9> series = {{1.0 / 3, -1.0 / 30, 1.0 / 840, -1.0 / 45360,
+                                               1.0 / 3991680, -1.0 / 518918400, 1.0 / 93405312000,
+                                               -1.0 / 22230464256000, 1.0 / 6758061133824000}};
   const F64 square = t * t;
   return t * square * polynomial(square, series);
 }
 [[gnu::always_inline]] inline F64 arc_cosine_two_near_opposite(F64 t) {
   // sum over k >= 2 of (-1)^k (k-1) / (2k+1)! (2t)^(2k+1)
   constexpr Coefficients<double, 11> series = {
-      {1.0 / 120, -2.0 / 5040, 3.0 / 362880, -4.0 / 39916800, 5.0 / 6227020800, -6.0 / 1307674368000,
-       7.0 / 355687428096000, -8.0 / 121645100408832000, 9.0 / 51090942171709440000.0,
-       -10.0 / 25852016738884976640000.0, 11.0 / 15511210043330985984000000.0}};
+      {1.0 / 120, -2.0 / 5040, 3.0 / 362880, -4.0 / 39916800, 5.0 / 6227020800,
+       -6.0 / 1307674368000, 7.0 / 355687428096000, -8.0 / 121645100408832000,
+       9.0 / 51090942171709440000.0, -10.0 / 25852016738884976640000.0,
+       11.0 / 15511210043330985984000000.0}};
   const F64 x = 2.0 * t, square = x * x;
   return x * square * square * polynomial(square, series);
 }
@@ -164,9 +174,13 @@ PairValues pair_of(const Pair& p, const double* parameters) {
   }
 }
 template <>
-inline PairValues pair_of<SquaredRelu>(const Pair& p, const double*) { return squared_relu_pair(p); }
+inline PairValues pair_of<SquaredRelu>(const Pair& p, const double*) {
+  return squared_relu_pair(p);
+}
 template <>
-inline PairValues pair_of<Gelu>(const Pair& p, const double*) { return gelu_pair(p); }
+inline PairValues pair_of<Gelu>(const Pair& p, const double*) {
+  return gelu_pair(p);
+}
 template <>
 inline PairValues pair_of<Sin>(const Pair& p, const double*) {
   const Hyperbolic h = damped_hyperbolic(p);
@@ -178,14 +192,18 @@ inline PairValues pair_of<Cos>(const Pair& p, const double*) {
   return {h.cosine, h.sine};
 }
 template <>
-inline PairValues pair_of<Gaussian>(const Pair& p, const double*) { return gaussian_pair(p); }
+inline PairValues pair_of<Gaussian>(const Pair& p, const double*) {
+  return gaussian_pair(p);
+}
 template <>
 inline PairValues pair_of<Exp>(const Pair& p, const double*) {
   const F64 e = exp_anywhere(fma(splat(0.5), p.q1 + p.q2, p.k));
   return {e, e};
 }
 template <>
-inline PairValues pair_of<Step>(const Pair& p, const double*) { return step_pair(p); }
+inline PairValues pair_of<Step>(const Pair& p, const double*) {
+  return step_pair(p);
+}
 template <>
 inline PairValues pair_of<Sign>(const Pair& p, const double*) {
   return {kTwoOverPi * atan(p.c / p.sine), 4.0 * step_pair(p).slopes};

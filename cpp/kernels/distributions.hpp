@@ -1,4 +1,5 @@
-// The laws. Each turns the words of a tile into standard draws; fill.hpp applies scale, loc and bounds.
+// The laws. Each turns the words of a tile into standard draws; fill.hpp applies scale, loc and
+// bounds.
 //
 // A law is a struct with
 //   name      what the bindings and the tests call it
@@ -36,12 +37,14 @@ struct Uniform {
   static constexpr bool bounded = true;
   [[gnu::always_inline]] explicit Uniform(const Params&) {}
   template <class W>
-  [[gnu::always_inline]] auto draw(W w) const { return unit_below_one<T>(w); }
+  [[gnu::always_inline]] auto draw(W w) const {
+    return unit_below_one<T>(w);
+  }
 };
 
 /// Box & Muller 1958. The radius takes its word and, below it, the lowest 8 bits of the angle word
-/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.06). The angle word: bit 31 (63) flips the cosine,
-/// bit 30 (62) swaps the two, the rest is the angle within a quarter turn around 0.
+/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.06). The angle word: bit 31 (63) flips the
+/// cosine, bit 30 (62) swaps the two, the rest is the angle within a quarter turn around 0.
 template <class T>
 struct Normal {
   static constexpr const char* name = "normal";
@@ -54,7 +57,8 @@ struct Normal {
     using L = Layout<T>;
     constexpr int bits = kWordBits<T>;
     // 1 + low / 256, by placing the 8 bits at the top of the significand.
-    const V low = as_float<T>(((angle_word << (L::digits - 8)) & splat(U(U(255) << (L::digits - 8)))) | splat(L::one));
+    const V low = as_float<T>(
+        ((angle_word << (L::digits - 8)) & splat(U(U(255) << (L::digits - 8)))) | splat(L::one));
     const V u = to_float(radius_word) + (low - splat(T(1 - 1.0 / 512)));
     const V radius = sqrt(minus_two_log<bits, T>(u));
 
@@ -90,8 +94,8 @@ struct TruncatedTwoSigma {
   }
 };
 
-/// Any interval that float32 or float64 probabilities can describe. Both tails are formed as sums of
-/// positive terms, so the smaller one is relatively accurate; the inverse starts from it.
+/// Any interval that float32 or float64 probabilities can describe. Both tails are formed as sums
+/// of positive terms, so the smaller one is relatively accurate; the inverse starts from it.
 ///   shape: 0 Phi(low), 1 1 - Phi(high), 2 Phi(high) - Phi(low)
 template <class T>
 struct Truncated {
@@ -111,8 +115,9 @@ struct Truncated {
   }
 };
 
-/// An interval so far out that its probability underflows. With x the tail probability relative to the
-/// near bound a, and d = -2 log x:  z = a sqrt(1 + d D(d) / a^2), D a polynomial fitted for this a.
+/// An interval so far out that its probability underflows. With x the tail probability relative to
+/// the near bound a, and d = -2 log x:  z = a sqrt(1 + d D(d) / a^2), D a polynomial fitted for
+/// this a.
 ///   shape: 0 a (> 0), 1 1/a^2, 2 ratio of the tails beyond far and near bound, 3 1 - that ratio,
 ///          4 sign of the interval, 5.. coefficients of D
 template <class T>
@@ -166,7 +171,8 @@ struct Laplace {
   template <class W>
   [[gnu::always_inline]] auto draw(W w) const {
     using U = typename BitsOf<T>::Unsigned;
-    const auto magnitude = splat(T(0.5)) * minus_two_log<0, T>(unit_above_zero<T>((w << 1) | splat(U(1))));
+    const auto magnitude =
+        splat(T(0.5)) * minus_two_log<0, T>(unit_above_zero<T>((w << 1) | splat(U(1))));
     return as_float<T>(as_unsigned<T>(magnitude) | (w & splat(Layout<T>::sign)));
   }
 };

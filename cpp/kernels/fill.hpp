@@ -29,13 +29,15 @@ template <Element E, bool PastCache, class V>
   }
 }
 
-/// The words of the next step are made while this one is transformed: the AES rounds and the law's operations are
-/// both long chains, and the machine's window holds less than two steps. With 16 registers the spills cost more.
+/// The words of the next step are made while this one is transformed: the AES rounds and the law's
+/// operations are both long chains, and the machine's window holds less than two steps. With 16
+/// registers the spills cost more.
 inline constexpr bool kAhead = kVectorBytes == 64;
 
 /// Whole steps of `Tiles` tiles each; returns the number of tiles done.
 template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
-[[gnu::flatten]] u64 fill_steps(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
+[[gnu::flatten]] u64 fill_steps(const Source& source, u64 first, u64 tiles, const Params& params,
+                                void* out) {
   using T = typename ComputeOf<E>::Type;
   using Law = LawOf<T>;
   constexpr int half = kTileVectors / 2;
@@ -50,22 +52,27 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
 
   const auto finished = [&](auto z) {
     const auto value = fma(z, scale, loc);
-    if constexpr (Law::bounded) return minimum(maximum(value, lowest), highest);
-    else return value;
+    if constexpr (Law::bounded)
+      return minimum(maximum(value, lowest), highest);
+    else
+      return value;
   };
   // Vector i of the first halves of the tiles, among all vectors.
   const auto at = [](int i) { return i / half * kTileVectors + i % half; };
 
   const auto transform = [&](const TileWords<Tiles>& words, char* to) {
     const auto word = [&](int v) { return bit_cast<UnsignedLanes<T>>(words.word[v]); };
-    const auto put = [&](Lanes<T> value, int v) { store_rounded<E, PastCache>(to + v * stored, value); };
+    const auto put = [&](Lanes<T> value, int v) {
+      store_rounded<E, PastCache>(to + v * stored, value);
+    };
     if constexpr (Law::arity == 2) {
       constexpr int width = half * Tiles < 2 ? 1 : 2;
 #pragma GCC unroll 16
       for (int i = 0; i < half * Tiles; i += width) {
         const int a = at(i), b = at(i + width - 1);
         Side<width, Lanes<T>> x, y;
-        law.draw(side_by_side<width>(word(a), word(b)), side_by_side<width>(word(a + half), word(b + half)), x, y);
+        law.draw(side_by_side<width>(word(a), word(b)),
+                 side_by_side<width>(word(a + half), word(b + half)), x, y);
         x = finished(x), y = finished(y);
         put(first_of(x), a), put(first_of(y), a + half);
         if constexpr (width == 2) put(x.second, b), put(y.second, b + half);
@@ -116,12 +123,14 @@ void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params
     done = fill_steps<LawOf, E, PastCache, 2>(source, first, tiles, params, out);
     out = static_cast<char*>(out) + done * kTileWords * 4 / sizeof(T) * element_bytes(E);
   }
-  if (done < tiles) fill_steps<LawOf, E, PastCache, 1>(source, first + done, tiles - done, params, out);
+  if (done < tiles)
+    fill_steps<LawOf, E, PastCache, 1>(source, first + done, tiles - done, params, out);
   if constexpr (PastCache) fence_stores();
 }
 
 template <template <class> class Law, Element E>
-void fill(const Source& source, u64 first, u64 tiles, const Params& params, void* out, bool stream) {
+void fill(const Source& source, u64 first, u64 tiles, const Params& params, void* out,
+          bool stream) {
   stream ? fill_tiles<Law, E, true>(source, first, tiles, params, out)
          : fill_tiles<Law, E, false>(source, first, tiles, params, out);
 }

@@ -67,7 +67,7 @@ extern const MomentTable moments;
 
 extern const KernelTable table;
 const KernelTable table = {
-    FANIN_ISA_NAME,   {kFills.row, kLaws}, {kFunctions, kFunctionCount}, &raw_words, &block, &to_half,
-    &store_lines, &contraction_probe, &panels, &moments};
+    FANIN_ISA_NAME, {kFills.row, kLaws}, {kFunctions, kFunctionCount}, &raw_words, &block,
+    &to_half,       &store_lines,        &contraction_probe,           &panels,    &moments};
 
 }  // namespace fanin::FANIN_ISA

@@ -1,5 +1,6 @@
-// The SIMD vocabulary: native vectors on the GCC/Clang vector extensions, and the only intrinsics of
-// the project (the AES round, the table look-up, the non-temporal store, the float16 conversion, fma and sqrt).
+// The SIMD vocabulary: native vectors on the GCC/Clang vector extensions, and the only intrinsics
+// of the project (the AES round, the table look-up, the non-temporal store, the float16 conversion,
+// fma and sqrt).
 //
 // Every operation here is exact or correctly rounded, so all instruction sets give the same bits.
 #pragma once
@@ -152,13 +153,15 @@ template <class V>
 
 // ---- arithmetic ---------------------------------------------------------------------------------
 
-/// a * b + c, rounded once. Without the instruction this is the C library's exact fma. (As loops over
-/// lanes, GCC 12 leaves some of them scalar inside large kernels: measured 3x slower.)
+/// a * b + c, rounded once. Without the instruction this is the C library's exact fma. (As loops
+/// over lanes, GCC 12 leaves some of them scalar inside large kernels: measured 3x slower.)
 [[gnu::always_inline]] inline F32 fma(F32 a, F32 b, F32 c) {
 #if defined(__AVX512F__)
-  return bit_cast<F32>(_mm512_fmadd_ps(bit_cast<__m512>(a), bit_cast<__m512>(b), bit_cast<__m512>(c)));
+  return bit_cast<F32>(
+      _mm512_fmadd_ps(bit_cast<__m512>(a), bit_cast<__m512>(b), bit_cast<__m512>(c)));
 #elif defined(__AVX2__)
-  return bit_cast<F32>(_mm256_fmadd_ps(bit_cast<__m256>(a), bit_cast<__m256>(b), bit_cast<__m256>(c)));
+  return bit_cast<F32>(
+      _mm256_fmadd_ps(bit_cast<__m256>(a), bit_cast<__m256>(b), bit_cast<__m256>(c)));
 #else
   F32 r;
   for (int i = 0; i < kLanes<float>; ++i) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
@@ -167,9 +170,11 @@ template <class V>
 }
 [[gnu::always_inline]] inline F64 fma(F64 a, F64 b, F64 c) {
 #if defined(__AVX512F__)
-  return bit_cast<F64>(_mm512_fmadd_pd(bit_cast<__m512d>(a), bit_cast<__m512d>(b), bit_cast<__m512d>(c)));
+  return bit_cast<F64>(
+      _mm512_fmadd_pd(bit_cast<__m512d>(a), bit_cast<__m512d>(b), bit_cast<__m512d>(c)));
 #elif defined(__AVX2__)
-  return bit_cast<F64>(_mm256_fmadd_pd(bit_cast<__m256d>(a), bit_cast<__m256d>(b), bit_cast<__m256d>(c)));
+  return bit_cast<F64>(
+      _mm256_fmadd_pd(bit_cast<__m256d>(a), bit_cast<__m256d>(b), bit_cast<__m256d>(c)));
 #else
   F64 r;
   for (int i = 0; i < kLanes<double>; ++i) r[i] = __builtin_fma(a[i], b[i], c[i]);
@@ -199,7 +204,8 @@ template <class V>
 #endif
 }
 
-// ---- conversions (each correctly rounded, to nearest even) -----------------------------------------
+// ---- conversions (each correctly rounded, to nearest even)
+// -----------------------------------------
 
 [[gnu::always_inline]] inline F32 to_float(I32 x) { return __builtin_convertvector(x, F32); }
 [[gnu::always_inline]] inline F32 to_float(U32 x) { return __builtin_convertvector(x, F32); }
@@ -235,7 +241,8 @@ template <class V>
 /// float32 -> float16, ties to even, subnormals kept.
 [[gnu::always_inline]] inline Half to_float16(F32 x) {
 #if defined(__AVX512F__)
-  return bit_cast<Half>(_mm512_maskz_cvtps_ph(0xffff, bit_cast<__m512>(x), _MM_FROUND_TO_NEAREST_INT));
+  return bit_cast<Half>(
+      _mm512_maskz_cvtps_ph(0xffff, bit_cast<__m512>(x), _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__F16C__) && defined(__AVX2__)
   return bit_cast<Half>(_mm256_cvtps_ph(bit_cast<__m256>(x), _MM_FROUND_TO_NEAREST_INT));
 #else
@@ -244,7 +251,8 @@ template <class V>
   const U32 magnitude = bits & 0x7fffffffu;
   // Normal halves: rebias the exponent by -112 and round 13 bits away.
   const U32 normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-  // Subnormal halves: adding 1/2 leaves multiples of 2^-24 in the low bits, rounded by the addition.
+  // Subnormal halves: adding 1/2 leaves multiples of 2^-24 in the low bits, rounded by the
+  // addition.
   const U32 subnormal = bit_cast<U32>(bit_cast<F32>(magnitude) + 0.5f) - 0x3f000000u;
   const U32 infinity = U32{} + 0x7c00u;
   const U32 nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
@@ -255,9 +263,11 @@ template <class V>
 #endif
 }
 
-// ---- the hook: small tables ------------------------------------------------------------------------
+// ---- the hook: small tables
+// ------------------------------------------------------------------------
 
-/// table[index mod N] in every lane, by permutations of vector registers. Elsewhere one load a lane.
+/// table[index mod N] in every lane, by permutations of vector registers. Elsewhere one load a
+/// lane.
 template <class T, int N>
 [[gnu::always_inline]] inline Lanes<T> lookup(const T (&table)[N], UnsignedLanes<T> index) {
   static_assert(N == 8 || (N == 16 && sizeof(T) == 8));
@@ -280,7 +290,8 @@ template <class T, int N>
     const __m256 row = bit_cast<__m256>(load<Lanes<T>>(table));
     return bit_cast<Lanes<T>>(_mm256_permutevar8x32_ps(row, bit_cast<__m256i>(index)));
   } else {
-    // Four doubles at a time as pairs of floats 2 i and 2 i + 1; the higher bits choose among the fours.
+    // Four doubles at a time as pairs of floats 2 i and 2 i + 1; the higher bits choose among the
+    // fours.
     const __m256i pair = bit_cast<__m256i>((index << 1 | index << 33) + 0x100000000u);
     const auto four = [&](int first) {
       const __m256 row = bit_cast<__m256>(load<Lanes<T>>(table + first));
@@ -300,7 +311,8 @@ template <class T, int N>
 #endif
 }
 
-// ---- the hook: AES rounds, with the meaning of x86's aesenc and aesenclast ---------------------------
+// ---- the hook: AES rounds, with the meaning of x86's aesenc and aesenclast
+// ---------------------------
 
 #if defined(__VAES__) && defined(__AVX512F__)
 [[gnu::always_inline]] inline Blocks aes_round(Blocks s, Blocks key) {
@@ -347,7 +359,8 @@ struct AesTables {
 
   constexpr void set(u32 x, u32 inverse) {
     u32 s = inverse;
-    for (int turn = 1; turn <= 4; ++turn) s ^= ((inverse << turn) | (inverse >> (8 - turn))) & 0xffu;
+    for (int turn = 1; turn <= 4; ++turn)
+      s ^= ((inverse << turn) | (inverse >> (8 - turn))) & 0xffu;
     s ^= 0x63u;
     sbox[x] = u8(s);
     column[x] = times_x(s) | (s << 8) | (s << 16) | ((times_x(s) ^ s) << 24);

@@ -1,12 +1,13 @@
-// Gaussian integrals of one variable: sums over nodes, and polynomials in q. Lanes run over the batch, the nodes in
-// order, so that no result depends on the vector's width.
+// Gaussian integrals of one variable: sums over nodes, and polynomials in q. Lanes run over the
+// batch, the nodes in order, so that no result depends on the vector's width.
 #pragma once
 #include "kernels/closed_pairs.hpp"
 
 namespace fanin::FANIN_ISA {
 namespace {
 
-/// Calls f(first, lanes) for whole vectors and once for the rest; `load_part` and `store_part` serve both.
+/// Calls f(first, lanes) for whole vectors and once for the rest; `load_part` and `store_part`
+/// serve both.
 template <class F>
 [[gnu::always_inline]] inline void for_each_vector(std::size_t count, F f) {
   constexpr std::size_t lanes = kLanes<double>;
@@ -25,11 +26,12 @@ template <class F>
   for (std::size_t k = 0; k < lanes; ++k) to[k] = part[k];
 }
 
-// ---- activations over arrays ---------------------------------------------------------------------------------
+// ---- activations over arrays
+// ---------------------------------------------------------------------------------
 
 template <class Own>
-void apply_activation(const double* p, const double* x, std::size_t count, double* phi, double* slope,
-                      double* curvature) {
+void apply_activation(const double* p, const double* x, std::size_t count, double* phi,
+                      double* slope, double* curvature) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(x + i, lanes);
     const Values v = Own::at(at, p);
@@ -42,19 +44,21 @@ void apply_activation(const double* p, const double* x, std::size_t count, doubl
 
 /// A q that is negative or not finite gives NaN.
 template <class Own>
-void closed_moments(const double* p, const double* q, std::size_t count, double* out, std::size_t stride) {
+void closed_moments(const double* p, const double* q, std::size_t count, double* out,
+                    std::size_t stride) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(q + i, lanes);
     const Moments m = Own::moments(at, p);
     const auto good = (at >= 0.0) & (at < kInfinity);
     for (int k = 0; k < kMoments; ++k)
-      store_part(out + std::size_t(k) * stride + i, select(good, m.value[k], splat(kNotANumber)), lanes);
+      store_part(out + std::size_t(k) * stride + i, select(good, m.value[k], splat(kNotANumber)),
+                 lanes);
   });
 }
 
 template <class Own>
-void closed_pairs(const double* parameters, const double* q1, const double* q2, const double* c, const double* delta,
-                  std::size_t count, double* covariance, double* slopes) {
+void closed_pairs(const double* parameters, const double* q1, const double* q2, const double* c,
+                  const double* delta, std::size_t count, double* covariance, double* slopes) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const Pair p(load_part(q1 + i, lanes), load_part(q2 + i, lanes), load_part(c + i, lanes),
                  load_part(delta + i, lanes));
@@ -72,24 +76,28 @@ constexpr ActivationRow row() {
   return r;
 }
 
-// ---- sums and polynomials ------------------------------------------------------------------------------------
+// ---- sums and polynomials
+// ------------------------------------------------------------------------------------
 
-inline void gaussian_sums(const double* half_square, const double* g, std::size_t nodes, int sums, const double* q,
-                          std::size_t count, double* out) {
+inline void gaussian_sums(const double* half_square, const double* g, std::size_t nodes, int sums,
+                          const double* q, std::size_t count, double* out) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(q + i, lanes);
     const F64 inverse = -1.0 / at;
     F64 sum[kMostSums] = {};
     for (std::size_t j = 0; j < nodes; ++j) {
       const F64 bell = exp_negative(half_square[j] * inverse);
-      for (int m = 0; m < sums; ++m) sum[m] = fma(splat(g[std::size_t(m) * nodes + j]), bell, sum[m]);
+      for (int m = 0; m < sums; ++m)
+        sum[m] = fma(splat(g[std::size_t(m) * nodes + j]), bell, sum[m]);
     }
     const F64 norm = kNormalDensityAtZero / sqrt(at);
-    for (int m = 0; m < sums; ++m) store_part(out + std::size_t(m) * count + i, sum[m] * norm, lanes);
+    for (int m = 0; m < sums; ++m)
+      store_part(out + std::size_t(m) * count + i, sum[m] * norm, lanes);
   });
 }
 
-/// Which polynomial q falls into, and its variable in [-1, 1): the leading bits of the significand choose.
+/// Which polynomial q falls into, and its variable in [-1, 1): the leading bits of the significand
+/// choose.
 struct Place {
   U64 piece;
   F64 t;
@@ -104,8 +112,8 @@ struct Place {
   return {(bits >> shift) - first, (fraction - (1.0 + half_width)) * (1.0 / half_width)};
 }
 
-inline void tabulated(const double* table, const int* which, int moments, const double* q, std::size_t count, double* out,
-                      std::size_t stride) {
+inline void tabulated(const double* table, const int* which, int moments, const double* q,
+                      std::size_t count, double* out, std::size_t stride) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const Place place = place_of(load_part(q + i, lanes));
     u64 piece[kLanes<double>];
@@ -140,7 +148,8 @@ struct Reciprocals {
   }
 };
 
-// ---- pairs --------------------------------------------------------------------------------------------------
+// ---- pairs
+// --------------------------------------------------------------------------------------------------
 
 /// out[j] = sum_term rows[term * width + j] t^term: the polynomials of one q, side by side.
 inline void contract(const double* rows, int terms, std::size_t width, double t, double* out) {
@@ -153,11 +162,13 @@ inline void contract(const double* rows, int terms, std::size_t width, double t,
 }
 
 /// out[i] = sum_term row[i][term] x[i]^term: a polynomial of its own at each x.
-inline void polynomials(const double* const* row, int terms, const double* x, std::size_t count, double* out) {
+inline void polynomials(const double* const* row, int terms, const double* x, std::size_t count,
+                        double* out) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(x + i, lanes);
     const double* of[kLanes<double>];
-    for (std::size_t k = 0; k < std::size_t(kLanes<double>); ++k) of[k] = row[i + (k < lanes ? k : 0)];
+    for (std::size_t k = 0; k < std::size_t(kLanes<double>); ++k)
+      of[k] = row[i + (k < lanes ? k : 0)];
     F64 sum = {};
     bool one = true;  // many points often share a polynomial
     for (int k = 1; k < kLanes<double>; ++k) one = one && of[k] == of[0];
@@ -171,7 +182,8 @@ inline void polynomials(const double* const* row, int terms, const double* x, st
   });
 }
 
-/// sum_j w[j] a[j] b[j] in sixteen running sums, whatever the vector's width; `count` is a multiple of 16.
+/// sum_j w[j] a[j] b[j] in sixteen running sums, whatever the vector's width; `count` is a multiple
+/// of 16.
 inline double weighted_dot(const double* w, const double* a, const double* b, std::size_t count) {
   constexpr std::size_t sums = 16, vectors = sums / std::size_t(kLanes<double>);
   F64 sum[vectors] = {};
@@ -190,14 +202,15 @@ inline double weighted_dot(const double* w, const double* a, const double* b, st
 /// out[j] = weight[j] exp(-x[j]^2 / 2) / sqrt(2 pi)
 inline void bell_weights(const double* x, const double* weight, std::size_t count, double* out) {
   for_each_vector(count, [&](std::size_t j, std::size_t lanes) {
-    store_part(out + j, load_part(weight + j, lanes) * normal_density(load_part(x + j, lanes)), lanes);
+    store_part(out + j, load_part(weight + j, lanes) * normal_density(load_part(x + j, lanes)),
+               lanes);
   });
 }
 
-/// out[n * count + i] = E phi(sqrt(q) z) he_n(z), he_n the normalised Hermite polynomials, from weighted values of phi
-/// at the nodes `u`.
-inline void hermite_sums(const double* u, const double* weighted, std::size_t nodes, const double* q, std::size_t count,
-                         double* out) {
+/// out[n * count + i] = E phi(sqrt(q) z) he_n(z), he_n the normalised Hermite polynomials, from
+/// weighted values of phi at the nodes `u`.
+inline void hermite_sums(const double* u, const double* weighted, std::size_t nodes,
+                         const double* q, std::size_t count, double* out) {
   constexpr Reciprocals<kHermiteTerms> roots;
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(q + i, lanes);
@@ -215,7 +228,8 @@ inline void hermite_sums(const double* u, const double* weighted, std::size_t no
         here = next;
       }
     }
-    for (int n = 0; n < kHermiteTerms; ++n) store_part(out + std::size_t(n) * count + i, sum[n] * scale, lanes);
+    for (int n = 0; n < kHermiteTerms; ++n)
+      store_part(out + std::size_t(n) * count + i, sum[n] * scale, lanes);
   });
 }
 

@@ -1,7 +1,7 @@
 // Matrix products in registers, packing, and the operations on the vectors of a reflector.
 //
-// Every output is one chain of fma in order of the summed index, so the shape of the register tile, which differs
-// between instruction sets, decides no bit.
+// Every output is one chain of fma in order of the summed index, so the shape of the register tile,
+// which differs between instruction sets, decides no bit.
 #pragma once
 #include "core/panels.hpp"
 #include "kernels/lanes.hpp"
@@ -9,7 +9,8 @@
 namespace fanin::FANIN_ISA {
 namespace {
 
-// The register tile: `kPanelRows` rows of `kPanelVectors` vectors of accumulators, and room for the operands.
+// The register tile: `kPanelRows` rows of `kPanelVectors` vectors of accumulators, and room for the
+// operands.
 #if defined(__AVX512F__)
 inline constexpr int kPanelRows = 14;
 #elif defined(__AVX2__)
@@ -23,7 +24,8 @@ inline constexpr int kPanelVectors = 2;
 template <class T>
 inline constexpr int kPanelColumns = kPanelVectors * kLanes<T>;
 
-// ---- the micro-kernel -------------------------------------------------------------------------------
+// ---- the micro-kernel
+// -------------------------------------------------------------------------------
 
 template <class T>
 [[gnu::always_inline]] inline void write_back(T* c, Lanes<T> sum, int count, Update update) {
@@ -37,11 +39,14 @@ template <class T>
   T values[lanes];
   store(values, sum);
   for (int i = 0; i < count; ++i)
-    c[i] = update == Update::store ? values[i] : update == Update::add ? c[i] + values[i] : c[i] - values[i];
+    c[i] = update == Update::store ? values[i]
+           : update == Update::add ? c[i] + values[i]
+                                   : c[i] - values[i];
 }
 
 template <class T, int Rows, int Vectors>
-void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count_columns, Update update) {
+void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count_columns,
+             Update update) {
   constexpr int lanes = kLanes<T>;
   Lanes<T> sum[Rows][Vectors] = {};
   if (update != Update::store)
@@ -87,16 +92,18 @@ template <class T>
 constexpr TilesOf<T> kTiles;
 
 template <class T>
-void tile(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows, int count_columns,
-          Update update) {
+void tile(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows,
+          int count_columns, Update update) {
   const int vectors = count_columns > kLanes<T> ? 2 : 1;
   kTiles<T>.of[vectors - 1][count_rows - 1](left, right, depth, c, step, count_columns, update);
 }
 
-// ---- packing ----------------------------------------------------------------------------------------
+// ---- packing
+// ----------------------------------------------------------------------------------------
 
 template <class T>
-void pack_left(const T* from, i64 row_step, i64 depth_step, int count, i64 depth, Form form, T* to) {
+void pack_left(const T* from, i64 row_step, i64 depth_step, int count, i64 depth, Form form,
+               T* to) {
   if (form != Form::real) {
     for (i64 k = 0; k < depth; ++k, to += 2 * kPanelRows)
       for (int r = 0; r < count; ++r) {
@@ -128,7 +135,8 @@ void pack_left(const T* from, i64 row_step, i64 depth_step, int count, i64 depth
 }
 
 template <class T>
-void pack_right(const T* from, i64 depth_step, i64 column_step, int count, i64 depth, Form form, T* to) {
+void pack_right(const T* from, i64 depth_step, i64 column_step, int count, i64 depth, Form form,
+                T* to) {
   constexpr int width = kPanelColumns<T>;
   if (form != Form::real) {
     const T sign = form == Form::conjugate ? T(-1) : T(1);
@@ -164,10 +172,12 @@ void pack_right(const T* from, i64 depth_step, i64 column_step, int count, i64 d
     return;
   }
   for (i64 k = 0; k < depth; ++k, to += width)
-    for (int c = 0; c < width; ++c) to[c] = c < count ? from[k * depth_step + c * column_step] : T(0);
+    for (int c = 0; c < width; ++c)
+      to[c] = c < count ? from[k * depth_step + c * column_step] : T(0);
 }
 
-// ---- vectors ----------------------------------------------------------------------------------------
+// ---- vectors
+// ----------------------------------------------------------------------------------------
 
 inline constexpr int kPartialSums = 16;
 inline constexpr int kSumVectors = kPartialSums / kLanes<double>;
@@ -253,8 +263,10 @@ void scaled(const T* x, double factor, T* to, i64 count) {
 
 template <class T>
 [[gnu::always_inline]] inline T scalar_fma(T a, T b, T c) {
-  if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
-  else return __builtin_fma(a, b, c);
+  if constexpr (sizeof(T) == 4)
+    return __builtin_fmaf(a, b, c);
+  else
+    return __builtin_fma(a, b, c);
 }
 
 template <class T>
@@ -268,7 +280,8 @@ void add_multiple(T a, const T* x, T* y, i64 count) {
 
 /// Vectors c .. c + Vectors of row i of the inverse, whose rows from i + 1 on are there already.
 template <class T, int Vectors>
-[[gnu::always_inline]] inline void invert_run(const T* upper_row, T* inverse, i64 step, i64 i, i64 c, i64 last) {
+[[gnu::always_inline]] inline void invert_run(const T* upper_row, T* inverse, i64 step, i64 i,
+                                              i64 c, i64 last) {
   constexpr int lanes = kLanes<T>;
   T* const row = inverse + i * step + c;
   Lanes<T> sum[Vectors];
@@ -276,7 +289,8 @@ template <class T, int Vectors>
   for (i64 l = i + 1; l < last; ++l) {
     const Lanes<T> factor = splat(-upper_row[l]);
     const T* other = inverse + l * step + c;
-    for (int v = 0; v < Vectors; ++v) sum[v] = fma(factor, load<Lanes<T>>(other + v * lanes), sum[v]);
+    for (int v = 0; v < Vectors; ++v)
+      sum[v] = fma(factor, load<Lanes<T>>(other + v * lanes), sum[v]);
   }
   for (int v = 0; v < Vectors; ++v) store(row + v * lanes, sum[v]);
 }
@@ -292,7 +306,8 @@ void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_s
     i64 c = i / lanes * lanes;
     for (; c + vectors * lanes <= count; c += vectors * lanes)
       invert_run<T, vectors>(upper_row, inverse, inverse_step, i, c, c + vectors * lanes);
-    for (; c + lanes <= count; c += lanes) invert_run<T, 1>(upper_row, inverse, inverse_step, i, c, c + lanes);
+    for (; c + lanes <= count; c += lanes)
+      invert_run<T, 1>(upper_row, inverse, inverse_step, i, c, c + lanes);
     for (; c < count; ++c)
       for (i64 l = i + 1; l <= c; ++l)
         row[c] = scalar_fma(-upper_row[l], inverse[l * inverse_step + c], row[c]);
@@ -301,8 +316,9 @@ void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_s
 
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,  kPanelColumns<T>,   &pack_left<T>, &pack_right<T>, &tile<T>,           &dot<T>,
-          &sum_of_squares<T>, &largest<T>, &scaled<T>,    &add_multiple<T>, &invert_unit_upper<T>};
+  return {kPanelRows, kPanelColumns<T>, &pack_left<T>,        &pack_right<T>,
+          &tile<T>,   &dot<T>,          &sum_of_squares<T>,   &largest<T>,
+          &scaled<T>, &add_multiple<T>, &invert_unit_upper<T>};
 }
 
 }  // namespace

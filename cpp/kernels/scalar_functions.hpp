@@ -8,12 +8,13 @@ namespace {
 
 /// e^x.
 ///   types  f64      range  [-745, 709]      error  < 1 ulp (normal results)
-///   method  x = n log 2 + r, |r| <= log(2)/2; Taylor to r^13; 2^n in two steps for subnormal results
+///   method  x = n log 2 + r, |r| <= log(2)/2; Taylor to r^13; 2^n in two steps for subnormal
+///   results
 [[gnu::always_inline]] inline F64 exp(F64 x) {
   constexpr double magic = 0x1.8p52;  // adding it rounds to an integer, kept in the low bits
   constexpr Coefficients<double, 14> taylor = {
-      {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
-       1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800}};
+      {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+       1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800}};
   const F64 shifted = fma(x, splat(0x1.71547652b82fep+0), splat(magic));
   const F64 n = shifted - magic;
   const F64 high = fma(n, splat(-0x1.62e42fefa39efp-1), x);
@@ -26,12 +27,12 @@ namespace {
 }
 
 inline constexpr Coefficients<double, 25> kMills = {
-    {0x1.e4aa012912ddep+0,   -0x1.8615d9b49165cp+0,  0x1.f0d9856bc3b3dp-1,   -0x1.dec30ee679446p-2,
-     0x1.360ce2601f226p-3,   -0x1.35aa3c94c32b7p-6,  -0x1.1dcfea78e13dbp-7,  0x1.0be6d662ea46dp-8,
-     0x1.5e7b1b073ea21p-12,  -0x1.2fb431c65f017p-11, -0x1.41005ed78349ap-18, 0x1.717f919dce981p-14,
-     0x1.e2466c1dc9256p-20,  -0x1.f2045a086eaecp-17, -0x1.a7fdf8de3a5e0p-20, 0x1.587eb36ca5583p-19,
-     0x1.6f6e0a1c26767p-21,  -0x1.ab8f67b37cd79p-22, -0x1.d7548960e5f2dp-23, 0x1.727551522a405p-25,
-     0x1.d8794e42175dcp-25,  -0x1.ca78b2ba3b638p-31, -0x1.53cef8c0224ebp-27, -0x1.c434a3ffbac64p-32,
+    {0x1.e4aa012912ddep+0,  -0x1.8615d9b49165cp+0,  0x1.f0d9856bc3b3dp-1,   -0x1.dec30ee679446p-2,
+     0x1.360ce2601f226p-3,  -0x1.35aa3c94c32b7p-6,  -0x1.1dcfea78e13dbp-7,  0x1.0be6d662ea46dp-8,
+     0x1.5e7b1b073ea21p-12, -0x1.2fb431c65f017p-11, -0x1.41005ed78349ap-18, 0x1.717f919dce981p-14,
+     0x1.e2466c1dc9256p-20, -0x1.f2045a086eaecp-17, -0x1.a7fdf8de3a5e0p-20, 0x1.587eb36ca5583p-19,
+     0x1.6f6e0a1c26767p-21, -0x1.ab8f67b37cd79p-22, -0x1.d7548960e5f2dp-23, 0x1.727551522a405p-25,
+     0x1.d8794e42175dcp-25, -0x1.ca78b2ba3b638p-31, -0x1.53cef8c0224ebp-27, -0x1.c434a3ffbac64p-32,
      0x1.0503bc65b99dcp-30}};
 
 /// Mills ratio: upper tail probability over density of the unit normal.

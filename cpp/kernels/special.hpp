@@ -1,5 +1,6 @@
-// Elementary functions of whole real arguments, for activations and their moments. No libm; the same bits on every
-// instruction set. Errors are checked in tests/kernels/test_activations.py against mpmath.
+// Elementary functions of whole real arguments, for activations and their moments. No libm; the
+// same bits on every instruction set. Errors are checked in tests/kernels/test_activations.py
+// against mpmath.
 #pragma once
 #include "kernels/scalar_functions.hpp"
 
@@ -28,13 +29,12 @@ inline constexpr double kNotANumber = __builtin_bit_cast(double, 0x7ff8000000000
 ///   types  f64      error  < 1 ulp (normal results)
 [[gnu::always_inline]] inline F64 exp_anywhere(F64 x) {
   const F64 inside = exp(clamp(x, -745.0, 709.0));
-  return select(x > 709.0, exp(clamp(x, 0.0, 710.0) - 1.0) * 0x1.5bf0a8b145769p+1, select(x < -745.0, splat(0.0), inside));
+  return select(x > 709.0, exp(clamp(x, 0.0, 710.0) - 1.0) * 0x1.5bf0a8b145769p+1,
+                select(x < -745.0, splat(0.0), inside));
 }
 
 /// e^x for x <= 0, without the upper guard.
-[[gnu::always_inline]] inline F64 exp_negative(F64 x) {
-  return exp(maximum(x, splat(-745.0)));
-}
+[[gnu::always_inline]] inline F64 exp_negative(F64 x) { return exp(maximum(x, splat(-745.0))); }
 
 /// e^x - 1, relatively accurate at 0.
 ///   types  f64      range  x <= 709      error  < 3 ulp
@@ -101,9 +101,10 @@ struct Logistic {
 ///   method  Taylor below 3/4, 1 - 2 Phi(-sqrt(2) x) beyond
 [[gnu::always_inline]] inline F64 erf(F64 x) {
   constexpr Coefficients<double, 17> taylor = {
-      {-1.0 / 3, 1.0 / 10, -1.0 / 42, 1.0 / 216, -1.0 / 1320, 1.0 / 9360, -1.0 / 75600, 1.0 / 685440,
-       -1.0 / 6894720, 1.0 / 76204800, -1.0 / 918086400, 1.0 / 11975040000, -1.0 / 168129561600,
-       1.0 / 2528170444800, -1.0 / 40537905408000, 1.0 / 690452066304000, -1.0 / 12449059983360000}};
+      {-1.0 / 3, 1.0 / 10, -1.0 / 42, 1.0 / 216, -1.0 / 1320, 1.0 / 9360, -1.0 / 75600,
+       1.0 / 685440, -1.0 / 6894720, 1.0 / 76204800, -1.0 / 918086400, 1.0 / 11975040000,
+       -1.0 / 168129561600, 1.0 / 2528170444800, -1.0 / 40537905408000, 1.0 / 690452066304000,
+       -1.0 / 12449059983360000}};
   const F64 a = absolute(x);
   const F64 y = minimum(a * a, splat(0.5625));
   const F64 leading = a * kTwoOverSqrtPi;
@@ -117,13 +118,15 @@ struct Logistic {
 ///   method  to |z| <= tan(pi/8) by the addition theorem, then the Taylor series
 [[gnu::always_inline]] inline F64 atan(F64 x) {
   constexpr Coefficients<double, 20> taylor = {
-      {-1.0 / 3, 1.0 / 5, -1.0 / 7, 1.0 / 9, -1.0 / 11, 1.0 / 13, -1.0 / 15, 1.0 / 17, -1.0 / 19, 1.0 / 21,
-       -1.0 / 23, 1.0 / 25, -1.0 / 27, 1.0 / 29, -1.0 / 31, 1.0 / 33, -1.0 / 35, 1.0 / 37, -1.0 / 39, 1.0 / 41}};
+      {-1.0 / 3,  1.0 / 5,   -1.0 / 7,  1.0 / 9,   -1.0 / 11, 1.0 / 13,  -1.0 / 15,
+       1.0 / 17,  -1.0 / 19, 1.0 / 21,  -1.0 / 23, 1.0 / 25,  -1.0 / 27, 1.0 / 29,
+       -1.0 / 31, 1.0 / 33,  -1.0 / 35, 1.0 / 37,  -1.0 / 39, 1.0 / 41}};
   const F64 a = absolute(x);
   const auto far = a > 0x1.3504f333f9de6p+1, middle = a > 0x1.a827999fcef32p-2;
   const F64 up = select(far, splat(-1.0), select(middle, a - 1.0, a));
   const F64 down = select(far, a, select(middle, a + 1.0, splat(1.0)));
-  const F64 base = select(far, splat(0x1.921fb54442d18p+0), select(middle, splat(0x1.921fb54442d18p-1), splat(0.0)));
+  const F64 base = select(far, splat(0x1.921fb54442d18p+0),
+                          select(middle, splat(0x1.921fb54442d18p-1), splat(0.0)));
   const F64 z = up / down;
   const F64 y = z * z;
   return with_sign_of(base + fma(z * y, polynomial(y, taylor), z), x);
@@ -132,7 +135,8 @@ struct Logistic {
 /// The angle of the point (x, y), y >= 0, in [0, pi].
 [[gnu::always_inline]] inline F64 angle(F64 y, F64 x) {
   const F64 ratio = atan(y / absolute(x));
-  return select(y == 0.0, select(x < 0.0, splat(kPi), splat(0.0)), select(x < 0.0, kPi - ratio, ratio));
+  return select(y == 0.0, select(x < 0.0, splat(kPi), splat(0.0)),
+                select(x < 0.0, kPi - ratio, ratio));
 }
 
 /// sin x and cos x.

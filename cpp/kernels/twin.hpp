@@ -1,5 +1,6 @@
-// Two vectors side by side. One vector's chain of operations is longer than the machine's window of waiting
-// instructions; two in lockstep keep its units busy. A function written on a type V takes one vector or a Twin.
+// Two vectors side by side. One vector's chain of operations is longer than the machine's window of
+// waiting instructions; two in lockstep keep its units busy. A function written on a type V takes
+// one vector or a Twin.
 #pragma once
 #include "kernels/lanes.hpp"
 
@@ -21,17 +22,26 @@ concept SomeTwin = (kIsTwin<V> || ...);
 
 template <class V>
 [[gnu::always_inline]] inline auto first_of(V x) {
-  if constexpr (kIsTwin<V>) return x.first; else return x;
+  if constexpr (kIsTwin<V>)
+    return x.first;
+  else
+    return x;
 }
 template <class V>
 [[gnu::always_inline]] inline auto second_of(V x) {
-  if constexpr (kIsTwin<V>) return x.second; else return x;
+  if constexpr (kIsTwin<V>)
+    return x.second;
+  else
+    return x;
 }
 
 /// One vector, or a twin of two.
 template <int Width, class V>
 [[gnu::always_inline]] inline auto side_by_side(V a, V b) {
-  if constexpr (Width == 2) return Twin<V>{a, b}; else return a;
+  if constexpr (Width == 2)
+    return Twin<V>{a, b};
+  else
+    return a;
 }
 template <int Width, class V>
 using Side = decltype(side_by_side<Width>(V{}, V{}));
@@ -47,50 +57,92 @@ template <class F, class... V>
   }
 }
 
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator+(A a, B b) { return each([](auto x, auto y) { return x + y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator-(A a, B b) { return each([](auto x, auto y) { return x - y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator*(A a, B b) { return each([](auto x, auto y) { return x * y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator/(A a, B b) { return each([](auto x, auto y) { return x / y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator&(A a, B b) { return each([](auto x, auto y) { return x & y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator|(A a, B b) { return each([](auto x, auto y) { return x | y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator^(A a, B b) { return each([](auto x, auto y) { return x ^ y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator<(A a, B b) { return each([](auto x, auto y) { return x < y; }, a, b); }
-template <class A, class B> requires SomeTwin<A, B>
-[[gnu::always_inline]] inline auto operator!=(A a, B b) { return each([](auto x, auto y) { return x != y; }, a, b); }
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator+(A a, B b) {
+  return each([](auto x, auto y) { return x + y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator-(A a, B b) {
+  return each([](auto x, auto y) { return x - y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator*(A a, B b) {
+  return each([](auto x, auto y) { return x * y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator/(A a, B b) {
+  return each([](auto x, auto y) { return x / y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator&(A a, B b) {
+  return each([](auto x, auto y) { return x & y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator|(A a, B b) {
+  return each([](auto x, auto y) { return x | y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator^(A a, B b) {
+  return each([](auto x, auto y) { return x ^ y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator<(A a, B b) {
+  return each([](auto x, auto y) { return x < y; }, a, b);
+}
+template <class A, class B>
+  requires SomeTwin<A, B>
+[[gnu::always_inline]] inline auto operator!=(A a, B b) {
+  return each([](auto x, auto y) { return x != y; }, a, b);
+}
 template <class V>
-[[gnu::always_inline]] inline auto operator-(Twin<V> a) { return each([](auto x) { return -x; }, a); }
+[[gnu::always_inline]] inline auto operator-(Twin<V> a) {
+  return each([](auto x) { return -x; }, a);
+}
 template <class V>
-[[gnu::always_inline]] inline auto operator~(Twin<V> a) { return each([](auto x) { return ~x; }, a); }
+[[gnu::always_inline]] inline auto operator~(Twin<V> a) {
+  return each([](auto x) { return ~x; }, a);
+}
 template <class V>
-[[gnu::always_inline]] inline auto operator<<(Twin<V> a, int n) { return each([n](auto x) { return x << n; }, a); }
+[[gnu::always_inline]] inline auto operator<<(Twin<V> a, int n) {
+  return each([n](auto x) { return x << n; }, a);
+}
 template <class V>
-[[gnu::always_inline]] inline auto operator>>(Twin<V> a, int n) { return each([n](auto x) { return x >> n; }, a); }
+[[gnu::always_inline]] inline auto operator>>(Twin<V> a, int n) {
+  return each([n](auto x) { return x >> n; }, a);
+}
 
-template <class A, class B, class C> requires SomeTwin<A, B, C>
+template <class A, class B, class C>
+  requires SomeTwin<A, B, C>
 [[gnu::always_inline]] inline auto fma(A a, B b, C c) {
   return each([](auto x, auto y, auto z) { return fma(x, y, z); }, a, b, c);
 }
 template <class V>
-[[gnu::always_inline]] inline auto sqrt(Twin<V> a) { return each([](auto x) { return sqrt(x); }, a); }
+[[gnu::always_inline]] inline auto sqrt(Twin<V> a) {
+  return each([](auto x) { return sqrt(x); }, a);
+}
 template <class V>
-[[gnu::always_inline]] inline auto to_float(Twin<V> a) { return each([](auto x) { return to_float(x); }, a); }
+[[gnu::always_inline]] inline auto to_float(Twin<V> a) {
+  return each([](auto x) { return to_float(x); }, a);
+}
 template <class M, class V>
 [[gnu::always_inline]] inline auto select(Twin<M> mask, V a, V b) {
   return each([](auto m, auto x, auto y) { return select(m, x, y); }, mask, a, b);
 }
-template <class A, class B> requires SomeTwin<A, B>
+template <class A, class B>
+  requires SomeTwin<A, B>
 [[gnu::always_inline]] inline auto minimum(A a, B b) {
   return each([](auto x, auto y) { return minimum(x, y); }, a, b);
 }
-template <class A, class B> requires SomeTwin<A, B>
+template <class A, class B>
+  requires SomeTwin<A, B>
 [[gnu::always_inline]] inline auto maximum(A a, B b) {
   return each([](auto x, auto y) { return maximum(x, y); }, a, b);
 }
@@ -102,15 +154,23 @@ template <class T, int N, class V>
 /// The same bits as lanes of another type: T, or the unsigned or the signed integer of T's width.
 template <class T, class V>
 [[gnu::always_inline]] inline auto as_lanes(V x) {
-  if constexpr (kIsTwin<V>) return each([](auto v) { return as_lanes<T>(v); }, x);
-  else return bit_cast<Lanes<T>>(x);
+  if constexpr (kIsTwin<V>)
+    return each([](auto v) { return as_lanes<T>(v); }, x);
+  else
+    return bit_cast<Lanes<T>>(x);
 }
 template <class T, class V>
-[[gnu::always_inline]] inline auto as_float(V x) { return as_lanes<T>(x); }
+[[gnu::always_inline]] inline auto as_float(V x) {
+  return as_lanes<T>(x);
+}
 template <class T, class V>
-[[gnu::always_inline]] inline auto as_unsigned(V x) { return as_lanes<typename BitsOf<T>::Unsigned>(x); }
+[[gnu::always_inline]] inline auto as_unsigned(V x) {
+  return as_lanes<typename BitsOf<T>::Unsigned>(x);
+}
 template <class T, class V>
-[[gnu::always_inline]] inline auto as_signed(V x) { return as_lanes<typename BitsOf<T>::Signed>(x); }
+[[gnu::always_inline]] inline auto as_signed(V x) {
+  return as_lanes<typename BitsOf<T>::Signed>(x);
+}
 
 }  // namespace
 }  // namespace fanin::FANIN_ISA
