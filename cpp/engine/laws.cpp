@@ -225,8 +225,11 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
   if (law == "uniform") {
     const double low = argument(0), high = argument(1);
     p.loc[0] = p.loc[1] = low;
-    p.scale = high - low;
-    p.lowest = -kInfinity;
+    const bool single = element != Element::f64;
+    const double unit = (high - low) * (single ? 0x1p-24 : 0x1p-53);
+    const double normal = single ? 0x1p-126 : std::numeric_limits<double>::min();
+    if (unit < normal && high > low) row = "uniform_narrow";  // the unit would be rounded
+    p.scale = row == law ? unit : high - low;
     p.highest = std::max(next_below(nearest(high, element), element), nearest(low, element));
   } else if (law == "truncated_normal") {
     const double loc = argument(0), scale = argument(1), low = argument(2), high = argument(3);

@@ -4,7 +4,7 @@
 // A law is a struct with
 //   name      what the bindings and the tests call it
 //   arity     1: a vector of words gives a vector of values; 2: two vectors give two
-//   bounded   whether the value is limited to [Params::lowest, Params::highest]
+//   bounds    which of Params::lowest and Params::highest limit the value
 //   Law<T>(params), draw(...)
 // A new law is one struct and its name in the list at the bottom.
 #pragma once
@@ -16,12 +16,14 @@ namespace {
 template <class T>
 inline constexpr int kWordBits = 8 * int(sizeof(T));
 
-/// k / 2^24 (float32) or k / 2^53 (float64): [0, 1), never 1.
+/// Which ends of [lowest, highest] a value can pass.
+enum class Bounds { none, above, both };
+
+/// The first 24 (float32) or 53 (float64) bits of a word: the steps of a uniform number, below 2^24
+/// (2^53).
 template <class T, class W>
-[[gnu::always_inline]] inline auto unit_below_one(W w) {
-  constexpr int digits = Layout<T>::digits + 1;
-  constexpr T ulp = T(1) / T(u64(1) << digits);
-  return to_float(as_signed<T>(w >> (kWordBits<T> - digits))) * splat(ulp);
+[[gnu::always_inline]] inline auto unit_steps(W w) {
+  return to_float(as_signed<T>(w >> (kWordBits<T> - (Layout<T>::digits + 1))));
 }
 
 /// (w + 1/2) / 2^32 or 2^64: (0, 1], dense near 0, where tails are taken from.
@@ -30,15 +32,29 @@ template <class T, class W>
   return scale_exponent<-kWordBits<T>, T>(to_float(w) + splat(T(0.5)));
 }
 
+/// The integer below u: the scale carries the unit, so that a value is one conversion and one fma.
 template <class T>
 struct Uniform {
   static constexpr const char* name = "uniform";
   static constexpr int arity = 1;
-  static constexpr bool bounded = true;
+  static constexpr Bounds bounds = Bounds::above;
   [[gnu::always_inline]] explicit Uniform(const Params&) {}
   template <class W>
   [[gnu::always_inline]] auto draw(W w) const {
-    return unit_below_one<T>(w);
+    return unit_steps<T>(w);
+  }
+};
+
+/// u itself, for intervals whose unit would fall below the normal numbers and be rounded.
+template <class T>
+struct UniformNarrow {
+  static constexpr const char* name = "uniform_narrow";
+  static constexpr int arity = 1;
+  static constexpr Bounds bounds = Bounds::above;
+  [[gnu::always_inline]] explicit UniformNarrow(const Params&) {}
+  template <class W>
+  [[gnu::always_inline]] auto draw(W w) const {
+    return unit_steps<T>(w) * splat(T(1) / T(u64(1) << (Layout<T>::digits + 1)));
   }
 };
 
@@ -49,7 +65,7 @@ template <class T>
 struct Normal {
   static constexpr const char* name = "normal";
   static constexpr int arity = 2;
-  static constexpr bool bounded = false;
+  static constexpr Bounds bounds = Bounds::none;
   [[gnu::always_inline]] explicit Normal(const Params&) {}
   template <class W, class V>
   [[gnu::always_inline]] void draw(W radius_word, W angle_word, V& first, V& second) const {
@@ -80,7 +96,7 @@ template <class T>
 struct TruncatedTwoSigma {
   static constexpr const char* name = "truncated_two_sigma";
   static constexpr int arity = 1;
-  static constexpr bool bounded = true;
+  static constexpr Bounds bounds = Bounds::both;
   Lanes<T> middle, half_width;
   [[gnu::always_inline]] explicit TruncatedTwoSigma(const Params& p)
       : middle(splat(T(p.shape[0]))), half_width(splat(T(p.shape[1]))) {}
@@ -101,7 +117,7 @@ template <class T>
 struct Truncated {
   static constexpr const char* name = "truncated";
   static constexpr int arity = 1;
-  static constexpr bool bounded = true;
+  static constexpr Bounds bounds = Bounds::both;
   Lanes<T> below, above, mass;
   [[gnu::always_inline]] explicit Truncated(const Params& p)
       : below(splat(T(p.shape[0]))), above(splat(T(p.shape[1]))), mass(splat(T(p.shape[2]))) {}
@@ -124,7 +140,7 @@ template <class T>
 struct TruncatedFar {
   static constexpr const char* name = "truncated_far";
   static constexpr int arity = 1;
-  static constexpr bool bounded = true;
+  static constexpr Bounds bounds = Bounds::both;
   static constexpr int first = 5, terms = 12;
   Lanes<T> near, inverse_square, ratio, rest, sign;
   UnsignedLanes<T> flip;
@@ -153,7 +169,7 @@ template <class T>
 struct Exponential {
   static constexpr const char* name = "exponential";
   static constexpr int arity = 1;
-  static constexpr bool bounded = false;
+  static constexpr Bounds bounds = Bounds::none;
   [[gnu::always_inline]] explicit Exponential(const Params&) {}
   template <class W>
   [[gnu::always_inline]] auto draw(W w) const {
@@ -166,7 +182,7 @@ template <class T>
 struct Laplace {
   static constexpr const char* name = "laplace";
   static constexpr int arity = 1;
-  static constexpr bool bounded = false;
+  static constexpr Bounds bounds = Bounds::none;
   [[gnu::always_inline]] explicit Laplace(const Params&) {}
   template <class W>
   [[gnu::always_inline]] auto draw(W w) const {
@@ -181,6 +197,7 @@ struct Laplace {
 template <class Visit>
 constexpr void for_each_law(Visit visit) {
   visit.template operator()<Uniform>();
+  visit.template operator()<UniformNarrow>();
   visit.template operator()<Normal>();
   visit.template operator()<TruncatedTwoSigma>();
   visit.template operator()<Truncated>();
@@ -188,7 +205,7 @@ constexpr void for_each_law(Visit visit) {
   visit.template operator()<Exponential>();
   visit.template operator()<Laplace>();
 }
-inline constexpr int kLaws = 7;
+inline constexpr int kLaws = 8;
 
 }  // namespace
 }  // namespace fanin::FANIN_ISA

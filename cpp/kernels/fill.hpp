@@ -52,8 +52,10 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
 
   const auto finished = [&](auto z) {
     const auto value = fma(z, scale, loc);
-    if constexpr (Law::bounded)
+    if constexpr (Law::bounds == Bounds::both)
       return minimum(maximum(value, lowest), highest);
+    else if constexpr (Law::bounds == Bounds::above)
+      return minimum(value, highest);
     else
       return value;
   };

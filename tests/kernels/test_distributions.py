@@ -24,7 +24,8 @@ KEY = oracle.seed_key(11)
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 1), (-3, 5), (0.1, 0.7), (-1e30, 2e30), (1, 1.0000001), (7, 7)]
+    ("low", "high"),
+    [(0, 1), (-3, 5), (0.1, 0.7), (-1e30, 2e30), (1, 1.0000001), (7, 7), (0, 1e-33), (0, 3e-310)],
 )
 def test_uniform_values_are_exact(isa, dtype, low, high):
     if dtype == "float16" and high > 1e5:
