@@ -144,7 +144,7 @@ def test_values_of_the_other_laws_are_accurate(isa, law, arguments, value, dtype
 
 
 def test_every_law_of_the_core_is_checked_here():
-    here = {"uniform", "normal", "exponential", "laplace", *oracle.TRUNCATED}
+    here = {"uniform", "uniform_narrow", "normal", "exponential", "laplace", *oracle.TRUNCATED}
     assert set(_core.debug.laws()) == here
 
 
