@@ -2,7 +2,7 @@
 file(GLOB kernel_sources CONFIGURE_DEPENDS cpp/kernels/*.cpp)
 # The laws are long chains of operations. GCC arranges two of them side by side only when it schedules before it
 # assigns registers; with the 16 registers of AVX2 it counts them by its second method. No bit depends on the order.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+if(NOT FANIN_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(is_avx2 $<STREQUAL:$<TARGET_PROPERTY:NAME>,kernels_avx2>)
   set_source_files_properties(cpp/kernels/kernels.cpp PROPERTIES COMPILE_OPTIONS
     "-fschedule-insns;-fsched-pressure;-mtune=znver3;$<${is_avx2}:--param=sched-pressure-algorithm=2>")
@@ -11,7 +11,7 @@ endif()
 function(fanin_kernels isa)
   add_library(kernels_${isa} OBJECT ${kernel_sources})
   target_compile_definitions(kernels_${isa} PRIVATE FANIN_ISA=${isa} FANIN_ISA_NAME="${isa}")
-  target_compile_options(kernels_${isa} PRIVATE ${FANIN_FLAGS} -O3 ${ARGN})
+  target_compile_options(kernels_${isa} PRIVATE ${FANIN_FLAGS} ${FANIN_KERNEL_FLAGS} ${ARGN})
   target_include_directories(kernels_${isa} PRIVATE cpp)
   set_property(GLOBAL APPEND PROPERTY FANIN_KERNELS $<TARGET_OBJECTS:kernels_${isa}>)
 endfunction()
