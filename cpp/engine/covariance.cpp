@@ -49,8 +49,7 @@ double horner(const double* terms, int count, double t) {
 
 }  // namespace
 
-// ---- Hermite's series
-// ----------------------------------------------------------------------------------------------
+// ---- Hermite's series ---------------------------------------------------------------------------
 
 /// kTerms rows of kHermiteTerms: coefficients of the powers of the piece's variable.
 struct Covariances::Series {
@@ -127,8 +126,7 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
   }
 }
 
-// ---- |c| > 1/2, equal variances
-// -----------------------------------------------------------------------------------
+// ---- |c| > 1/2, equal variances -----------------------------------------------------------------
 
 /// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
 /// in q and x. Interval 0 of x is [0, lowest], each next one twice as long, the last one ends at
@@ -289,8 +287,7 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   }
 }
 
-// ---- anything
-// ---------------------------------------------------------------------------------------------------
+// ---- anything -----------------------------------------------------------------------------------
 
 void Covariances::at_zero(double q1, double q2, double c, double delta, double* covariance,
                           double* slopes) const {

@@ -13,8 +13,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// ---- the representable values of a destination type
-// --------------------------------------------------
+// ---- the representable values of a destination type ---------------------------------------------
 
 struct Grid {
   int digits, lowest_exponent, highest_exponent;
@@ -63,8 +62,7 @@ double next_below(double x, Element e) {
   return e == Element::f64 ? std::nextafter(x, -kInfinity) : largest_at_most(x - half_step, e);
 }
 
-// ---- the unit normal's probabilities
-// -------------------------------------------------------------------
+// ---- the unit normal's probabilities ------------------------------------------------------------
 
 constexpr double kDensityAtZero = 0x1.9884533d43651p-2;  // 1 / sqrt(2 pi)
 
@@ -115,8 +113,7 @@ double mass(double low, double high) {
   return above_median(high) - above_median(low);
 }
 
-// ---- truncated normal
-// ----------------------------------------------------------------------------------
+// ---- truncated normal ---------------------------------------------------------------------------
 
 /// Half the squared distance from near to z = near + h: (z^2 - near^2) / 2.
 double half_square_gain(double near, double h) { return h * (near + 0.5 * h); }

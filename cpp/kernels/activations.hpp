@@ -43,8 +43,7 @@ constexpr ActivationFacts of_degree(ActivationFacts f, int degree) {
   return f;
 }
 
-// ---- sigmoidal
-// --------------------------------------------------------------------------------------------
+// ---- sigmoidal ----------------------------------------------------------------------------------
 
 struct Tanh : Smooth {
   static constexpr ActivationFacts known = facts("tanh", "tanh(x)", "", Parity::odd);
@@ -103,8 +102,7 @@ struct Atan : Smooth {
   }
 };
 
-// ---- gated: x times a distribution function
-// ---------------------------------------------------------------
+// ---- gated: x times a distribution function -----------------------------------------------------
 
 /// x s with s the gate at x, from the gate's slope and curvature; -infinity times a gate of 0 is 0.
 inline Values gated(F64 x, F64 gate, F64 slope, F64 curvature) {
@@ -179,8 +177,7 @@ struct Hardswish : Smooth {
   }
 };
 
-// ---- rectifiers
-// -------------------------------------------------------------------------------------------
+// ---- rectifiers ---------------------------------------------------------------------------------
 
 struct Softplus : Smooth {
   static constexpr ActivationFacts known = with_parameter(

@@ -14,8 +14,7 @@ struct Closed : Smooth {
   static constexpr bool has_closed_moments = true;
 };
 
-// ---- positively homogeneous
-// -------------------------------------------------------------------------------
+// ---- positively homogeneous ---------------------------------------------------------------------
 
 /// x > 0 ? x : a x: linear (a = 1), relu (0), abs (-1), leaky_relu.
 template <class Own>
@@ -84,8 +83,7 @@ struct SquaredRelu : Closed {
   }
 };
 
-// ---- jumps: no slope, so its moments are infinite
-// ----------------------------------------------------------
+// ---- jumps: no slope, so its moments are infinite -----------------------------------------------
 
 struct Step : Closed {
   static constexpr ActivationFacts known =
@@ -110,8 +108,7 @@ struct Sign : Closed {
   }
 };
 
-// ---- exponentials and waves
-// --------------------------------------------------------------------------------
+// ---- exponentials and waves ---------------------------------------------------------------------
 
 struct Sin : Closed {
   static constexpr ActivationFacts known =

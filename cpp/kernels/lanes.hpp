@@ -204,8 +204,7 @@ template <class V>
 #endif
 }
 
-// ---- conversions (each correctly rounded, to nearest even)
-// -----------------------------------------
+// ---- conversions (each correctly rounded, to nearest even) --------------------------------------
 
 [[gnu::always_inline]] inline F32 to_float(I32 x) { return __builtin_convertvector(x, F32); }
 [[gnu::always_inline]] inline F32 to_float(U32 x) { return __builtin_convertvector(x, F32); }
@@ -263,8 +262,7 @@ template <class V>
 #endif
 }
 
-// ---- the hook: small tables
-// ------------------------------------------------------------------------
+// ---- the hook: small tables ---------------------------------------------------------------------
 
 /// table[index mod N] in every lane, by permutations of vector registers. Elsewhere one load a
 /// lane.
@@ -311,8 +309,7 @@ template <class T, int N>
 #endif
 }
 
-// ---- the hook: AES rounds, with the meaning of x86's aesenc and aesenclast
-// ---------------------------
+// ---- the hook: AES rounds, with the meaning of x86's aesenc and aesenclast ----------------------
 
 #if defined(__VAES__) && defined(__AVX512F__)
 [[gnu::always_inline]] inline Blocks aes_round(Blocks s, Blocks key) {

@@ -72,8 +72,7 @@ template <class T, class W>
   }
 }
 
-// ---- logarithm
-// ---------------------------------------------------------------------------------------
+// ---- logarithm ----------------------------------------------------------------------------------
 
 // The eight pieces of [0.7, 1.4), each an eighth of a binade of floats long; around 1, c is 1.
 inline constexpr float kLogSlope32[8] = {-0x1.5a274cp+1f, -0x1.3f2474p+1f, -0x1.281ef2p+1f,
@@ -132,8 +131,7 @@ template <int Power, class T, class V>
     return start + fma(r * r, bend, fma(k, splat(T(0x1.950d871319ff0p-53)), r));
 }
 
-// ---- sine and cosine
-// -----------------------------------------------------------------------------------
+// ---- sine and cosine ----------------------------------------------------------------------------
 
 inline constexpr Coefficients<float, 4> kSin32 = {
     {-0x1.777a5cp-25f, -0x1.4abbbep-1f, 0x1.465fcp-4f, -0x1.2dbc7ap-8f}};
@@ -164,8 +162,7 @@ template <class T, class V>
   cosine = polynomial(y, cosine_coefficients(T{}));
 }
 
-// ---- inverse normal distribution
-// -----------------------------------------------------------------------
+// ---- inverse normal distribution ----------------------------------------------------------------
 
 // Within 2 sigma: z / v less its slope at 0, over w = p (1 - p).
 inline constexpr Coefficients<float, 5> kTwoSigmaUp32 = {

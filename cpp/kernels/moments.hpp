@@ -26,8 +26,7 @@ template <class F>
   for (std::size_t k = 0; k < lanes; ++k) to[k] = part[k];
 }
 
-// ---- activations over arrays
-// ---------------------------------------------------------------------------------
+// ---- activations over arrays --------------------------------------------------------------------
 
 template <class Own>
 void apply_activation(const double* p, const double* x, std::size_t count, double* phi,
@@ -76,8 +75,7 @@ constexpr ActivationRow row() {
   return r;
 }
 
-// ---- sums and polynomials
-// ------------------------------------------------------------------------------------
+// ---- sums and polynomials -----------------------------------------------------------------------
 
 inline void gaussian_sums(const double* half_square, const double* g, std::size_t nodes, int sums,
                           const double* q, std::size_t count, double* out) {
@@ -148,8 +146,7 @@ struct Reciprocals {
   }
 };
 
-// ---- pairs
-// --------------------------------------------------------------------------------------------------
+// ---- pairs --------------------------------------------------------------------------------------
 
 /// out[j] = sum_term rows[term * width + j] t^term: the polynomials of one q, side by side.
 inline void contract(const double* rows, int terms, std::size_t width, double t, double* out) {

@@ -24,8 +24,7 @@ inline constexpr int kPanelVectors = 2;
 template <class T>
 inline constexpr int kPanelColumns = kPanelVectors * kLanes<T>;
 
-// ---- the micro-kernel
-// -------------------------------------------------------------------------------
+// ---- the micro-kernel ---------------------------------------------------------------------------
 
 template <class T>
 [[gnu::always_inline]] inline void write_back(T* c, Lanes<T> sum, int count, Update update) {
@@ -98,8 +97,7 @@ void tile(const T* left, const T* right, i64 depth, T* c, i64 step, int count_ro
   kTiles<T>.of[vectors - 1][count_rows - 1](left, right, depth, c, step, count_columns, update);
 }
 
-// ---- packing
-// ----------------------------------------------------------------------------------------
+// ---- packing ------------------------------------------------------------------------------------
 
 template <class T>
 void pack_left(const T* from, i64 row_step, i64 depth_step, int count, i64 depth, Form form,
@@ -176,8 +174,7 @@ void pack_right(const T* from, i64 depth_step, i64 column_step, int count, i64 d
       to[c] = c < count ? from[k * depth_step + c * column_step] : T(0);
 }
 
-// ---- vectors
-// ----------------------------------------------------------------------------------------
+// ---- vectors ------------------------------------------------------------------------------------
 
 inline constexpr int kPartialSums = 16;
 inline constexpr int kSumVectors = kPartialSums / kLanes<double>;
