@@ -153,8 +153,7 @@ inline constexpr Coefficients<double, 9> kCos64 = {
 /// sin and cos of t quarter turns, |t| <= 1/2.
 ///   types  f32, f64      error  < 1 ulp
 ///   method  polynomials in t^2; the leading term of the sine enters by the last fma, unrounded,
-///   and what a float
-///           of pi/2 lacks begins the polynomial of the rest
+///           and what a float of pi/2 lacks begins the polynomial of the rest
 template <class T, class V>
 [[gnu::always_inline]] inline void sincos_quarter(V t, V& sine, V& cosine) {
   const V y = t * t;
@@ -309,8 +308,7 @@ template <class T, class V>
 /// z >= 0 whose upper tail probability is m, for m in [tiny, 1/2].
 ///   types  f32 (m >= 2^-88), f64 (m >= 2^-1022)      error  < 2 ulp
 ///   method  z = (1/2 - m) P(x), x = -2 log(4 m (1 - m)), P a polynomial around the middle of each
-///   piece. The
-///           product m P joins P / 2 unrounded: 1/2 - m needs no rounding
+///           piece. The product m P joins P / 2 unrounded: 1/2 - m needs no rounding
 template <class T, class V>
 [[gnu::always_inline]] inline V ndtri_upper(V m) {
   constexpr T start = sizeof(T) == 4 ? 8 : 6;

@@ -9,7 +9,7 @@ namespace {
 /// e^x.
 ///   types  f64      range  [-745, 709]      error  < 1 ulp (normal results)
 ///   method  x = n log 2 + r, |r| <= log(2)/2; Taylor to r^13; 2^n in two steps for subnormal
-///   results
+///           results
 [[gnu::always_inline]] inline F64 exp(F64 x) {
   constexpr double magic = 0x1.8p52;  // adding it rounds to an integer, kept in the low bits
   constexpr Coefficients<double, 14> taylor = {
