@@ -253,11 +253,12 @@ def normal_pair(radius_word: int, angle_word: int, dtype: str) -> tuple[mpmath.m
     quarter = (angle_word << 2 | 2) % 2**bits
     quarter -= 2**bits if quarter >= 2 ** (bits - 1) else 0
     angle = _real(nearest(Fraction(quarter), compute)) / mpmath.mpf(2) ** bits * mpmath.pi / 2
-    cosine, sine = mpmath.cos(angle), mpmath.sin(angle)
-    cosine = -cosine if angle_word >> (bits - 1) else cosine
+    cosine, sine = mpmath.cos(angle), mpmath.sin(abs(angle))
     if angle_word >> (bits - 2) & 1:
         cosine, sine = sine, cosine
-    return radius * cosine, radius * sine
+    if angle_word >> (bits - 1):
+        cosine = -cosine
+    return radius * cosine, radius * (-sine if angle < 0 else sine)
 
 
 def normal(key: int, first: int, count: int, dtype: str, id: int = 0) -> list[mpmath.mpf]:

@@ -169,6 +169,11 @@ def sin_bend(y):
     return (mp.sin(mp.pi / 2 * t) / t - mp.pi / 2) / y
 
 
+def sine_square(y, kind):
+    """sin(t pi/2)**2 / y less its leading term as `kind` has it, at y = t**2."""
+    return mp.sin(mp.pi / 2 * mp.sqrt(y)) ** 2 / y - rounded(mp.pi**2 / 4, kind)
+
+
 def cos_quarter(y):
     return (mp.cos(mp.pi / 2 * mp.sqrt(y)) - 1) / y
 
@@ -263,12 +268,14 @@ QUARTER = mp.mpf(1) / 4
 FITS = {
     "log_f32": lambda n: log_table(n, "f32", 4),
     "log_f64": lambda n: log_table(n, "f64", 9),
-    "sin_f32": lambda n: report(
-        n, "f32", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 2),
+    "sine_square_f32": lambda n: report(
+        n, "f32", lambda y: sine_square(y, "f32"), lambda y, f: y / mp.sin(mp.pi / 2 * mp.sqrt(y)) ** 2,
+        nodes(0, mp.mpf(1) / 4), 4),
+    "sine_square_f64": lambda n: report(
+        n, "f64", lambda y: sine_square(y, "f64"), lambda y, f: y / mp.sin(mp.pi / 2 * mp.sqrt(y)) ** 2,
+        nodes(0, mp.mpf(1) / 4), 8),
     "sin_f64": lambda n: report(
         n, "f64", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 6),
-    "cos_f32": lambda n: report(
-        n, "f32", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 3),
     "cos_f64": lambda n: report(
         n, "f64", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 7),
     "two_sigma_f32": lambda n: report(

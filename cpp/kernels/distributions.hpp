@@ -59,8 +59,10 @@ struct UniformNarrow {
 };
 
 /// Box & Muller 1958. The radius takes its word and, below it, the lowest 8 bits of the angle word
-/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.06). The angle word: bit 31 (63) flips the
-/// cosine, bit 30 (62) swaps the two, the rest is the angle within a quarter turn around 0.
+/// (40 bits: to 7.54 sigma; float64 72 bits: to 10.06). The angle word: bits 31 and 29 (63, 61) are
+/// the signs, bit 30 (62) swaps the two, bits 29 and below are the angle within a quarter turn
+/// around 0. Each value is one root, of R^2 cos^2 or R^2 sin^2: a root halves the errors of what is
+/// under it, and the squares need one polynomial.
 template <class T>
 struct Normal {
   static constexpr const char* name = "normal";
@@ -76,17 +78,17 @@ struct Normal {
     const V low = as_float<T>(
         ((angle_word << (L::digits - 8)) & splat(U(U(255) << (L::digits - 8)))) | splat(L::one));
     const V u = to_float(radius_word) + (low - splat(T(1 - 1.0 / 512)));
-    const V radius = sqrt(minus_two_log<bits, T>(u));
+    const V square = minus_two_log<bits, T>(u);
 
-    const auto quarter = as_signed<T>((angle_word << 2) | splat(U(2)));
-    const V t = scale_exponent<-bits, T>(to_float(quarter));
-    V sine, cosine;
-    sincos_quarter<T>(t, sine, cosine);
-    const V turned = as_float<T>(as_unsigned<T>(radius) ^ (angle_word & splat(L::sign)));
-    const V along = turned * cosine, across = radius * sine;
+    const W quarter = (angle_word << 2) | splat(U(2));
+    const V sine =
+        sine_square_quarter<T>(scale_exponent<-bits, T>(to_float(as_signed<T>(quarter))));
+    const V cosine = splat(T(1)) - sine;
     const auto swap = as_signed<T>(angle_word << 1) < splat(typename BitsOf<T>::Signed(0));
-    first = select(swap, across, along);
-    second = select(swap, along, across);
+    const V along = sqrt(square * select(swap, sine, cosine));
+    const V across = sqrt(square * select(swap, cosine, sine));
+    first = as_float<T>(as_unsigned<T>(along) | (angle_word & splat(L::sign)));
+    second = as_float<T>(as_unsigned<T>(across) | (quarter & splat(L::sign)));
   }
 };
 

@@ -133,32 +133,46 @@ template <int Power, class T, class V>
 
 // ---- sine and cosine ----------------------------------------------------------------------------
 
-inline constexpr Coefficients<float, 4> kSin32 = {
-    {-0x1.777a5cp-25f, -0x1.4abbbep-1f, 0x1.465fcp-4f, -0x1.2dbc7ap-8f}};
-inline constexpr Coefficients<float, 5> kCos32 = {
-    {1.0f, -0x1.3bd3ccp+0f, 0x1.03c1bp-2f, -0x1.55b29ap-6f, 0x1.d4e42p-11f}};
-inline constexpr Coefficients<double, 8> kSin64 = {
+// pi^2 / 4 in front, and what a float of it lacks as the first of the rest.
+inline constexpr Coefficients<float, 5> kSineSquare32 = {
+    {0x1.2f5ceap-24f, -0x1.03c1eep+1f, 0x1.55d26ep-1f, -0x1.e1755ap-4f, 0x1.93df9ep-7f}};
+inline constexpr Coefficients<double, 9> kSineSquare64 = {
+    {0x1.6909ef4c19970p-53, -0x1.03c1f081b5ac4p+1, 0x1.55d3c7e3cc06dp-1, -0x1.e1f5068922b29p-4,
+     0x1.a6d1f2a524eb7p-7, -0x1.f9d38b94380e6p-11, 0x1.b6e28e9e05aebp-15, -0x1.20c3a77db1c21p-19,
+     0x1.2522caaaa00d5p-24}};
+
+[[gnu::always_inline]] inline constexpr const auto& sine_square_terms(float) {
+  return kSineSquare32;
+}
+[[gnu::always_inline]] inline constexpr const auto& sine_square_terms(double) {
+  return kSineSquare64;
+}
+
+/// sin^2 of t quarter turns, |t| <= 1/2.
+///   types  f32, f64      error  < 2.5 units of 2^-24 (2^-53), relative
+///   method  a polynomial in t^2, whose leading term enters by the last fma, unrounded
+template <class T, class V>
+[[gnu::always_inline]] inline V sine_square_quarter(V t) {
+  const V y = t * t;
+  return fma(y, splat(T(0x1.3bd3cc9be45dep+1)), y * polynomial(y, sine_square_terms(T{})));
+}
+
+inline constexpr Coefficients<double, 8> kSin = {
     {0x1.1a62633145c07p-54, -0x1.4abbce625be53p-1, 0x1.466bc6775ab7cp-4, -0x1.32d2cce63af89p-8,
      0x1.5078349da157ep-13, -0x1.e3076ed3fdf5p-19, 0x1.e908e55c92b8ap-25, -0x1.73dac6e491f43p-31}};
-inline constexpr Coefficients<double, 9> kCos64 = {
-    {1.0, -0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5a38p-2, -0x1.55d3c7e3b99e1p-6, 0x1.e1f506644287ep-11,
-     -0x1.a6d1caff70e6ep-16, 0x1.f9a48f9507d66p-22, -0x1.99f6dccffc610p-28,
-     -0x1.8640b39727c44p-32}};
-
-[[gnu::always_inline]] inline constexpr const auto& sine_coefficients(float) { return kSin32; }
-[[gnu::always_inline]] inline constexpr const auto& sine_coefficients(double) { return kSin64; }
-[[gnu::always_inline]] inline constexpr const auto& cosine_coefficients(float) { return kCos32; }
-[[gnu::always_inline]] inline constexpr const auto& cosine_coefficients(double) { return kCos64; }
+inline constexpr Coefficients<double, 9> kCos = {{1.0, -0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5a38p-2,
+                                                  -0x1.55d3c7e3b99e1p-6, 0x1.e1f506644287ep-11,
+                                                  -0x1.a6d1caff70e6ep-16, 0x1.f9a48f9507d66p-22,
+                                                  -0x1.99f6dccffc610p-28, -0x1.8640b39727c44p-32}};
 
 /// sin and cos of t quarter turns, |t| <= 1/2.
-///   types  f32, f64      error  < 1 ulp
+///   types  f64      error  < 1 ulp
 ///   method  polynomials in t^2; the leading term of the sine enters by the last fma, unrounded,
-///           and what a float of pi/2 lacks begins the polynomial of the rest
-template <class T, class V>
-[[gnu::always_inline]] inline void sincos_quarter(V t, V& sine, V& cosine) {
-  const V y = t * t;
-  sine = fma(t, splat(T(0x1.921fb54442d18p+0)), t * polynomial(y, sine_coefficients(T{})));
-  cosine = polynomial(y, cosine_coefficients(T{}));
+///           and what a double of pi/2 lacks begins the polynomial of the rest
+[[gnu::always_inline]] inline void sincos_quarter(F64 t, F64& sine, F64& cosine) {
+  const F64 y = t * t;
+  sine = fma(t, splat(0x1.921fb54442d18p+0), t * polynomial(y, kSin));
+  cosine = polynomial(y, kCos);
 }
 
 // ---- inverse normal distribution ----------------------------------------------------------------

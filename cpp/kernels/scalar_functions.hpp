@@ -56,16 +56,14 @@ template <class T>
 inline Lanes<T> log(Lanes<T> x) {
   return T(-0.5) * minus_two_log<0, T>(x);
 }
-template <class T>
-inline Lanes<T> sin_quarter(Lanes<T> t) {
-  Lanes<T> s, c;
-  sincos_quarter<T>(t, s, c);
+inline F64 sin_quarter(F64 t) {
+  F64 s, c;
+  sincos_quarter(t, s, c);
   return s;
 }
-template <class T>
-inline Lanes<T> cos_quarter(Lanes<T> t) {
-  Lanes<T> s, c;
-  sincos_quarter<T>(t, s, c);
+inline F64 cos_quarter(F64 t) {
+  F64 s, c;
+  sincos_quarter(t, s, c);
   return c;
 }
 
@@ -87,6 +85,8 @@ void apply(const T* in, T* out, std::size_t count) {
   map([](Lanes<T> x) { return F(x); }, in, out, count);
 }
 
+inline F32 sine_square32(F32 t) { return sine_square_quarter<float>(t); }
+inline F64 sine_square64(F64 t) { return sine_square_quarter<double>(t); }
 inline F32 two_sigma32(F32 v) { return ndtri_two_sigma<float>(v); }
 inline F64 two_sigma64(F64 v) { return ndtri_two_sigma<double>(v); }
 inline F32 upper32(F32 m) { return ndtri_upper<float>(m); }
@@ -97,8 +97,9 @@ inline F64 ndtr_upper64(F64 x) { return ndtr_upper(x); }
 
 inline constexpr FunctionRow kFunctions[] = {
     {"log", &apply<float, log<float>>, &apply<double, log<double>>},
-    {"sin_quarter", &apply<float, sin_quarter<float>>, &apply<double, sin_quarter<double>>},
-    {"cos_quarter", &apply<float, cos_quarter<float>>, &apply<double, cos_quarter<double>>},
+    {"sine_square_quarter", &apply<float, sine_square32>, &apply<double, sine_square64>},
+    {"sin_quarter", nullptr, &apply<double, sin_quarter>},
+    {"cos_quarter", nullptr, &apply<double, cos_quarter>},
     {"ndtri_two_sigma", &apply<float, two_sigma32>, &apply<double, two_sigma64>},
     {"ndtri_upper", &apply<float, upper32>, &apply<double, upper64>},
     {"exp", nullptr, &apply<double, exp64>},

@@ -150,7 +150,7 @@ struct Logistic {
   r = fma(n, splat(-0x1.0b4611a6p-34), r);
   r = fma(n, splat(-0x1.3198a2e037073p-69), r);
   F64 s, c;
-  sincos_quarter<double>(r * kTwoOverPi, s, c);
+  sincos_quarter(r * kTwoOverPi, s, c);
   const U64 quadrant = bit_cast<U64>(shifted);
   const auto odd = (quadrant & 1u) == 1u;
   const F64 first = select(odd, c, s), second = select(odd, s, c);
