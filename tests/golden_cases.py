@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,14 +32,20 @@ REAL = ["float32", "float64", "float16", "bfloat16"]
 COMPLEX_TYPES = ("complex64", "complex128")
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 
-#: Haar matrices at the edges of their blocks of 32 and 64 reflectors and of the sums' panels.
-HAAR: dict[str, Callable[..., np.ndarray]] = {
-    "orthogonal(65,65,det=-1)": lambda **keywords: fanin.orthogonal((65, 65), det=-1, **keywords),
-    "orthogonal(3,33,31)": lambda **keywords: fanin.orthogonal(
-        (3, 33, 31), batch_axes=0, **keywords
-    ),
-    "orthogonal(129,300)": lambda **keywords: fanin.orthogonal((129, 300), **keywords),
-    "unitary(130,97)": lambda **keywords: fanin.unitary((130, 97), **keywords),
+#: Haar matrices at the edges of their blocks of 32, 64 and 128 reflectors and of the sums' panels.
+#: Name -> shape and keywords.
+HAAR: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "orthogonal(1,1)": ((1, 1), {}),
+    "orthogonal(9,1)": ((9, 1), {}),
+    "orthogonal(65,65,det=-1)": ((65, 65), {"det": -1}),
+    "orthogonal(64,64,det=1)": ((64, 64), {"det": 1}),
+    "orthogonal(3,33,31)": ((3, 33, 31), {"batch_axes": 0}),
+    "orthogonal(129,300)": ((129, 300), {}),
+    "orthogonal(700,641)[:,2:7]": ((700, 641), {"index": (slice(None), slice(2, 7))}),
+    "orthogonal(1600,1540)[:,3:7]": ((1600, 1540), {"index": (slice(None), slice(3, 7))}),
+    "orthogonal(2**40,20,20)[2**39]": ((2**40, 20, 20), {"batch_axes": 0, "index": 2**39}),
+    "unitary(130,97)": ((130, 97), {}),
+    "unitary(5,40,40)": ((5, 40, 40), {"batch_axes": 0}),
 }
 
 
@@ -84,13 +90,44 @@ def _stateless(name: str, dtype: str, seed: int, offset: int) -> Case:
     return Case(name, dtype, seed, offset, draw)
 
 
+SEVEN = np.arange(7.0)
+#: The last axis of a shape of 2**63 - 1 elements: seven laws side by side. `truncated` has all its
+#: forms among them; a scale of 0 is one of the others'.
+EACH = {
+    "normal(each)": (fanin.normal, (SEVEN - 3.0, 0.25 * SEVEN)),
+    "uniform(each)": (fanin.uniform, (-SEVEN, SEVEN + 0.3)),
+    "truncated(each)": (
+        fanin.truncated_normal,
+        (
+            0.25,
+            0.5,
+            np.array([-2.0, 0.0, -9.0, 40.0, 1.0, -math.inf, -0.5]),
+            np.array([2.0, math.inf, -8.0, 41.0, 4.0, -7.0, 0.25]),
+        ),
+    ),
+}
+
+
+def _each(name: str, dtype: str, seed: int, offset: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        law, parameters = EACH[name]
+        few = 700 if name.startswith("truncated") else count  # a law prepared for every value
+        run = fanin.flat[offset : offset + min(few, count)]
+        return law((LAST // 7, 7), *parameters, seed=seed, dtype=dtype, index=run)
+
+    return Case(name, dtype, seed, offset, draw)
+
+
 METHODS = {
+    "standard_exponential": ("standard_exponential", (), REAL),
     "exponential(3)": ("exponential", (3.0,), REAL),
     "laplace(0.5,3)": ("laplace", (0.5, 3.0), REAL),
-    "rademacher": ("rademacher", (), [*REAL, "int8", "int64"]),
+    "rademacher": ("rademacher", (), [*REAL, "int8", "int16", "int32", "int64"]),
     "integers(7,77)": ("integers", (7, 77), INTEGERS),
+    "integers(0,2)": ("integers", (0, 2), ["bool"]),
     "integers(0,2**32)": ("integers", (0, 2**32), ["uint32"]),
     "integers(-2**63,2**63)": ("integers", (-(2**63), 2**63), ["int64"]),
+    "integers(0,2**64)": ("integers", (0, 2**64), ["uint64"]),
 }
 
 
@@ -111,6 +148,35 @@ def _words(id: int, seed: int, tile: int) -> Case:
     return Case(f"words(id={id})", "uint32", seed, tile, draw)
 
 
+def _each_integer(seed: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        low, high = np.array([-5, 0]), np.array([7, 2**40])
+        return fanin.default_rng(seed).integers(low, high, (count // 2, 2))
+
+    return Case("integers(each)", "int64", seed, 0, draw)
+
+
+def _bytes(seed: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        return np.frombuffer(fanin.default_rng(seed).bytes(count), np.uint8)
+
+    return Case("bytes", "uint8", seed, 0, draw)
+
+
+def _raw(seed: int, jumps: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        return fanin.BitGenerator(seed).jumped(jumps).random_raw(count)
+
+    return Case(f"random_raw(jumps={jumps})", "uint64", seed, 0, draw)
+
+
+def _numpy(dtype: str, seed: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        return np.random.Generator(fanin.BitGenerator(seed)).random(count, dtype=dtype)
+
+    return Case("numpy.random", dtype, seed, 0, draw)
+
+
 def _scheme(name: str, dtype: str, seed: int) -> Case:
     def draw(count: int) -> np.ndarray:
         part = fanin.flat[:count] if count < FULL else None
@@ -120,8 +186,99 @@ def _scheme(name: str, dtype: str, seed: int) -> Case:
     return Case(name, dtype, seed, 0, draw)
 
 
-def _haar(name: str, dtype: str) -> Case:
-    return Case(name, dtype, 1, 0, lambda count: HAAR[name](seed=1, dtype=dtype).ravel()[:count])
+def _scheme_part(name: str) -> Case:
+    """Every third of the first axis, from the end."""
+
+    def draw(count: int) -> np.ndarray:
+        row = fanin.schemes()[name]
+        example = {**row.example, "index": (slice(None, None, -3), Ellipsis)}
+        made = getattr(fanin, name)(**example, seed=1, dtype=row.default_dtype)
+        return made.ravel()[:count]
+
+    return Case(f"{name}[::-3]", fanin.schemes()[name].default_dtype, 1, 0, draw)
+
+
+def _scheme_far(name: str, offset: int) -> Case:
+    """A weight of 2**62 elements."""
+
+    def draw(count: int) -> np.ndarray:
+        far = {"shape": (2**31, 2**31), "index": fanin.flat[offset : offset + count]}
+        return getattr(fanin, name)(**{**fanin.schemes()[name].example, **far}, seed=1)
+
+    return Case(f"{name}(2**31,2**31)", "float32", 1, offset, draw)
+
+
+MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo")
+DISTRIBUTIONS = ("truncated_normal", "normal", "uniform")
+LAYOUTS = {
+    "oi": "oi",
+    "groups": fanin.Layout(groups=4),
+    "transposed": fanin.Layout("oi", transposed=True),
+    "batch": fanin.Layout(batch_axes=0),
+}
+
+
+def _scaling(mode: str, distribution: str, dtype: str) -> Case:
+    def draw(count: int) -> np.ndarray:
+        run = fanin.flat[:count]
+        return fanin.variance_scaling(
+            (1237, 853), 2.0, mode, distribution, seed=1, dtype=dtype, index=run
+        )
+
+    return Case(f"variance_scaling({mode},{distribution})", dtype, 1, 0, draw)
+
+
+def _layout(name: str, dtype: str) -> Case:
+    def draw(count: int) -> np.ndarray:
+        run = fanin.flat[:count]
+        layout = LAYOUTS[name]
+        return fanin.he_normal(
+            (3, 5, 12, 20), seed=1, layout=layout, gain=0.7, dtype=dtype, index=run
+        )
+
+    return Case(f"he_normal({name},gain=0.7)", dtype, 1, 0, draw)
+
+
+def _gain(activation: str) -> Case:
+    """Factors that weights are multiplied by, as float64."""
+
+    def draw(count: int) -> np.ndarray:
+        kinds = ("forward", "backward", "std")
+        variances = np.array([0.25, 1.0, 3.0])
+        with np.errstate(all="ignore"):
+            rows = [fanin.gain(activation, variances, kind) for kind in kinds]
+        return np.concatenate(rows)
+
+    return Case(f"gain({activation})", "float64", 0, 0, draw)
+
+
+BOUNDS = [(-2, 2), (-3, 3), (0, math.inf), (-1, 0.5), (5, math.inf), (-9, -8), (40, 41), (0, 1e-3)]
+
+
+def _factors(count: int) -> np.ndarray:
+    depths = range(1, 65)
+    made = [fanin.truncated_normal_std(*bounds) for bounds in BOUNDS]
+    made += [fanin.fixup_gain(n, depth) for n in depths for depth in (2, 3, 4)]
+    made += [fanin.t_fixup_gain(n, part) for n in depths for part in ("encoder", "decoder")]
+    made += [gain for n in depths for gain in fanin.deepnorm_gains(n, 2 * n)]
+    return np.array(made)
+
+
+def _haar(name: str, dtype: str, seed: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        shape, keywords = HAAR[name]
+        make = getattr(fanin, name.partition("(")[0])
+        return make(shape, seed=seed, dtype=dtype, **keywords).ravel()[:count]
+
+    return Case(name, dtype, seed, 0, draw)
+
+
+def _qr(dtype: str) -> Case:
+    def draw(count: int) -> np.ndarray:
+        q, r = fanin.linalg.qr(fanin.normal((2, 150, 97), seed=1, dtype=dtype))
+        return np.concatenate([q.ravel(), r.ravel()])[:count]
+
+    return Case("qr(2,150,97)", dtype, 1, 0, draw)
 
 
 def cases() -> Iterator[Case]:
@@ -140,14 +297,46 @@ def cases() -> Iterator[Case]:
             for seed in SEEDS:
                 for tile in TILES:
                     yield _method(name, dtype, seed, tile)
+    for seed in SEEDS:
+        yield _each_integer(seed)
+        yield _bytes(seed)
+        yield from (_raw(seed, jumps) for jumps in (0, 1, 2**64 - 1))
+        yield from (_numpy(dtype, seed) for dtype in ("float32", "float64"))
+    for name in EACH:
+        for dtype in [*REAL, *(COMPLEX_TYPES if name.startswith("normal") else [])]:
+            for offset in OFFSETS:
+                yield _each(name, dtype, 1, offset)
+    yield from _schemes()
+    for name in HAAR:
+        half = name in ("orthogonal(129,300)", "orthogonal(65,65,det=-1)")
+        real = REAL if half else REAL[:2]
+        for dtype in COMPLEX_TYPES if name.startswith("unitary") else real:
+            for seed in (1, 2**128 - 1):
+                yield _haar(name, dtype, seed)
+    for dtype in (*REAL[:2], *COMPLEX_TYPES):
+        yield _qr(dtype)
+
+
+def _schemes() -> Iterator[Case]:
     for name, row in fanin.schemes().items():
-        random = COMPLEX_TYPES if row.default_dtype == "complex64" else ("float32", "bfloat16")
-        for dtype in random if row.needs_seed else ("float32",):
+        dtypes = COMPLEX_TYPES if row.default_dtype == "complex64" else REAL
+        for dtype in dtypes:
             for seed in (0, 2**128 - 1) if row.needs_seed else (0,):
                 yield _scheme(name, dtype, seed)
-    for name in HAAR:
-        for dtype in COMPLEX_TYPES if name.startswith("unitary") else ("float32", "float64"):
-            yield _haar(name, dtype)
+        yield _scheme_part(name)
+        if row.law is not None and row.example["shape"] == (256, 128):
+            for offset in (3, 2**34 - 2, 2**62 - FULL):
+                yield _scheme_far(name, offset)
+    for mode in MODES:
+        for distribution in DISTRIBUTIONS:
+            for dtype in REAL[:2]:
+                yield _scaling(mode, distribution, dtype)
+    for name in LAYOUTS:
+        for dtype in REAL:
+            yield _layout(name, dtype)
+    for activation in fanin.activations():
+        yield _gain(activation)
+    yield Case("factors", "float64", 0, 0, _factors)
 
 
 def digest(values: np.ndarray) -> str:
@@ -188,3 +377,5 @@ def keys() -> Iterator[str]:
             for name in names:
                 stream = stream[name]
             yield f"# key {seed} {list(names)!r} {stream.key:032x}"
+        for number, child in enumerate(fanin.default_rng(seed).spawn(2)):
+            yield f"# key {seed} spawned {number} {child.stream.key:032x}"

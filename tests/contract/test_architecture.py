@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -160,6 +161,44 @@ def test_a_kernel_object_exports_its_table_and_nothing_else(root, isa, file, tmp
     if file == "kernels.cpp":
         allowed |= {f"fanin::{isa}::{name}" for name in EXPORTS.values()}
     assert undefined <= allowed
+
+
+#: What the engine remembers between calls: the instruction set, the number of threads, whether the
+#: process was forked and the hook that tells; and, in every thread, how many libgomp has started.
+REMEMBERED = {"current", "chosen_threads", "forked", "fork_hook", "team"}
+
+
+def test_the_engine_remembers_nothing_but_its_settings(root, tmp_path):
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    command = [compiler, "-std=gnu++20", "-O0", "-fopenmp", "-fPIC", "-Wno-psabi",
+               f"-I{root / 'cpp'}", "-c"]  # fmt: skip
+    sources = sorted((root / "cpp" / "engine").glob("*.cpp"))
+    with ThreadPoolExecutor(2) as pool:
+        for made in pool.map(
+            lambda path: subprocess.run(
+                [*command, str(path), "-o", str(tmp_path / f"{path.stem}.o")], capture_output=True
+            ),
+            sources,
+        ):
+            assert made.returncode == 0, made.stderr.decode()
+    found = set()
+    for path in tmp_path.glob("*.o"):
+        listing = subprocess.run(
+            ["objdump", "-tC", str(path)], capture_output=True, text=True, check=True
+        ).stdout
+        # Columns: address, flags, section, size, name. Tables of pointers are in .data.rel.ro,
+        # which is read-only when loaded; DW.ref names are the compiler's, for exceptions.
+        rows = re.findall(
+            r"^[0-9a-f]+ .{7} \.(data|bss|tdata|tbss)(\S*)\t[0-9a-f]+ (.*)$", listing, re.MULTILINE
+        )
+        found |= {
+            name.rpartition("::")[2]
+            for section, rest, name in rows
+            if name != f".{section}{rest}"
+            and not rest.startswith(".rel.ro")
+            and "DW.ref" not in name
+        }
+    assert found == REMEMBERED
 
 
 # ---- Python: imports -----------------------------------------------------------------------------

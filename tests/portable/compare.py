@@ -35,6 +35,7 @@ LAWS = {
 DTYPES = ["f4", "f8", "f2", "u2", "u1", "u2", "u4", "u8"]  # of the core's elements; bfloat16 as u2
 FLOATS, INTEGERS = range(4), range(4, 8)
 SPANS = [(7, 70), (2**63, 2**64 - 1), (5, 0)]
+HAAR = [(1, 1), (65, 65), (300, 129), (700, 641)]  # rows and columns; blocks of 32 and 64
 SCALARS = {
     "truncated_normal_std": [(-2.0, 2.0), (-3.0, 3.0), (0.0, math.inf), (5.0, 9.0)],
     "logarithm": [(0.1,), (2.0,), (1e300,)],
@@ -58,10 +59,21 @@ def _filled(law: str, element: int, seed: int, first: int, arguments: tuple) -> 
         _core.fill_signs(element, key, out, first, True)
     else:
         _core.fill(law, arguments, element, False, key, 0, out, first, None, 1, True)
-    number = fanin.Stream(seed).key
+    return Case(_line(law, element, seed, first, COUNT, arguments), out.tobytes())
+
+
+def _line(law: str, element: int, seed: int, first: int, count: int, arguments: tuple) -> str:
+    key = fanin.Stream(seed).key
     text = " ".join(map(repr, arguments))
-    words = f"{law} {element} {number % 2**64} {number >> 64} 0 {first} {COUNT} {text}"
-    return Case(words, out.tobytes())
+    return f"{law} {element} {key % 2**64} {key >> 64} 0 {first} {count} {text}"
+
+
+def _haar(rows: int, columns: int, dtype: str) -> Case:
+    make = fanin.unitary if dtype.startswith("c") else fanin.orthogonal
+    made = make((rows, columns), seed=1, dtype=dtype)
+    parts = 2 if dtype.startswith("c") else 1
+    element = 0 if made.real.dtype == np.float32 else 1
+    return Case(_line("haar", element, 1, 0, 0, (rows, columns, parts)), made.tobytes())
 
 
 def cases() -> Iterator[Case]:
@@ -74,6 +86,8 @@ def cases() -> Iterator[Case]:
             yield _filled("rademacher", element, seed, first, ())
         for arguments, element in itertools.product(SPANS, INTEGERS):
             yield _filled("integers", element, seed, first, arguments)
+    for (rows, columns), dtype in itertools.product(HAAR, ["f4", "f8", "c8", "c16"]):
+        yield _haar(rows, columns, dtype)
     functions = {"truncated_normal_std": _core.truncated_normal_std, "logarithm": _core.math_log,
                  "power": _core.math_pow}  # fmt: skip
     for name, sets in SCALARS.items():
@@ -97,7 +111,7 @@ def main(driver: list[str]) -> int:
                 wrong += 1
             at += len(case.expected)
         wrong += at != len(got)
-        print(f"{isa}: {len(wanted)} cases of {COUNT} values")
+        print(f"{isa}: {len(wanted)} cases of {COUNT} values or a matrix")
     return wrong
 
 

@@ -2,7 +2,8 @@
 // values to standard output. tests/portable/compare.py makes the cases and compares the bytes with the module's.
 //
 //   driver isas                the instruction sets of this machine, one a line
-//   driver <isa> < cases       a case: law element key_low key_high id first count [argument ...]
+//   driver <isa> < cases       a case: law element key_low key_high id first count [argument ...]; the law haar has
+//                              the arguments rows, columns, parts of a number
 #include <cstdio>
 #include <iostream>
 #include <sstream>
@@ -11,12 +12,22 @@
 #include "engine/dispatch.hpp"
 #include "engine/fill.hpp"
 #include "engine/integers.hpp"
+#include "engine/orthogonal.hpp"
 
 using namespace fanin;
 
 namespace {
 
 void write(const void* data, std::size_t bytes) { std::fwrite(data, 1, bytes, stdout); }
+
+/// A Haar matrix of `rows` x `columns`, columns contiguous in a row; `parts` 2 for a unitary one.
+template <class T>
+void run_haar(const Source& source, i64 rows, i64 columns, i64 parts) {
+  std::vector<T> out(std::size_t(rows * columns * parts));
+  engine::haar<T>({source, rows, columns, 0, columns, 0, parts == 2}, {0}, out.data(),
+                  rows * columns * parts, columns * parts, 2, {});
+  write(out.data(), out.size() * sizeof(T));
+}
 
 void run(std::istringstream& line) {
   std::string law, word;
@@ -38,6 +49,12 @@ void run(std::istringstream& line) {
     return;
   }
   const Element e = Element(element);
+  if (law == "haar") {
+    const i64 rows = i64(arguments[0]), columns = i64(arguments[1]), parts = i64(arguments[2]);
+    if (e == Element::f32) run_haar<float>(source, rows, columns, parts);
+    if (e == Element::f64) run_haar<double>(source, rows, columns, parts);
+    return;
+  }
   const auto whole = [&](std::size_t i) { return std::strtoull(words[i].c_str(), nullptr, 10); };
   const engine::Plan plan = law == "integers"     ? engine::integers(whole(0), whole(1), e)
                             : law == "rademacher" ? engine::signs(e)
