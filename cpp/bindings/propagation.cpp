@@ -7,6 +7,7 @@
 #include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
+#include "engine/layers.hpp"
 #include "engine/parallel.hpp"
 #include "engine/solvers.hpp"
 
@@ -95,6 +96,30 @@ double activation_error(const py::capsule& handle, double q) {
   return activation_in(handle).quadrature_error(q);
 }
 
+/// weight and bias: one value or one a lane. A row of variances for each layer; `start` puts q
+/// before them.
+py::array_t<double> propagated_variances(const py::capsule& handle, const Array& q,
+                                         const Array& weight, const Array& bias,
+                                         const Array& factor, bool start, int threads) {
+  const engine::Activation& a = activation_in(handle);
+  const py::ssize_t count = q.size();
+  for (const Array* given : {&weight, &bias})
+    if (given->size() != count && given->size() != 1)
+      throw py::value_error("weight and bias have one value or as many as q");
+  py::array_t<double> out({factor.size() + start, count});
+  double* const to = out.mutable_data();
+  const auto column = [](const Array& x) {
+    return engine::Column{x.data(), x.size() == 1 ? std::size_t(0) : std::size_t(1)};
+  };
+  const std::span<const double> at(q.data(), std::size_t(count)),
+      factors(factor.data(), std::size_t(factor.size()));
+  const engine::Column scale = column(weight), shift = column(bias);
+  const py::gil_scoped_release release;
+  engine::propagate_variances(a, at, scale, shift, factors, start ? to + count : to,
+                              start ? to : nullptr, threads);
+  return out;
+}
+
 /// Rows of the result: covariance, slopes, gap, those that are wanted.
 py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1, const Array& q2,
                                      const Array& c, const Array& delta,
@@ -159,6 +184,9 @@ void register_propagation(py::module_& m) {
   m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"));
   m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"),
         py::arg("which"), py::arg("threads"));
+  m.def("propagated_variances", &propagated_variances, py::arg("handle"), py::arg("q"),
+        py::arg("weight"), py::arg("bias"), py::arg("factor"), py::arg("start"),
+        py::arg("threads"));
   m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"),
         py::arg("c"), py::arg("delta"), py::arg("wanted"), py::arg("threads"));
   m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"),

@@ -63,12 +63,14 @@ struct ActivationRow {
 };
 
 /// Functions of q as polynomials: binary intervals [2^e (1 + j/8), 2^e (1 + (j+1)/8)), `kTerms`
-/// coefficients each.
+/// coefficients each. A table holds, for each binade, moment and power, the coefficients of the
+/// binade's intervals side by side.
 inline constexpr int kPiecesLog2 = 3;
+inline constexpr int kPieces = 1 << kPiecesLog2;
 inline constexpr int kTerms = 11;
 inline constexpr int kLowestExponent = -60;
 inline constexpr int kBinades = 121;
-inline constexpr int kPieceDoubles = kMoments * kTerms;
+inline constexpr int kBinadeDoubles = kMoments * kTerms * kPieces;
 
 /// Terms of Hermite (Mehler) series of covariances; 2^-48 is left at |c| = 1/2.
 inline constexpr int kHermiteTerms = 48;
@@ -79,6 +81,9 @@ struct MomentTable {
   /// < sums <= kMostSums
   void (*gaussian_sums)(const double* half_square, const double* g, std::size_t nodes, int sums,
                         const double* q, std::size_t count, double* out);
+  /// Whether every q lies in the range of the tables; `low` and `high` are the smallest and the
+  /// largest of those that do.
+  bool (*table_range)(const double* q, std::size_t count, double* low, double* high);
   /// The polynomials `table` at each q of its range: out[k * stride + i] is moment which[k].
   void (*tabulated)(const double* table, const int* which, int moments, const double* q,
                     std::size_t count, double* out, std::size_t stride);

@@ -18,7 +18,6 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kChunk = 2048;
 /// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0).
 constexpr int kCentredMean = kVariance, kCentredSecond = kVariance + 1;
-constexpr int kPieces = 1 << kPiecesLog2;
 
 /// Widths of a panel and of the whole range, in units of the smallest standard deviation of a
 /// binade. A panel then spans 1.8 to 2.5 deviations, where 16 nodes integrate the Gaussian to
@@ -160,7 +159,7 @@ void Activation::build(int exponent) const {
   const std::lock_guard<std::mutex> hold(building_);
   const std::size_t binade = std::size_t(exponent - kLowestExponent);
   if (ready_[binade].load(std::memory_order_acquire)) return;
-  if (table_.empty()) table_.resize(std::size_t(kBinades) * kPieces * kPieceDoubles);
+  if (table_.empty()) table_.resize(std::size_t(kBinades) * kBinadeDoubles);
   const Columns c = columns(exponent, parts_);
   std::array<double, kPieces * kTerms> q;
   for (int j = 0; j < kPieces; ++j)
@@ -172,9 +171,8 @@ void Activation::build(int exponent) const {
     for (int m = 0; m < kMoments; ++m) {
       const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() +
                                                     std::size_t(j * kTerms));
-      double* to = table_.data() + (binade * kPieces + std::size_t(j)) * kPieceDoubles +
-                   std::size_t(m * kTerms);
-      std::copy(terms.begin(), terms.end(), to);
+      double* to = table_.data() + binade * kBinadeDoubles + std::size_t(m * kTerms * kPieces + j);
+      for (int term = 0; term < kTerms; ++term) to[term * kPieces] = terms[std::size_t(term)];
     }
   ready_[binade].store(true, std::memory_order_release);
 }
@@ -202,55 +200,69 @@ void Activation::at_zero(double* out) const {
   out[kVariance] = 0;
 }
 
-void Activation::moments(std::span<const double> q, std::span<const int> which, double* out,
-                         int threads) const {
-  const std::size_t count = q.size(), rows = which.size();
-  const bool closed = row() != nullptr && row()->closed != nullptr;
-  if (row() == nullptr) threads = 1;  // a user's function is called by one thread only
-  if (!closed) {
-    std::array<bool, kBinades> wanted{};
-    for (const double x : q)
-      if (in_table(x)) wanted[std::size_t(exponent_of(x) - kLowestExponent)] = true;
-    for (int b = 0; b < kBinades; ++b)
-      if (wanted[std::size_t(b)] && !ready_[std::size_t(b)].load(std::memory_order_acquire))
-        build(b + kLowestExponent);
-  }
-  const auto by_formula = [&](std::size_t from, std::size_t n) {
+bool Activation::prepare(std::span<const double> q) const {
+  double low, high;
+  const bool inside = kernels().table_range(q.data(), q.size(), &low, &high);
+  const auto ready = [&](int exponent) {
+    return ready_[std::size_t(exponent - kLowestExponent)].load(std::memory_order_acquire);
+  };
+  bool all = true;
+  for (int e = exponent_of(low); low <= high && e <= exponent_of(high); ++e) all = all && ready(e);
+  for (std::size_t i = 0; !all && i < q.size(); ++i)
+    if (in_table(q[i]) && !ready(exponent_of(q[i]))) build(exponent_of(q[i]));
+  return inside;
+}
+
+void Activation::chunk(const double* q, std::size_t count, std::span<const int> which, double* out,
+                       std::size_t stride) const {
+  const std::size_t rows = which.size();
+  if (row() != nullptr && row()->closed != nullptr) {
     std::array<double, kMoments * kChunk> all;
-    row()->closed(parameters_.data(), q.data() + from, n, all.data(), kChunk);
+    row()->closed(parameters_.data(), q, count, all.data(), kChunk);
     for (std::size_t k = 0; k < rows; ++k)
-      std::copy_n(all.data() + std::size_t(which[k]) * kChunk, n, out + k * count + from);
-  };
-  const auto by_table = [&](std::size_t from, std::size_t n) {
+      std::copy_n(all.data() + std::size_t(which[k]) * kChunk, count, out + k * stride);
+  } else if (prepare({q, count})) {
+    kernels().tabulated(table_.data(), which.data(), int(rows), q, count, out, stride);
+  } else {
     std::array<double, kChunk> inside;
-    std::size_t odd_ones = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const bool good = in_table(q[from + i]);
-      inside[i] = good ? q[from + i] : 1.0;
-      odd_ones += !good;
+    const double* const usual = std::find_if(q, q + count, in_table);
+    if (usual != q + count) {
+      for (std::size_t i = 0; i < count; ++i) inside[i] = in_table(q[i]) ? q[i] : *usual;
+      kernels().tabulated(table_.data(), which.data(), int(rows), inside.data(), count, out,
+                          stride);
     }
-    if (odd_ones < n)
-      kernels().tabulated(table_.data(), which.data(), int(rows), inside.data(), n, out + from,
-                          count);
-    for (std::size_t i = 0; odd_ones > 0 && i < n; ++i) {
-      if (in_table(q[from + i])) continue;
-      --odd_ones;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (in_table(q[i])) continue;
       double all[kMoments];
-      direct(q[from + i], all);
-      for (std::size_t k = 0; k < rows; ++k) out[k * count + from + i] = all[which[k]];
+      direct(q[i], all);
+      for (std::size_t k = 0; k < rows; ++k) out[k * stride + i] = all[which[k]];
     }
-  };
-  parallel_for(
-      (count + kChunk - 1) / kChunk, count < 2 * kChunk ? 1 : threads, true, {}, [&](u64 chunk) {
-        const std::size_t from = std::size_t(chunk) * kChunk, n = std::min(count - from, kChunk);
-        closed ? by_formula(from, n) : by_table(from, n);
-      });
+  }
   if (!slope_jumps_ && !value_jumps_) return;
   for (std::size_t k = 0; k < rows; ++k)
     if (which[k] == kCurvatureSecond ||
         (value_jumps_ && (which[k] == kSlopeSecond || which[k] == kSlopeFourth)))
       for (std::size_t i = 0; i < count; ++i)
-        if (out[k * count + i] >= 0) out[k * count + i] = kInfinity;
+        if (out[k * stride + i] >= 0) out[k * stride + i] = kInfinity;
+}
+
+void Activation::moments(std::span<const double> q, std::span<const int> which, double* out,
+                         int threads) const {
+  const std::size_t count = q.size();
+  if (row() == nullptr) threads = 1;  // a user's function is called by one thread only
+  // Tables are made by the calling thread, which may have to ask Python for values.
+  if (row() == nullptr || row()->closed == nullptr) prepare(q);
+  parallel_for((count + kChunk - 1) / kChunk, count < 2 * kChunk ? 1 : threads, true, {},
+               [&](u64 number) {
+                 const std::size_t from = std::size_t(number) * kChunk;
+                 chunk(q.data() + from, std::min(count - from, kChunk), which, out + from, count);
+               });
+}
+
+void Activation::moments_here(std::span<const double> q, std::span<const int> which,
+                              double* out) const {
+  for (std::size_t from = 0; from < q.size(); from += kChunk)
+    chunk(q.data() + from, std::min(q.size() - from, kChunk), which, out + from, q.size());
 }
 
 double Activation::moment(double q, int which) const {

@@ -42,6 +42,9 @@ class Activation {
   /// = 0 the limit.
   void moments(std::span<const double> q, std::span<const int> which, double* out,
                int threads) const;
+  /// The same by the calling thread alone, without asking for threads: for loops that are parallel
+  /// outside.
+  void moments_here(std::span<const double> q, std::span<const int> which, double* out) const;
   double moment(double q, int which) const;
 
   /// Largest relative difference of moments when every panel is halved, at q: the error of a user's
@@ -71,6 +74,11 @@ class Activation {
   /// The moments at variances of one binade, from its columns; kMoments rows of `count`.
   std::vector<double> integrate(const Columns& c, const double* q, std::size_t count) const;
   void build(int exponent) const;
+  /// Tables for all of q; returns whether it lies in their range.
+  bool prepare(std::span<const double> q) const;
+  /// out[k * stride + i], at most kChunk variances.
+  void chunk(const double* q, std::size_t count, std::span<const int> which, double* out,
+             std::size_t stride) const;
   void direct(double q, double* out) const;
   void at_zero(double* out) const;
 

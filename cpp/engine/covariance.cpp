@@ -14,7 +14,6 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int kPieces = 1 << kPiecesLog2;
 constexpr int kAngleTerms = 20;     ///< coefficients in x of a piece
 constexpr int kMostIntervals = 40;  ///< of x
 constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2

@@ -20,6 +20,7 @@ constexpr ActivationRow kActivations[] = {
 extern const MomentTable moments;
 const MomentTable moments = {{kActivations, sizeof kActivations / sizeof kActivations[0]},
                              &gaussian_sums,
+                             &table_range,
                              &tabulated,
                              &contract,
                              &polynomials,

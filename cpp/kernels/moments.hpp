@@ -110,22 +110,57 @@ struct Place {
   return {(bits >> shift) - first, (fraction - (1.0 + half_width)) * (1.0 / half_width)};
 }
 
+inline bool table_range(const double* q, std::size_t count, double* low, double* high) {
+  constexpr double bottom = 0x1p-60, top = 0x1p61;
+  static_assert(kLowestExponent == -60 && kLowestExponent + kBinades == 61);
+  F64 least = splat(top), most = splat(bottom), bad = {};
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 at = load_part(q + i, lanes);
+    const auto good = (at >= bottom) & (at < top);
+    least = minimum(select(good, at, least), least);
+    most = maximum(select(good, at, most), most);
+    bad = select(good, bad, splat(1.0));
+  });
+  bool all = true;
+  *low = top, *high = bottom;
+  for (int k = 0; k < kLanes<double>; ++k) {
+    if (least[k] < *low) *low = least[k];
+    if (most[k] > *high) *high = most[k];
+    all = all && bad[k] == 0.0;
+  }
+  return all;
+}
+
 inline void tabulated(const double* table, const int* which, int moments, const double* q,
                       std::size_t count, double* out, std::size_t stride) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const Place place = place_of(load_part(q + i, lanes));
-    u64 piece[kLanes<double>];
+    u64 piece[kLanes<double>], apart = 0;
     store(piece, place.piece);
+    for (int k = 1; k < kLanes<double>; ++k) apart |= piece[k] ^ piece[0];
+    const bool together = apart < u64(kPieces);  // all in one binade: its intervals by permutation
     const double* row[kLanes<double>];
-    for (int k = 0; k < kLanes<double>; ++k) row[k] = table + piece[k] * kPieceDoubles;
+    for (int k = 0; k < kLanes<double>; ++k)
+      row[k] = table + (piece[k] >> kPiecesLog2) * kBinadeDoubles +
+               (together ? 0 : piece[k] % u64(kPieces));
     for (int m = 0; m < moments; ++m) {
       const int first = which[m] * kTerms;
       F64 sum = {};
+      if (together) {
 #pragma GCC unroll 16
-      for (int term = kTerms - 1; term >= 0; --term) {
-        F64 coefficient;
-        for (int k = 0; k < kLanes<double>; ++k) coefficient[k] = row[k][first + term];
-        sum = fma(sum, place.t, coefficient);
+        for (int term = kTerms - 1; term >= 0; --term) {
+          using Intervals = const double[kPieces];
+          const double* at = row[0] + (first + term) * kPieces;
+          sum = fma(sum, place.t, lookup(*reinterpret_cast<Intervals*>(at), place.piece));
+        }
+      } else {
+#pragma GCC unroll 16
+        for (int term = kTerms - 1; term >= 0; --term) {
+          F64 coefficient;
+          for (int k = 0; k < kLanes<double>; ++k)
+            coefficient[k] = row[k][(first + term) * kPieces];
+          sum = fma(sum, place.t, coefficient);
+        }
       }
       store_part(out + std::size_t(m) * stride + i, sum, lanes);
     }

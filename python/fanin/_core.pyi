@@ -90,6 +90,15 @@ def activation_values(handle: Any, x: NDArray[np.float64]) -> NDArray[np.float64
 def activation_moments(
     handle: Any, q: NDArray[np.float64], which: Sequence[int], threads: int
 ) -> NDArray[np.float64]: ...
+def propagated_variances(
+    handle: Any,
+    q: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    start: bool,
+    threads: int,
+) -> NDArray[np.float64]: ...
 def activation_pairs(
     handle: Any,
     q1: NDArray[np.float64],

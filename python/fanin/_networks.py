@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import SECOND, as_activation, check_variance, moments_at
+from ._activations import as_activation, check_variance
 from ._layers import (
     Apply,
     Attention,
@@ -24,6 +24,7 @@ from ._layers import (
     fan,
 )
 from ._profile import Profile, dead_fraction, saturated_fraction
+from ._propagation_maps import propagated
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -292,13 +293,9 @@ def propagate(
     keep = 1 - rate
     shape = np.broadcast_shapes(start.q.shape, weight.shape, bias.shape, rate.shape)
 
-    # Layers first, so that every step writes to one run of memory.
-    q = np.empty((depth + 1, *shape))
-    q[0] = start.q
-    for layer in range(depth):  # the variance map, in place
-        [second] = moments_at(phi, q[layer], SECOND)
-        np.multiply(weight * forward[layer] / keep, second, out=q[layer + 1, ...])
-        q[layer + 1] += bias
+    # Layers first: entries of one layer lie together.
+    q0 = np.broadcast_to(start.q, shape)
+    q = propagated(phi, q0, weight / keep, bias, np.array(forward), start=True)
     c = apart = np.broadcast_to(np.nan, q.shape)
     if correlated:
         c, apart = np.empty_like(q), np.empty_like(q)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
 from ._activations import (
     CURVATURE_SECOND,
     GROWTH,
@@ -15,6 +16,7 @@ from ._activations import (
     SECOND,
     SLOPE_FOURTH,
     SLOPE_SECOND,
+    Activation,
     ActivationLike,
     as_activation,
     check_variance,
@@ -130,13 +132,27 @@ def variance_map(
     1.0
     """
     at, sw2, sb2 = _variances(q=q, weight_var=weight_var, bias_var=bias_var)
-    [second] = moments_at(as_activation(activation), at, SECOND)
-    if np.broadcast_shapes(second.shape, sw2.shape, sb2.shape) == second.shape:
-        second *= sw2  # in place: a new array of a million points costs as much as its moments
-        second += sb2
-    else:
-        second = sw2 * second + sb2
-    return nan_where_negative(second[()], sw2, sb2)
+    own = as_activation(activation)
+    if np.broadcast_shapes(at.shape, sw2.shape, sb2.shape) == at.shape:
+        return propagated(own, at, sw2, sb2, np.ones(1), start=False)[0][()]
+    [second] = moments_at(own, at, SECOND)
+    return nan_where_negative((sw2 * second + sb2)[()], sw2, sb2)
+
+
+def propagated(
+    own: Activation, q: Floats, weight: Floats, bias: Floats, factor: Floats, *, start: bool
+) -> Floats:
+    """Variances after each layer, in front of the axes of q, with `start` behind q itself.
+
+    weight and bias broadcast to the shape of q; layer l has the weight factor[l] * weight.
+    """
+    columns = (
+        x if x.size == 1 else np.ascontiguousarray(np.broadcast_to(x, q.shape))
+        for x in (weight, bias)
+    )
+    flat = (np.ascontiguousarray(x).reshape(-1) for x in (q, *columns))
+    rows = _core.propagated_variances(own.handle, *flat, factor, start, 0)
+    return rows.reshape(factor.size + start, *q.shape)
 
 
 def variance_slope(q: ArrayLike, activation: ActivationLike, *, weight_var: ArrayLike) -> Any:

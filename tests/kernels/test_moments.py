@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import activations_truth
 import mpmath as mp
 import numpy as np
@@ -159,3 +161,56 @@ def test_moments_have_the_same_bits_on_every_isa(isa, name):
     _core.debug.set_isa("baseline")
     there = _core.activation_moments(_core.activation(name, parameters), q, columns, 1)
     assert here.tobytes() == there.tobytes()
+
+
+# ---- many layers at once ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "elu"])
+def test_many_layers_are_the_variance_map_again_and_again(name):
+    rng = np.random.default_rng(0)
+    # more lanes than a block, some of them hopeless
+    q0 = rng.uniform(0.01, 30, 1300)
+    q0[[3, 700, 701, 1299]] = np.nan, -1.0, np.inf, 0.0
+    weight, bias = rng.uniform(0.5, 2, 1300), rng.uniform(0, 0.2, 1300)
+    weight[9], bias[10] = -1, np.nan
+    together = p.propagate(name, 5, weight_var=weight, bias_var=bias, q0=q0).q
+    q = q0
+    for layer in range(5):
+        assert together[:, layer].tobytes() == np.ascontiguousarray(q).tobytes()
+        q = p.variance_map(q, name, weight_var=weight, bias_var=bias)
+    assert np.isnan(together[[3, 9, 10, 700, 701], 1]).all()
+    assert np.isfinite(np.delete(together, [3, 9, 10, 700, 701], axis=0)).all()
+
+
+def test_many_layers_have_the_same_bits_on_every_isa_and_thread_count(isa):
+    q = np.geomspace(1e-20, 1e20, 3000)
+    one = np.ones(1)
+
+    def run(threads):
+        handle = _core.activation("tanh", [])
+        return _core.propagated_variances(handle, q, one, 0.1 * one, one, True, threads).tobytes()
+
+    here = run(1)
+    assert run(2) == here
+    _core.debug.set_isa("baseline")
+    assert run(1) == here
+
+
+def test_a_function_of_ones_own_goes_through_many_layers_too():
+    own = fanin.Activation(np.tanh)
+    got = p.propagate(own, 20, weight_var=1.5, bias_var=0.1, q0=np.linspace(0.5, 2, 7)).q
+    true = p.propagate("tanh", 20, weight_var=1.5, bias_var=0.1, q0=np.linspace(0.5, 2, 7)).q
+    assert np.allclose(got, true, rtol=1e-12, atol=0)
+
+
+@pytest.mark.timing
+def test_a_million_variances_pass_a_hundred_layers_within_a_second():
+    fanin.runtime.set_threads(2)
+    q0 = np.random.default_rng(0).uniform(0.1, 4, 1_000_000)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        p.propagate("tanh", 100, weight_var=1.5, bias_var=0.1, q0=q0)
+        times.append(time.perf_counter() - start)
+    assert min(times) <= 1.0

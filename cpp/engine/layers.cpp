@@ -1,0 +1,46 @@
+#include "engine/layers.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "engine/parallel.hpp"
+
+namespace fanin::engine {
+namespace {
+
+/// Lanes that go through all layers together: they and the polynomials they meet stay in the
+/// nearest cache, and each writes whole pages.
+constexpr std::size_t kLanesTogether = 512;
+
+}  // namespace
+
+void propagate_variances(const Activation& activation, std::span<const double> q, Column weight,
+                         Column bias, std::span<const double> factor, double* out, double* copy,
+                         int threads) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::size_t count = q.size();
+  if (activation.row() == nullptr) threads = 1;  // a user's function is called by one thread only
+  const u64 chunks = (count + kLanesTogether - 1) / kLanesTogether;
+  parallel_for(chunks, chunks < 4 ? 1 : threads, true, {}, [&](u64 chunk) {
+    const std::size_t from = std::size_t(chunk) * kLanesTogether,
+                      n = std::min(count - from, kLanesTogether);
+    std::array<double, kLanesTogether> scale, shift, second;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double w = weight[from + i], b = bias[from + i];
+      scale[i] = w >= 0 ? w : nan;
+      shift[i] = b >= 0 ? b : nan;
+    }
+    const double* before = q.data() + from;
+    if (copy != nullptr) std::copy_n(before, n, copy + from);
+    const int which = kSecond;
+    for (std::size_t layer = 0; layer < factor.size(); ++layer) {
+      activation.moments_here({before, n}, {&which, 1}, second.data());
+      double* to = out + layer * count + from;
+      for (std::size_t i = 0; i < n; ++i) to[i] = factor[layer] * scale[i] * second[i] + shift[i];
+      before = to;
+    }
+  });
+}
+
+}  // namespace fanin::engine
