@@ -269,10 +269,10 @@ FITS = {
     "log_f32": lambda n: log_table(n, "f32", 4),
     "log_f64": lambda n: log_table(n, "f64", 9),
     "sine_square_f32": lambda n: report(
-        n, "f32", lambda y: sine_square(y, "f32"), lambda y, f: y / mp.sin(mp.pi / 2 * mp.sqrt(y)) ** 2,
+        n, "f32", lambda y: sine_square(y, "f32"), lambda y, f: 1 / (mp.pi**2 / 4 + f),
         nodes(0, mp.mpf(1) / 4), 4),
     "sine_square_f64": lambda n: report(
-        n, "f64", lambda y: sine_square(y, "f64"), lambda y, f: y / mp.sin(mp.pi / 2 * mp.sqrt(y)) ** 2,
+        n, "f64", lambda y: sine_square(y, "f64"), lambda y, f: 1 / (mp.pi**2 / 4 + f),
         nodes(0, mp.mpf(1) / 4), 8),
     "sin_f64": lambda n: report(
         n, "f64", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 6),

@@ -35,8 +35,8 @@ def test_uniform_values_are_exact(isa, dtype, low, high):
 
 
 # The value is rounded once (1/2 ulp). What is under the root has the errors of the logarithm (1.1
-# units of 2^-24 of itself), the squared sine (2) and the product (1), all at their largest only where
-# their significands are smallest; the root halves them, and such a unit is up to one ulp of the
+# units of 2^-24 of itself), the squared sine (2) and the product (1), each at its largest only
+# where its significand is smallest; the root halves them, and such a unit is up to one ulp of the
 # value: 2.6 at the very worst, above 2 once in 10^7 values (docs/numerics.md).
 @pytest.mark.parametrize("dtype", FULL)
 def test_normal_values_are_accurate(isa, dtype):
@@ -80,12 +80,8 @@ def plan(low, high, dtype):
     return _core.debug.truncated_plan(low, high, dtype != "float64")
 
 
-#: Largest errors in ulp, float32 and float64: those of the inverse distribution functions
-#: (test_math.py); the limits
-#: are exact. Far out the growth is below 10 % of the radicand: root 1/2, product 1/2, the rest
-#: below 1.
-
-
+# 2 ulp, as for the inverse distribution functions (test_math.py); the limits are exact. Far out the
+# growth is below 10 % of the radicand: root 1/2, product 1/2, the rest below 1.
 @pytest.mark.parametrize("dtype", FULL)
 @pytest.mark.parametrize(("low", "high"), BOUNDS)
 def test_truncated_normal_values_are_accurate(dtype, low, high):
