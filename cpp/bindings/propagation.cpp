@@ -187,8 +187,8 @@ void register_propagation(py::module_& m) {
   m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"),
         py::arg("which"), py::arg("threads"), steady);
   m.def("propagated_variances", &propagated_variances, py::arg("handle"), py::arg("q"),
-        py::arg("weight"), py::arg("bias"), py::arg("factor"), py::arg("start"),
-        py::arg("threads"), steady);
+        py::arg("weight"), py::arg("bias"), py::arg("factor"), py::arg("start"), py::arg("threads"),
+        steady);
   m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"),
         py::arg("c"), py::arg("delta"), py::arg("wanted"), py::arg("threads"), steady);
   m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"),
