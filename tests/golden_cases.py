@@ -41,8 +41,8 @@ HAAR: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "orthogonal(64,64,det=1)": ((64, 64), {"det": 1}),
     "orthogonal(3,33,31)": ((3, 33, 31), {"batch_axes": 0}),
     "orthogonal(129,300)": ((129, 300), {}),
-    "orthogonal(700,641)[:,2:7]": ((700, 641), {"index": (slice(None), slice(2, 7))}),
-    "orthogonal(1600,1540)[:,3:7]": ((1600, 1540), {"index": (slice(None), slice(3, 7))}),
+    "orthogonal(700,641)[:,66:69]": ((700, 641), {"index": (slice(None), slice(66, 69))}),
+    "orthogonal(1600,1540)[:,130:132]": ((1600, 1540), {"index": (slice(None), slice(130, 132))}),
     "orthogonal(2**40,20,20)[2**39]": ((2**40, 20, 20), {"batch_axes": 0, "index": 2**39}),
     "unitary(130,97)": ((130, 97), {}),
     "unitary(5,40,40)": ((5, 40, 40), {"batch_axes": 0}),
@@ -111,7 +111,7 @@ EACH = {
 def _each(name: str, dtype: str, seed: int, offset: int) -> Case:
     def draw(count: int) -> np.ndarray:
         law, parameters = EACH[name]
-        few = 700 if name.startswith("truncated") else count  # a law prepared for every value
+        few = 140 if name.startswith("truncated") else 1400  # a law prepared for every value
         run = fanin.flat[offset : offset + min(few, count)]
         return law((LAST // 7, 7), *parameters, seed=seed, dtype=dtype, index=run)
 
@@ -275,10 +275,10 @@ def _haar(name: str, dtype: str, seed: int) -> Case:
 
 def _qr(dtype: str) -> Case:
     def draw(count: int) -> np.ndarray:
-        q, r = fanin.linalg.qr(fanin.normal((2, 150, 97), seed=1, dtype=dtype))
+        q, r = fanin.linalg.qr(fanin.normal((2, 70, 65), seed=1, dtype=dtype))
         return np.concatenate([q.ravel(), r.ravel()])[:count]
 
-    return Case("qr(2,150,97)", dtype, 1, 0, draw)
+    return Case("qr(2,70,65)", dtype, 1, 0, draw)
 
 
 def cases() -> Iterator[Case]:
@@ -311,7 +311,7 @@ def cases() -> Iterator[Case]:
         half = name in ("orthogonal(129,300)", "orthogonal(65,65,det=-1)")
         real = REAL if half else REAL[:2]
         for dtype in COMPLEX_TYPES if name.startswith("unitary") else real:
-            for seed in (1, 2**128 - 1):
+            for seed in (1,) if "[" in name else (1, 2**128 - 1):
                 yield _haar(name, dtype, seed)
     for dtype in (*REAL[:2], *COMPLEX_TYPES):
         yield _qr(dtype)

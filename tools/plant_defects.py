@@ -69,11 +69,11 @@ DEFECTS = [
            "return math.sqrt(self.fan_in * self.fan_out)",
            "return math.exp(0.5 * math.log(self.fan_in * self.fan_out))",
            "tests/contract/test_architecture.py"),
-    Defect("the rounding mode of others is kept", "cpp/engine/parallel.cpp",
-           "std::fesetenv(FE_DFL_ENV);\n#if defined(__x86_64__)\n    csr_ = _mm_getcsr();\n"
-           "    _mm_setcsr(0x1f80);",
-           "#if defined(__x86_64__)\n    csr_ = _mm_getcsr();\n    (void)0;",
-           "tests/engine/test_fill.py"),
+    Defect("the rounding mode of others is kept", "cpp/engine/environment.hpp",
+           "    std::fesetenv(FE_DFL_ENV);\n#if defined(__x86_64__)\n    _mm_setcsr(0x1f80);",
+           "#if defined(__x86_64__)\n    (void)0;", "tests/engine/test_environment.py"),
+    Defect("a std is computed as others round", "python/fanin/_schemes.py",
+           "    @steady\n    def scheme(", "    def scheme(", "tests/engine/test_environment.py"),
     # Laws at their ends
     Defect("uniform reaches high", "cpp/engine/laws.cpp",
            "std::max(next_below(nearest(high, element), element), nearest(low, element))",

@@ -7,6 +7,7 @@
 #include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
+#include "engine/environment.hpp"
 #include "engine/layers.hpp"
 #include "engine/parallel.hpp"
 #include "engine/solvers.hpp"
@@ -177,23 +178,24 @@ py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q
 }  // namespace
 
 void register_propagation(py::module_& m) {
+  const py::call_guard<engine::SteadyFloatingPoint> steady;
   m.def("activation_rows", &activation_rows);
-  m.def("activation", &activation, py::arg("name"), py::arg("parameters"));
+  m.def("activation", &activation, py::arg("name"), py::arg("parameters"), steady);
   m.def("custom_activation", &custom_activation, py::arg("values"), py::arg("kinks"),
-        py::arg("unit"));
-  m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"));
+        py::arg("unit"), steady);
+  m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"), steady);
   m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"),
-        py::arg("which"), py::arg("threads"));
+        py::arg("which"), py::arg("threads"), steady);
   m.def("propagated_variances", &propagated_variances, py::arg("handle"), py::arg("q"),
-        py::arg("weight"), py::arg("bias"), py::arg("factor"), py::arg("start"),
-        py::arg("threads"));
+        py::arg("weight"), py::arg("bias"), py::arg("factor"), py::arg("start"), py::arg("threads"),
+        steady);
   m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"),
-        py::arg("c"), py::arg("delta"), py::arg("wanted"), py::arg("threads"));
+        py::arg("c"), py::arg("delta"), py::arg("wanted"), py::arg("threads"), steady);
   m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"),
-        py::arg("bias_var"), py::arg("threads"));
+        py::arg("bias_var"), py::arg("threads"), steady);
   m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"),
-        py::arg("weight_var"), py::arg("noise"), py::arg("threads"));
-  m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"));
+        py::arg("weight_var"), py::arg("noise"), py::arg("threads"), steady);
+  m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"), steady);
 }
 
 }  // namespace fanin::bindings

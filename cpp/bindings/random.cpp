@@ -5,6 +5,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
+#include "engine/environment.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -156,21 +157,24 @@ py::array_t<u32> words(const py::bytes& key, u64 id, u64 first_tile, py::ssize_t
 }  // namespace
 
 void register_random(py::module_& m) {
+  const py::call_guard<engine::SteadyFloatingPoint> steady;
   m.attr("STREAM") = kStreamName;
   m.def("seed_key", &seed_key, py::arg("seed"));
   m.def("fold", &fold_bytes, py::arg("key"), py::arg("tag"), py::arg("payload"));
   m.def("fill", &run_fill, py::arg("law"), py::arg("arguments"), py::arg("element"),
         py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
-        py::arg("steps"), py::arg("threads"), py::arg("fresh"));
-  m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"));
-  m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"));
+        py::arg("steps"), py::arg("threads"), py::arg("fresh"), steady);
+  m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"), steady);
+  m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"),
+        steady);
   m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("element"),
         py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
-        py::arg("steps"), py::arg("threads"));
+        py::arg("steps"), py::arg("threads"), steady);
   m.def("words", &words, py::arg("key"), py::arg("id"), py::arg("first_tile"), py::arg("tiles"));
-  m.def("truncated_normal_std", &engine::truncated_normal_std, py::arg("low"), py::arg("high"));
-  m.def("math_log", py::vectorize(&engine::logarithm), py::arg("x"));
-  m.def("math_pow", py::vectorize(&engine::power), py::arg("x"), py::arg("y"));
+  m.def("truncated_normal_std", &engine::truncated_normal_std, py::arg("low"), py::arg("high"),
+        steady);
+  m.def("math_log", py::vectorize(&engine::logarithm), py::arg("x"), steady);
+  m.def("math_pow", py::vectorize(&engine::power), py::arg("x"), py::arg("y"), steady);
 }
 
 }  // namespace fanin::bindings

@@ -5,14 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cfenv>
 #include <exception>
 #include <mutex>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
+#include "engine/environment.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -22,34 +19,6 @@ std::atomic<bool> forked{false};
 
 void mark_forked() { forked.store(true); }
 const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
-
-/// Default rounding, no flush to zero, whatever another library has set; put back at the end.
-class DefaultFloatingPoint {
- public:
-  DefaultFloatingPoint() {
-    std::fegetenv(&saved_);
-    std::fesetenv(FE_DFL_ENV);
-#if defined(__x86_64__)
-    csr_ = _mm_getcsr();
-    _mm_setcsr(0x1f80);  // all exceptions masked, round to nearest, no FTZ, no DAZ
-#endif
-  }
-  ~DefaultFloatingPoint() {
-    std::fesetenv(&saved_);
-#if defined(__x86_64__)
-    _mm_setcsr(saved_csr());
-#endif
-  }
-  DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
-  DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
-
- private:
-  std::fenv_t saved_;
-#if defined(__x86_64__)
-  unsigned csr_ = 0;
-  unsigned saved_csr() const { return saved_.__mxcsr; }
-#endif
-};
 
 /// How many of `wanted` threads the system would start now. libgomp ends the process where it
 /// cannot start one, so they are tried first: whenever this thread asks for more than its last team

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from ._environment import steady
 from ._parameters import finite
 
 __all__ = [
@@ -349,6 +350,7 @@ def check_variance(name: str, value: ArrayLike) -> Floats:
     return array
 
 
+@steady
 def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") -> Any:
     """Factor that an activation asks of the weights before it.
 
@@ -397,6 +399,7 @@ _UNIT_GAINS = (
 ).split()
 
 
+@steady
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The table of ``torch.nn.init.calculate_gain``, for drop-in use.
 

@@ -51,7 +51,7 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of Python ints, in NumPy's words where it is refused."""
     if isinstance(shape, (bool, np.bool_)) or isinstance(shape, float):
         raise TypeError(f"expected a sequence of integers or a single integer, got '{shape}'")
-    if hasattr(shape, "__index__"):
+    if hasattr(shape, "__index__") and not (isinstance(shape, np.ndarray) and shape.ndim):
         entries: tuple[Any, ...] = (shape,)
     else:
         try:

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from . import _core
+from ._environment import steady
 from ._parameters import COUNT, at_least, one_of
 
 T_FIXUP_PARTS = one_of("encoder", "decoder")
@@ -28,6 +29,7 @@ class DeepNormGains(NamedTuple):
     decoder_beta: float | None
 
 
+@steady
 def fixup_gain(n_branches: int, branch_depth: int = 2) -> float:
     """Gain of the layers inside a residual branch under Fixup.
 
@@ -61,6 +63,7 @@ def fixup_gain(n_branches: int, branch_depth: int = 2) -> float:
     return float(_core.math_pow(branches, -1.0 / (2 * depth - 2)))
 
 
+@steady
 def t_fixup_gain(n_layers: int, part: str = "encoder") -> float:
     """Gain of the value, output and feed-forward projections under T-Fixup.
 
@@ -95,6 +98,7 @@ def t_fixup_gain(n_layers: int, part: str = "encoder") -> float:
     return 1.0 / _fourth_root(9 * layers)
 
 
+@steady
 def deepnorm_gains(encoder_layers: int = 0, decoder_layers: int = 0) -> DeepNormGains:
     """Gains of DeepNorm for a model with an encoder, a decoder or both.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import ALL, KINDS, REAL, Target, target
+from ._environment import steady
 from ._stream import Stream, as_stream, check_seed
 from .runtime import as_threads
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Seed: TypeAlias = int | Stream | Generator
 
-_HALF_ROOT = math.sqrt(0.5)  # real and imaginary part carry half the variance each
+_HALF_ROOT = 0.7071067811865476  # sqrt(1/2), whatever the rounding at import
 
 
 class Draw(NamedTuple):
@@ -49,7 +50,7 @@ def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
     if not any(isinstance(p, np.ndarray) for p in parameters):
         if kind.complex:
             loc, scale = parameters
-            parameters = (loc.real, scale * _HALF_ROOT, loc.imag)
+            parameters = (loc.real, _half_power(scale), loc.imag)
         if law == "truncated_normal" and goal.array.size:
             _core.check_each(law, [np.array([p]) for p in parameters], kind.element)
         return Draw(law, parameters, [])
@@ -58,7 +59,7 @@ def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
         loc, scale = full
         full = [
             np.stack([loc.real, loc.imag], axis=-1),
-            np.stack([scale * _HALF_ROOT] * 2, axis=-1),
+            np.stack([_half_power(scale)] * 2, axis=-1),
         ]
     columns = [np.ascontiguousarray(c, np.float64) for c in full]
     if law == "truncated_normal" and goal.array.size:
@@ -76,6 +77,12 @@ def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
     if array.dtype.kind not in "biuf" and array.dtype not in KINDS or array.dtype.kind == "c":
         raise TypeError(f"{name} must be a real number or an array of them, got {value!r}")
     return float(array) if array.ndim == 0 else array.astype(np.float64)
+
+
+@steady
+def _half_power(scale: Any) -> Any:
+    """The scale of a real or imaginary part, which carry half the variance each."""
+    return scale * _HALF_ROOT
 
 
 def localise(value: Any, goal: Target, name: str) -> Any:

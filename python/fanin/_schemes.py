@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ._environment import steady
 from ._fans import LayoutLike, ShapeLike, as_layout, as_shape
 from ._laws import Law, Weight
 from ._parameters import REQUIRED, Parameter, finite
@@ -178,6 +179,7 @@ _functions: dict[str, SchemeFunction] = {}
 def add(row: Scheme) -> SchemeFunction:
     """Enter a row in the table and return its public function."""
 
+    @steady
     def scheme(
         shape: ShapeLike,
         *arguments: Any,

@@ -38,6 +38,14 @@ def test_weights_default_to_float32_and_take_an_int_as_shape(function):
     assert function((3, 0, 2), seed=0).shape == (3, 0, 2)
 
 
+def test_an_array_of_integers_is_a_shape_as_in_numpy():
+    sizes = np.array([2, 3])
+    assert fanin.normal(sizes, seed=0).shape == fanin.he_normal(sizes, seed=0).shape == (2, 3)
+    assert fanin.default_rng(0).random(sizes).shape == (2, 3)
+    with pytest.raises(TypeError, match="integer"):
+        fanin.normal(np.array([2.0, 3.0]), seed=0)
+
+
 @pytest.mark.parametrize("function", STATELESS)
 @pytest.mark.parametrize(
     ("dtype", "expected"),

@@ -30,7 +30,7 @@ def in_module(module: ModuleType) -> dict[str, tuple[list[str], int, bool]]:
     """What pybind11 writes on the first line of each docstring, which is Python."""
     found = {}
     for name, member in vars(module).items():
-        if not callable(member):
+        if not callable(member) or isinstance(member, type):
             continue
         first_line = member.__doc__.splitlines()[0]
         (function,) = ast.parse(f"def {first_line}: ...").body
@@ -43,9 +43,14 @@ def in_module(module: ModuleType) -> dict[str, tuple[list[str], int, bool]]:
 
 def test_the_stub_has_the_functions_and_arguments_of_the_module():
     body = ast.parse(STUB.read_text(encoding="utf-8")).body
-    (debug,) = (item for item in body if isinstance(item, ast.ClassDef))
+    classes = {item.name: item for item in body if isinstance(item, ast.ClassDef)}
+    debug = classes.pop("_Debug")
     assert in_stub(body) == in_module(_core)
     assert in_stub(debug.body) == in_module(_core.debug)
+    made = {name: member for name, member in vars(_core).items() if isinstance(member, type)}
+    assert classes.keys() == made.keys()
+    for name, member in made.items():
+        assert in_stub(classes[name].body).keys() == vars(member).keys() & {"__enter__", "__exit__"}
 
 
 def test_the_stub_has_the_attributes_of_the_module():

@@ -69,6 +69,23 @@ print(len(os.listdir("/proc/self/task")) - before)
     assert run(set_one) == ["0"]
 
 
+def test_the_threads_can_be_seen_and_limited_from_outside():
+    # As threadpoolctl does: by the functions of the OpenMP library that is loaded.
+    code = """
+import ctypes, os, re, fanin
+(path,) = set(re.findall(r"/\\S*lib(?:g|i)?omp[^/\\s]*$", open("/proc/self/maps").read(), re.M))
+openmp = ctypes.CDLL(path)
+print(openmp.omp_get_max_threads() >= fanin.runtime.threads())
+expected = fanin.normal(300_000, seed=0).tobytes()
+openmp.omp_set_num_threads(1)
+print(fanin.runtime.threads() == 1)
+before = len(os.listdir("/proc/self/task"))
+print(fanin.normal(300_000, seed=0).tobytes() == expected)
+print(len(os.listdir("/proc/self/task")) == before)
+"""
+    assert run(code) == ["True"] * 4
+
+
 # ---- memory --------------------------------------------------------------------------------------
 
 LADDER = """
