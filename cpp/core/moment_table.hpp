@@ -81,6 +81,8 @@ struct MomentTable {
   /// < sums <= kMostSums
   void (*gaussian_sums)(const double* half_square, const double* g, std::size_t nodes, int sums,
                         const double* q, std::size_t count, double* out);
+  void (*signs)(const double* second, const double* grid, std::size_t count, double weight,
+                double bias, u8* out);
   /// Whether every q lies in the range of the tables; `low` and `high` are the smallest and the
   /// largest of those that do.
   bool (*table_range)(const double* q, std::size_t count, double* low, double* high);
@@ -91,6 +93,8 @@ struct MomentTable {
   void (*contract)(const double* rows, int terms, std::size_t width, double t, double* out);
   void (*polynomials)(const double* const* row, int terms, const double* x, std::size_t count,
                       double* out);
+  void (*polynomial)(const double* terms, int count_terms, const double* x, std::size_t count,
+                     double* out);
   double (*weighted_dot)(const double* w, const double* a, const double* b, std::size_t count);
   void (*bell_weights)(const double* x, const double* weight, std::size_t count, double* out);
   void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q,

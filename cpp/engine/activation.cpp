@@ -267,7 +267,7 @@ void Activation::moments_here(std::span<const double> q, std::span<const int> wh
 
 double Activation::moment(double q, int which) const {
   double out = 0;
-  moments({&q, 1}, {&which, 1}, &out, 1);
+  moments_here({&q, 1}, {&which, 1}, &out);
   return out;
 }
 

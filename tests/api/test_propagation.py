@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -402,3 +403,16 @@ def test_covariances_agree_with_sampling():
         product = phi(math.sqrt(q1) * u) * phi(math.sqrt(q2) * v)
         z = (product.mean() - p.covariance(q1, q2, c, name)) / (product.std() / 1000)
         assert abs(z) < 4
+
+
+@pytest.mark.timing
+def test_a_phase_diagram_of_a_million_points_takes_seconds():
+    fanin.runtime.set_threads(2)
+    grids = np.linspace(0.5, 4, 1000), np.linspace(0, 0.5, 1000)
+    p.phase_diagram("tanh", *grids)
+    start = time.perf_counter()
+    diagram = p.phase_diagram("tanh", *grids)
+    assert time.perf_counter() - start <= 2
+    assert np.isfinite(diagram.c).all() and np.isfinite(diagram.xi_q).all()
+    assert (diagram.xi_c > 0).all()
+    assert time.perf_counter() - start <= 20
