@@ -14,7 +14,8 @@ inline constexpr int kKinks = 2;
 
 /// What one activation yields at variance q, in this order everywhere.
 ///   mean E phi · second E phi^2 · slope_second E phi'^2 · slope_fourth E phi'^4 · curvature_second
-///   E phi''^2 growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 without cancellation
+///   E phi''^2 growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 and excess q E phi'^2 - E phi^2,
+///   both without cancellation
 enum Moment : int {
   kMean,
   kSecond,
@@ -22,10 +23,11 @@ enum Moment : int {
   kSlopeFourth,
   kCurvatureSecond,
   kGrowth,
-  kVariance
+  kVariance,
+  kExcess
 };
-inline constexpr int kMoments = 7;
-inline constexpr int kMostSums = 8;  ///< of one call of gaussian_sums
+inline constexpr int kMoments = 8;
+inline constexpr int kMostSums = 10;  ///< of one call of gaussian_sums
 
 /// Symmetry phi(-x) = parity * phi(x); 0 for none.
 enum class Parity : int { odd = -1, none = 0, even = 1 };

@@ -228,6 +228,31 @@ def test_chaos_and_only_chaos_decorrelates(name):
     assert np.abs(again - found.c)[inside].max(initial=0) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin", "hardtanh", "softsign", "gelu", "elu"])
+def test_tiny_bias_variances_have_critical_points_too(name):
+    # q - E phi^2 / E phi'^2 itself would lose all digits here
+    q = np.array([1e-7, 1e-5, 1e-3, 0.05])
+    found = p.critical(name, q=q)
+    assert (found.status == "unique").all()
+    if name in ("tanh", "erf", "sin"):
+        # phi = s (u + k u^3 / 6): bias_var = k^2 q^3 / 3 and 2 or so times q of it
+        k = {"tanh": -2.0, "erf": -2.0, "sin": -1.0}[name]
+        assert np.allclose(found.bias_var[:2], k * k / 3 * q[:2] ** 3, rtol=1e-4, atol=0)
+    back = p.critical(name, bias_var=found.bias_var)
+    kept = found.bias_var > 0  # of hardtanh only the tails bend, exp(-1/(2 q)) of them
+    assert kept[2:].all() or name == "hardtanh"
+    assert (back.status[kept] == "unique").all()
+    # the bias variance is good to 1e-15 / q
+    assert (np.abs(back.q / q - 1) <= 2e-14 / q + 1e-12)[kept].all()
+
+
+@pytest.mark.parametrize("name", ["step", "sign"])
+def test_nothing_is_said_of_gradients_through_a_jump(name):
+    for ask in (lambda: p.jacobian(name, 3), lambda: fanin.recommend(name)):
+        with pytest.raises(ValueError, match="jumps"):
+            ask()
+
+
 def test_c_just_beyond_the_edge_keeps_its_digits():
     # near criticality 1 - c* is tiny; the deflated equation still finds a zero of the map
     point = p.critical("tanh", bias_var=0.05)

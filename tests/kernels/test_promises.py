@@ -190,7 +190,7 @@ def test_fixed_points_keep_ten_digits(name):
 @pytest.mark.parametrize("name", ["tanh", "erf", "sin", "elu", "gelu", "silu", "softsign", "relu6"])
 def test_critical_points_keep_ten_digits(name):
     phi, slope, kinks = TRUTH[name]
-    for bias_var in (1e-6, 1e-3, 0.05):
+    for bias_var in (1e-12, 1e-6, 1e-3, 0.05):
         found = p.critical(name, bias_var=bias_var)
         if found.status == "none":
             continue
