@@ -1,4 +1,4 @@
-"""Variance propagation: points per second, against quadratures that others use.
+"""Variance propagation: points per second, beside quadratures that others use.
 
 python bench/bench_propagation.py --threads 1 2 --json bench/results/propagation.json
 """
@@ -18,11 +18,11 @@ from fanin._bench import Report, Row
 from fanin._peers import Contender
 
 p = fanin.propagation
-# Activations and the pairs (V, chi) a second required of one core with AVX-512.
-PAIRS = {"tanh": 2e7, "sigmoid": 2e7, "erf": 2e7, "gelu": 2e7, "sin": 2e7, "elu": 2e7,
-         "silu": 1e7, "mish": 1e7, "softplus": 1e7, "relu": 1e7, "hardtanh": 1e7}  # fmt: skip
-COVARIANCES = {"relu": 2e7, "erf": 2e7, "gelu": 2e7, "tanh": 5e5, "silu": 1e5, "mish": 1e5}
-POINTS = 1 << 18
+# Pairs (V, chi) a second that one core with AVX-512 is asked for: 2e7 of some, 1e7 of the others.
+FAST = ("tanh", "sigmoid", "erf", "gelu", "sin", "elu")
+CLOSED = ("relu", "leaky_relu", "abs", "squared_relu", "erf", "gelu", "sin", "cos")
+COVARIANCES = {**dict.fromkeys(CLOSED, 20.0), "tanh": 0.5, "silu": 0.1, "mish": 0.1}
+POINTS = 1 << 16
 NODES = 100_000
 
 
@@ -31,39 +31,49 @@ def contender(peer: str, what: str, run: Callable[[], Any], count: int, threads:
     return Contender(peer, what, f"{threads} thr", run, count)
 
 
-def rate(report: Report, choice: argparse.Namespace, ours: Contender, theirs: list[Contender],
-         required: float | None) -> None:  # fmt: skip
-    """Millions of points a second, ours against each of the others."""
-    timing = timed(report, choice, [ours, *theirs])
-    speed = {c.name: c.values / timing.seconds[c.name] / 1e6 for c in (ours, *theirs)}
-    for other in theirs or [ours]:
-        report.rows.append(
-            Row(
-                ours.what,
-                speed[ours.name],
-                speed[other.name],
-                "Mpoint/s",
-                other.name,
-                speed[ours.name] / (speed[other.name] if theirs else 1.0),
-                "x" if theirs else "Mpoint/s",
-                1000.0 if other.peer == "scipy.quad" else required,
-            )
-        )
+def rate(report: Report, choice: argparse.Namespace, ours: Contender, asked: float | None) -> None:
+    """Millions of points a second, beside the rate asked for."""
+    speed = ours.values / timed(report, choice, [ours]).seconds[ours.name] / 1e6
+    theirs = speed if asked is None else asked
+    against = "itself: no rate is asked for" if asked is None else "the rate asked for"
+    required = None if asked is None else 1.0
+    title = f"{ours.what}, {ours.how}"
+    report.rows.append(Row(title, speed, theirs, "M/s", against, speed / theirs, "x", required))
+
+
+def duration(report: Report, choice: argparse.Namespace, ours: Contender, asked: float) -> None:
+    """Seconds, beside the time asked for."""
+    seconds = timed(report, choice, [ours]).seconds[ours.name]
+    title, against = f"{ours.what}, {ours.how}", "the time asked for"
+    share = seconds / asked
+    report.rows.append(Row(title, seconds, asked, "s", against, share, "of it", 1.0, at_most=True))
+
+
+def ratios(report: Report, choice: argparse.Namespace, ours: Contender,
+           peers: dict[str, tuple[Contender, float | None]]) -> None:  # fmt: skip
+    """Millions of points a second beside those of others, in turns."""
+    timing = timed(report, choice, [ours, *(peer for peer, _ in peers.values())])
+    own = 1e3 * timing.rate(ours.name)
+    for name, (peer, required) in peers.items():
+        other = 1e3 * timing.rate(peer.name)
+        title = f"{ours.what}, {ours.how}"
+        report.rows.append(Row(title, own, other, "M/s", name, own / other, "x", required))
 
 
 def moments(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """(V, chi) pairs."""
+    """(V, chi) pairs of every activation, q in 0.1 to 4."""
     fanin.runtime.set_threads(threads)
     q = np.random.default_rng(0).uniform(0.1, 4.0, POINTS)
-    for name, required in PAIRS.items():
+    for name in fanin.activations():
+        if name in ("step", "sign"):  # chi of a jump is infinite
+            continue
 
         def pair(name: str = name) -> Any:
-            p.variance_map(q, name, weight_var=1.5, bias_var=0.1)
-            return p.chi(q, name, weight_var=1.5)
+            first = p.variance_map(q, name, weight_var=1.5, bias_var=0.1)
+            return first, p.chi(q, name, weight_var=1.5)
 
-        needed = required / 1e6 if threads == 1 else None
-        ours = contender("fanin", f"(V, chi) {name}", pair, POINTS, threads)
-        rate(report, choice, ours, [], needed)
+        asked = (20.0 if name in FAST else 10.0) if threads == 1 else None
+        rate(report, choice, contender("fanin", f"(V, chi) {name}", pair, POINTS, threads), asked)
 
 
 def _by_quad(q: float) -> tuple[float, float]:
@@ -82,9 +92,9 @@ def _by_quad(q: float) -> tuple[float, float]:
 
 
 def against_quadrature(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """tanh against scipy.integrate.quad and against a fixed rule of 100 000 nodes."""
+    """tanh beside scipy.integrate.quad and beside a fixed rule of 100 000 nodes."""
     fanin.runtime.set_threads(threads)
-    few = np.linspace(0.2, 4.0, 16)
+    places = [float(x) for x in np.linspace(0.2, 4.0, 16)]
     q = np.random.default_rng(0).uniform(0.1, 4.0, POINTS)
     edges = np.linspace(-10, 10, NODES + 1)
     z = (edges[1:] + edges[:-1]) / 2
@@ -99,61 +109,124 @@ def against_quadrature(report: Report, choice: argparse.Namespace, threads: int)
         return p.variance_map(q, "tanh", weight_var=1.0), p.chi(q, "tanh", weight_var=1.0)
 
     # All three compute the same numbers before they are timed.
-    for at in few[::5]:
+    for at in places[::5]:
         m = p.moments(at, "tanh")
         here = float(m.second), float(m.slope_second)
-        for other, digits in ((_by_quad(float(at)), 1e-7), (rule(float(at)), 1e-10)):
+        for other, digits in ((_by_quad(at), 1e-7), (rule(at), 1e-10)):
             if not np.allclose(here, other, rtol=digits, atol=0):
                 raise SystemExit(f"moments of tanh at {at}: {here} and {other}")
+    count = len(places)
+    quad = contender("scipy.quad", "tanh", lambda: [*map(_by_quad, places)], count, 1)
+    nodes = contender("100 000 nodes", "tanh", lambda: [*map(rule, places)], count, 1)
     own = contender("fanin", "(V, chi) tanh", ours, POINTS, threads)
-    places = [float(x) for x in few]
-    quad = contender("scipy.quad", "tanh", lambda: [*map(_by_quad, places)], few.size, threads)
-    nodes = contender("100000 nodes", "tanh", lambda: [*map(rule, places)], few.size, threads)
-    rate(report, choice, own, [quad, nodes], None)
+    peers = {"scipy.integrate.quad": (quad, 1000.0), "NumPy, 100 000 nodes": (nodes, None)}
+    ratios(report, choice, own, peers)
+
+
+def against_neural_tangents(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Covariances of all pairs of 1000 inputs beside neural-tangents, where it is installed."""
+    try:
+        import jax
+        from neural_tangents import stax
+    except ImportError as error:
+        report.notes.append(f"neural-tangents is not here: {error}")
+        return
+    fanin.runtime.set_threads(threads)
+    jax.config.update("jax_enable_x64", True)
+    count = 1000
+    x = np.random.default_rng(0).standard_normal((count, 100))
+    gram = x @ x.T / 100
+    q = np.diag(gram)
+    q1, q2, c = np.broadcast_arrays(q[:, None], q, gram / np.sqrt(np.outer(q, q)))
+    layers = {"relu": stax.Relu(), "erf": stax.Erf(), "gelu": stax.Gelu(approximate=False)}
+    for name, layer in layers.items():
+        kernel = stax.serial(stax.Dense(100), layer)[2]
+        compiled = jax.jit(lambda a, k=kernel: k(a, None, "nngp"))
+
+        def theirs(compiled: Any = compiled) -> Any:
+            return compiled(x).block_until_ready()
+
+        def ours(name: str = name) -> Any:
+            return p.covariance(q1, q2, c, name)
+
+        if not np.allclose(theirs(), ours(), rtol=1e-6, atol=1e-9):
+            raise SystemExit(f"covariances of {name} differ from neural-tangents'")
+        own = contender("fanin", f"covariance {name}, 1000 x 1000 pairs", ours, count**2, threads)
+        peer = contender("neural-tangents", name, theirs, count**2, threads)
+        ratios(report, choice, own, {"neural-tangents (jit, with the Gram matrix)": (peer, None)})
 
 
 def covariances(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """E phi(u) phi(v) at c = 1/2 with two variances up to 4, and along c at one variance."""
     fanin.runtime.set_threads(threads)
     rng = np.random.default_rng(1)
-    count = POINTS // 8
-    q1, q2 = rng.uniform(0.1, 4.0, (2, count))
-    for name, required in COVARIANCES.items():
+    for name, asked in COVARIANCES.items():
+        count = POINTS if name in CLOSED else POINTS // 8
+        q1, q2 = rng.uniform(0.1, 4.0, (2, count))
 
-        def half(name: str = name) -> Any:
+        def half(name: str = name, q1: Any = q1, q2: Any = q2) -> Any:
             return p.covariance(q1, q2, 0.5, name)
 
-        ours = contender("fanin", f"covariance c=.5 {name}", half, count, threads)
-        ours.run()  # tables are made once
-        rate(report, choice, ours, [], required / 1e6 if threads == 1 else None)
+        ours = contender("fanin", f"covariance at c = 1/2, {name}", half, count, threads)
+        rate(report, choice, ours, asked if threads == 1 else None)
     c = rng.uniform(-1, 1, POINTS)
-    for name in ("tanh", "silu"):
+    for name in ("tanh", "silu", "elu", "gelu", "relu"):
 
         def along(name: str = name) -> Any:
             return p.covariance(1.0, 1.0, c, name)
 
-        ours = contender("fanin", f"covariance along c {name}", along, POINTS, threads)
-        ours.run()
-        rate(report, choice, ours, [], 50.0 if threads == 1 else None)
+        ours = contender("fanin", f"covariance along c, {name}", along, POINTS, threads)
+        rate(report, choice, ours, 50.0 if threads == 1 else None)
 
 
-def diagrams(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """Phase diagrams of tanh: all of q*, c*, chi, phase and depth scales."""
+def batches(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """A million lanes through 100 layers, and phase diagrams of a million points; two threads."""
+    if threads != 2:
+        return
     fanin.runtime.set_threads(threads)
-    weight_var, bias_var = np.linspace(0.5, 4, 500), np.linspace(0, 0.5, 500)
+    q0 = np.random.default_rng(0).uniform(0.1, 4.0, 1_000_000)
 
-    def diagram() -> Any:
-        return p.phase_diagram("tanh", weight_var, bias_var)
+    def layers() -> Any:
+        return p.propagate("tanh", 100, weight_var=1.5, bias_var=0.1, q0=q0)
 
-    ours = contender("fanin", "phase diagram tanh 500 x 500", diagram, 250_000, threads)
-    rate(report, choice, ours, [], None)
+    grids = np.linspace(0.5, 4, 1000), np.linspace(0, 0.5, 1000)
+
+    def points() -> Any:
+        return p.phase_diagram("tanh", *grids)
+
+    def whole() -> Any:
+        diagram = p.phase_diagram("tanh", *grids)
+        return diagram.c, diagram.xi_c
+
+    for what, run, count, asked in (
+        ("tanh, 1e6 points through 100 layers", layers, 10**8, 1.0),
+        ("tanh, 1000 x 1000 diagram: q*, chi, phase", points, 10**6, 2.0),
+        ("tanh, 1000 x 1000 diagram: with c* and xi_c", whole, 10**6, 20.0),
+    ):
+        duration(report, choice, contender("fanin", what, run, count, threads), asked)
+
+
+def simulations(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Networks of explicit float32 weights, forward and backward; two threads."""
+    if threads != 2:
+        return
+    fanin.runtime.set_threads(threads)
+
+    def simulated() -> Any:
+        shape = {"depth": 100, "width": 1000, "inputs": 64, "networks": 32}
+        return p.simulate("tanh", **shape, weight_var=1.5, bias_var=0.1, seed=0)
+
+    what = "simulate, 100 layers x 1000 units x 64 inputs x 32 networks"
+    duration(report, choice, contender("fanin", what, simulated, 32, threads), 15.0)
 
 
 if __name__ == "__main__":
     parts = {
         "moments": moments,
         "quadrature": against_quadrature,
+        "neural_tangents": against_neural_tangents,
         "covariances": covariances,
-        "diagrams": diagrams,
+        "batches": batches,
+        "simulations": simulations,
     }
     raise SystemExit(main("propagation", __doc__ or "", parts))

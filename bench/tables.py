@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ PEERS = ("NumPy", "torch", "JAX", "Keras", "oneMKL")
 Key = tuple[str, str, str]  # threads, title, against
 
 
-def measured() -> tuple[dict[Key, dict[str, Any]], dict[str, Any]]:
-    """The rows, and the machine of the newest file."""
+def measured(of: Callable[[str], bool]) -> tuple[dict[Key, dict[str, Any]], dict[str, Any]]:
+    """The rows of the benches so named, and the machine of the newest file."""
     reports = [json.loads(path.read_text()) for path in (ROOT / "bench/results").glob("*.json")]
     rows, machine = {}, {}
     for report in sorted(reports, key=lambda report: str(report["made"])):
+        if not of(report["bench"]):
+            continue
         machine = report["machine"]
         for threads, part in report["threads"].items():
             for row in part["rows"]:
@@ -86,13 +89,18 @@ def short(rows: dict[Key, dict[str, Any]], machine: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def replace(path: Path, text: str) -> None:
-    block = re.compile(r"(<!-- measured: begin -->\n).*?(<!-- measured: end -->)", re.DOTALL)
+def replace(path: Path, name: str, text: str) -> None:
+    block = re.compile(rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
     old = path.read_text()
     path.write_text(block.sub(lambda found: f"{found[1]}{text}\n{found[2]}", old))
 
 
 if __name__ == "__main__":
-    found, on = measured()
-    replace(ROOT / "docs/benchmarks.md", whole(found, on))
-    replace(ROOT / "README.md", short(found, on))
+    found, on = measured(lambda bench: bench != "propagation")
+    replace(ROOT / "docs/benchmarks.md", "measured", whole(found, on))
+    replace(ROOT / "README.md", "measured", short(found, on))
+    replace(
+        ROOT / "docs/benchmarks.md",
+        "propagation",
+        whole(*measured(lambda bench: bench == "propagation")),
+    )

@@ -7,6 +7,7 @@
 #include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
+#include "engine/dispatch.hpp"
 #include "engine/environment.hpp"
 #include "engine/layers.hpp"
 #include "engine/parallel.hpp"
@@ -97,6 +98,10 @@ double activation_error(const py::capsule& handle, double q) {
   return activation_in(handle).quadrature_error(q);
 }
 
+engine::Column column(const Array& x) {
+  return {x.data(), x.size() == 1 ? std::size_t(0) : std::size_t(1)};
+}
+
 /// weight and bias: one value or one a lane. A row of variances for each layer; `start` puts q
 /// before them.
 py::array_t<double> propagated_variances(const py::capsule& handle, const Array& q,
@@ -109,9 +114,6 @@ py::array_t<double> propagated_variances(const py::capsule& handle, const Array&
       throw py::value_error("weight and bias have one value or as many as q");
   py::array_t<double> out({factor.size() + start, count});
   double* const to = out.mutable_data();
-  const auto column = [](const Array& x) {
-    return engine::Column{x.data(), x.size() == 1 ? std::size_t(0) : std::size_t(1)};
-  };
   const std::span<const double> at(q.data(), std::size_t(count)),
       factors(factor.data(), std::size_t(factor.size()));
   const engine::Column scale = column(weight), shift = column(bias);
@@ -121,39 +123,50 @@ py::array_t<double> propagated_variances(const py::capsule& handle, const Array&
   return out;
 }
 
-/// Rows of the result: covariance, slopes, gap, those that are wanted.
+/// x: c, or 1 - c if `missing`; q1 and q2 have one value or as many. Rows of the result: those
+/// wanted of covariance, slopes, gap.
 py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1, const Array& q2,
-                                     const Array& c, const Array& delta,
-                                     const std::vector<bool>& wanted, int threads) {
+                                     const Array& x, bool missing, const std::vector<bool>& wanted,
+                                     int threads) {
   const Owned& owned = owned_by(handle);
-  const py::ssize_t count = q1.size();
-  if (q2.size() != count || c.size() != count || delta.size() != count || wanted.size() != 3)
-    throw py::value_error("q1, q2, c and delta have one size, wanted three entries");
-  py::array_t<double> out({py::ssize_t(3), count});
-  const auto row = [&](int k) { return wanted[std::size_t(k)] ? out.mutable_data(k, 0) : nullptr; };
-  const engine::PairResult result =
-      count == 0 ? engine::PairResult{} : engine::PairResult{row(0), row(1), row(2)};
-  const auto span = [&](const Array& x) {
-    return std::span<const double>(x.data(), std::size_t(count));
-  };
-  const auto a = span(q1), b = span(q2), cc = span(c), d = span(delta);
+  const py::ssize_t count = x.size();
+  for (const Array* given : {&q1, &q2})
+    if (given->size() != count && given->size() != 1)
+      throw py::value_error("q1 and q2 have one value or as many as x");
+  if (wanted.size() != 3) throw py::value_error("wanted has three entries");
+  py::array_t<double> out({py::ssize_t(std::count(wanted.begin(), wanted.end(), true)), count});
+  double* next = count == 0 ? nullptr : out.mutable_data();
+  double* rows[3] = {};
+  for (std::size_t k = 0; k < 3 && next != nullptr; ++k)
+    if (wanted[k]) rows[k] = next, next += count;
+  const std::span<const double> at(x.data(), std::size_t(count));
+  const engine::Column first = column(q1), second = column(q2);
   const py::gil_scoped_release release;
-  owned.covariances.evaluate(a, b, cc, d, result, threads);
+  owned.covariances.evaluate(first, second, at, missing, {rows[0], rows[1], rows[2]}, threads);
   return out;
 }
 
-/// Roots and slopes, each of shape (lanes, kMostRoots).
+/// Roots and slopes, each of shape (lanes, most roots of a lane).
 py::array_t<double> fixed_variances(const py::capsule& handle, const Array& weight_var,
                                     const Array& bias_var, int threads) {
   const engine::Activation& a = activation_in(handle);
   const py::ssize_t count = weight_var.size();
   if (bias_var.size() != count) throw py::value_error("weight_var and bias_var have one size");
-  py::array_t<double> out({py::ssize_t(2), count, py::ssize_t(engine::kMostRoots)});
-  double* const roots = out.mutable_data();
   const std::span<const double> sw2(weight_var.data(), std::size_t(count)),
       sb2(bias_var.data(), std::size_t(count));
+  std::vector<engine::Crossings> crossed;
+  int most = 0;
+  {
+    const py::gil_scoped_release release;
+    crossed = engine::crossings(a, sw2, sb2, threads);
+    for (const engine::Crossings& lane : crossed)
+      while (most < engine::kMostRoots && lane[std::size_t(most)] > 0) ++most;
+  }
+  py::array_t<double> out({py::ssize_t(2), count, py::ssize_t(most)});
+  if (out.size() == 0) return out;
+  double* const roots = out.mutable_data();
   const py::gil_scoped_release release;
-  engine::fixed_variances(a, sw2, sb2, roots, roots + count * engine::kMostRoots, threads);
+  engine::fixed_variances(a, sw2, sb2, crossed, most, roots, roots + count * most, threads);
   return out;
 }
 
@@ -175,6 +188,13 @@ py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q
   return out;
 }
 
+/// ln x of positive finite numbers.
+py::array_t<double> logarithms(const Array& x) {
+  py::array_t<double> out(x.size());
+  engine::evaluate("log", x.data(), out.mutable_data(), std::size_t(x.size()));
+  return out;
+}
+
 }  // namespace
 
 void register_propagation(py::module_& m) {
@@ -190,11 +210,12 @@ void register_propagation(py::module_& m) {
         py::arg("weight"), py::arg("bias"), py::arg("factor"), py::arg("start"), py::arg("threads"),
         steady);
   m.def("activation_pairs", &activation_pairs, py::arg("handle"), py::arg("q1"), py::arg("q2"),
-        py::arg("c"), py::arg("delta"), py::arg("wanted"), py::arg("threads"), steady);
+        py::arg("x"), py::arg("missing"), py::arg("wanted"), py::arg("threads"), steady);
   m.def("fixed_variances", &fixed_variances, py::arg("handle"), py::arg("weight_var"),
         py::arg("bias_var"), py::arg("threads"), steady);
   m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"),
         py::arg("weight_var"), py::arg("noise"), py::arg("threads"), steady);
+  m.def("logarithms", &logarithms, py::arg("x"), steady);
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"), steady);
 }
 

@@ -14,7 +14,8 @@ inline constexpr int kKinks = 2;
 
 /// What one activation yields at variance q, in this order everywhere.
 ///   mean E phi · second E phi^2 · slope_second E phi'^2 · slope_fourth E phi'^4 · curvature_second
-///   E phi''^2 growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 without cancellation
+///   E phi''^2 growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 and excess q E phi'^2 - E phi^2,
+///   both without cancellation
 enum Moment : int {
   kMean,
   kSecond,
@@ -22,10 +23,11 @@ enum Moment : int {
   kSlopeFourth,
   kCurvatureSecond,
   kGrowth,
-  kVariance
+  kVariance,
+  kExcess
 };
-inline constexpr int kMoments = 7;
-inline constexpr int kMostSums = 8;  ///< of one call of gaussian_sums
+inline constexpr int kMoments = 8;
+inline constexpr int kMostSums = 10;  ///< of one call of gaussian_sums
 
 /// Symmetry phi(-x) = parity * phi(x); 0 for none.
 enum class Parity : int { odd = -1, none = 0, even = 1 };
@@ -81,6 +83,8 @@ struct MomentTable {
   /// < sums <= kMostSums
   void (*gaussian_sums)(const double* half_square, const double* g, std::size_t nodes, int sums,
                         const double* q, std::size_t count, double* out);
+  void (*signs)(const double* second, const double* grid, std::size_t count, double weight,
+                double bias, u8* out);
   /// Whether every q lies in the range of the tables; `low` and `high` are the smallest and the
   /// largest of those that do.
   bool (*table_range)(const double* q, std::size_t count, double* low, double* high);
@@ -91,6 +95,8 @@ struct MomentTable {
   void (*contract)(const double* rows, int terms, std::size_t width, double t, double* out);
   void (*polynomials)(const double* const* row, int terms, const double* x, std::size_t count,
                       double* out);
+  void (*polynomial)(const double* terms, int count_terms, const double* x, std::size_t count,
+                     double* out);
   double (*weighted_dot)(const double* w, const double* a, const double* b, std::size_t count);
   void (*bell_weights)(const double* x, const double* weight, std::size_t count, double* out);
   void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q,

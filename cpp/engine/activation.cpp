@@ -16,8 +16,10 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kChunk = 2048;
-/// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0).
+/// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0) and
+/// of phi - s u, s = phi'(0), and its slope.
 constexpr int kCentredMean = kVariance, kCentredSecond = kVariance + 1;
+constexpr int kBentSecond = kVariance + 2, kBentSlope = kVariance + 3;
 
 /// Widths of a panel and of the whole range, in units of the smallest standard deviation of a
 /// binade. A panel then spans 1.8 to 2.5 deviations, where 16 nodes integrate the Gaussian to
@@ -135,6 +137,9 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
     const double centred = phi[j] - at_zero[0];
     c.g[kCentredMean * total + j] = parity() == Parity::odd ? 0.0 : w * centred;
     c.g[kCentredSecond * total + j] = w * centred * centred;
+    const double bent = phi[j] - at_zero[1] * n.at[j], bent_slope = slope[j] - at_zero[1];
+    c.g[kBentSecond * total + j] = w * bent * bent;
+    c.g[kBentSlope * total + j] = w * bent_slope * bent_slope;
   }
   for (std::size_t k = 0; k < kinks_.size(); ++k) {
     c.half_square[count + k] = 0.5 * kinks_[k] * kinks_[k];
@@ -151,6 +156,8 @@ std::vector<double> Activation::integrate(const Columns& c, const double* q,
   for (std::size_t i = 0; i < count; ++i) {
     const double mean = sums[kCentredMean * count + i];
     sums[kVariance * count + i] = sums[kCentredSecond * count + i] - mean * mean;
+    // A multiple of u adds nothing to the excess (Stein 1981); without it little cancels.
+    sums[kExcess * count + i] = q[i] * sums[kBentSlope * count + i] - sums[kBentSecond * count + i];
   }
   return sums;
 }
@@ -198,6 +205,7 @@ void Activation::at_zero(double* out) const {
   out[kCurvatureSecond] = mean_of(curvature[0] * curvature[0], curvature[2] * curvature[2]);
   out[kGrowth] = mean_of(left + phi[1] * curvature[0], right + phi[1] * curvature[2]);
   out[kVariance] = 0;
+  out[kExcess] = -out[kSecond];
 }
 
 bool Activation::prepare(std::span<const double> q) const {
@@ -241,9 +249,10 @@ void Activation::chunk(const double* q, std::size_t count, std::span<const int> 
   if (!slope_jumps_ && !value_jumps_) return;
   for (std::size_t k = 0; k < rows; ++k)
     if (which[k] == kCurvatureSecond ||
-        (value_jumps_ && (which[k] == kSlopeSecond || which[k] == kSlopeFourth)))
+        (value_jumps_ &&
+         (which[k] == kSlopeSecond || which[k] == kSlopeFourth || which[k] == kExcess)))
       for (std::size_t i = 0; i < count; ++i)
-        if (out[k * stride + i] >= 0) out[k * stride + i] = kInfinity;
+        if (out[k * stride + i] == out[k * stride + i]) out[k * stride + i] = kInfinity;
 }
 
 void Activation::moments(std::span<const double> q, std::span<const int> which, double* out,
@@ -267,7 +276,7 @@ void Activation::moments_here(std::span<const double> q, std::span<const int> wh
 
 double Activation::moment(double q, int which) const {
   double out = 0;
-  moments({&q, 1}, {&which, 1}, &out, 1);
+  moments_here({&q, 1}, {&which, 1}, &out);
   return out;
 }
 

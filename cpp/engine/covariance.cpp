@@ -1,4 +1,4 @@
-#include "engine/covariance.hpp"
+#include "engine/covariance_tables.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -14,24 +14,12 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int kAngleTerms = 20;     ///< coefficients in x of a piece
-constexpr int kMostIntervals = 40;  ///< of x
-constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2
-constexpr std::size_t kChunk = 256;
+constexpr double kRounding = 1e-12;  ///< by which a correlation may leave [-1, 1]
 
 const MomentTable& kernels() { return *table().moments; }
 
 bool in_table(double q) { return q >= 0x1p-60 && q < 0x1p61; }
 
-/// Number of the binary interval q lies in, and its variable in [-1, 1).
-long piece_of(double q) {
-  const int e = std::ilogb(q);
-  return long(e) * kPieces + long((std::ldexp(q, -e) - 1.0) * kPieces);
-}
-double variable_of(double q) {
-  const double scaled = (std::ldexp(q, -std::ilogb(q)) - 1.0) * kPieces;
-  return 2.0 * (scaled - std::floor(scaled)) - 1.0;
-}
 /// q at Chebyshev point k of a piece.
 double point_of(long piece, int k) {
   const long e = piece >= 0 ? piece / kPieces : -((-piece + kPieces - 1) / kPieces);
@@ -40,20 +28,24 @@ double point_of(long piece, int k) {
                     int(e));
 }
 
+}  // namespace
+
+long piece_of(double q) {
+  const int e = std::ilogb(q);
+  return long(e) * kPieces + long((std::ldexp(q, -e) - 1.0) * kPieces);
+}
+double variable_of(double q) {
+  const double scaled = (std::ldexp(q, -std::ilogb(q)) - 1.0) * kPieces;
+  return 2.0 * (scaled - std::floor(scaled)) - 1.0;
+}
+
 double horner(const double* terms, int count, double t) {
   double sum = 0;
   for (int i = count - 1; i >= 0; --i) sum = sum * t + terms[i];
   return sum;
 }
 
-}  // namespace
-
 // ---- Hermite's series ---------------------------------------------------------------------------
-
-/// kTerms rows of kHermiteTerms: coefficients of the powers of the piece's variable.
-struct Covariances::Series {
-  std::vector<double> rows;
-};
 
 const Covariances::Series& Covariances::series(double q) const {
   const long piece = piece_of(q);
@@ -120,31 +112,12 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
     for (std::size_t i = 0; i < count; ++i) rest[i] = row[i] + 1;
     kernels().polynomials(rest.data(), kHermiteTerms - 1, c, count, inner.data());
     const int which = kVariance;
-    activation_.moments({q1, count}, {&which, 1}, out.gap, 1);
+    activation_.moments_here({q1, count}, {&which, 1}, out.gap);
     for (std::size_t i = 0; i < count; ++i) out.gap[i] -= c[i] * inner[i];
   }
 }
 
 // ---- |c| > 1/2, equal variances -----------------------------------------------------------------
-
-/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
-/// in q and x. Interval 0 of x is [0, lowest], each next one twice as long, the last one ends at
-/// 1/2.
-struct Covariances::Near {
-  int intervals = 1;
-  double lowest = kFarEdge;
-  std::vector<double> rows;               ///< an interval: kTerms rows of 2 kAngleTerms
-  std::array<double, kTerms> opposite{};  ///< E phi(u) phi(-u), for sign -1
-
-  int interval_of(double x) const {
-    return x < lowest ? 0 : std::min(std::ilogb(x / lowest) + 1, intervals - 1);
-  }
-  double low(int interval) const { return interval == 0 ? 0.0 : std::ldexp(lowest, interval - 1); }
-  double high(int interval) const { return std::ldexp(lowest, interval); }
-  const double* row(int interval) const {
-    return rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms;
-  }
-};
 
 const Covariances::Near& Covariances::near(double q, int sign) const {
   const long piece = piece_of(q);
@@ -270,7 +243,7 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
     kernels().polynomials(slope_row.data(), kAngleTerms, t.data(), count, slopes.data());
   if (out.covariance || out.gap) {
     const int which = kSecond;
-    activation_.moments({q, count}, {&which, 1}, second.data(), 1);
+    activation_.moments_here({q, count}, {&which, 1}, second.data());
   }
   const double parity = double(int(activation_.parity()));
   for (std::size_t i = 0; i < count; ++i) {
@@ -312,112 +285,140 @@ void Covariances::at_zero(double q1, double q2, double c, double delta, double* 
   *slopes = same * 0.5 * (left * left + right * right) + (1 - same) * left * right;
 }
 
-void Covariances::prepare(std::span<const double> q1, std::span<const double> q2,
-                          std::span<const double> c, bool gap) const {
-  // Tables are made by the calling thread, which may have to ask Python for values.
-  const bool closed = activation_.row() != nullptr && activation_.row()->closed_pair != nullptr;
+Covariances::Kind Covariances::kind_of(double q1, double q2, double c, bool gap) const {
+  const bool good = q1 >= 0 && q1 < kInfinity && q2 >= 0 && q2 < kInfinity && c >= -1 && c <= 1;
+  if (!good) return Kind::bad;
+  if (q1 < 0x1p-1000 || q2 < 0x1p-1000) return Kind::zero;
+  if (!in_table(q1) || !in_table(q2)) return Kind::any;
+  if (std::fabs(c) <= 0.5) return closed() && q1 > 1 ? Kind::any : Kind::series;
+  // A table of a user's function is 220 quadratures. From the opposite end (c < 0) a closed form
+  // loses nothing.
+  const bool tables =
+      q1 == q2 && !activation_.value_jumps() && (gap || activation_.row()) && !(closed() && c < 0);
+  return tables ? Kind::tables : Kind::any;
+}
+
+void Covariances::prepare(const Points& p, bool gap) const {
   double last1 = 0, last2 = 0, last_near = 0;
   int last_sign = 0;
-  for (std::size_t i = 0; i < q1.size(); ++i) {
-    if (!in_table(q1[i]) || !in_table(q2[i])) continue;
-    if (closed && (c[i] < -0.5 || (c[i] <= 0.5 && q1[i] > 1))) continue;
-    if (std::fabs(c[i]) <= 0.5) {
-      if (q1[i] != last1) series(q1[i]), last1 = q1[i];
-      if (q2[i] != last2) series(q2[i]), last2 = q2[i];
-    } else if (q1[i] == q2[i] && !activation_.value_jumps() &&
-               (gap || activation_.row() != nullptr)) {
-      const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
-      if (q1[i] != last_near || sign != last_sign) near(q1[i], sign);
-      last_near = q1[i], last_sign = sign;
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const Kind kind = kind_of(p.q1[i], p.q2[i], p.c[i], gap);
+    if (kind == Kind::series) {
+      if (p.q1[i] != last1) series(p.q1[i]), last1 = p.q1[i];
+      if (p.q2[i] != last2) series(p.q2[i]), last2 = p.q2[i];
+    } else if (kind == Kind::tables) {
+      const int sign = p.c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
+      if (p.q1[i] != last_near || sign != last_sign) near(p.q1[i], sign);
+      last_near = p.q1[i], last_sign = sign;
     }
   }
 }
 
-void Covariances::evaluate(std::span<const double> q1, std::span<const double> q2,
-                           std::span<const double> c, std::span<const double> delta,
-                           const PairResult& out, int threads) const {
-  const std::size_t count = q1.size();
-  const ActivationRow* row = activation_.row();
-  const bool closed = row != nullptr && row->closed_pair != nullptr;
-  if (row == nullptr) threads = 1;
-  if (!closed || out.gap) prepare(q1, q2, c, out.gap != nullptr);
-  const auto good = [&](std::size_t i) {
-    return q1[i] >= 0 && q1[i] < kInfinity && q2[i] >= 0 && q2[i] < kInfinity && c[i] >= -1 &&
-           c[i] <= 1;
+void Covariances::by_formula(const Points& p, const PairResult& out) const {
+  std::array<double, kChunk> covariance, slopes, second;
+  const int which = kSecond;
+  if (out.gap) activation_.moments_here({p.q1.data(), p.count}, {&which, 1}, second.data());
+  activation_.row()->closed_pair(activation_.parameters(), p.q1.data(), p.q2.data(), p.c.data(),
+                                 p.delta.data(), p.count, covariance.data(), slopes.data());
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const bool fine = kind_of(p.q1[i], p.q2[i], p.c[i], true) != Kind::bad;
+    if (out.covariance) out.covariance[i] = fine ? covariance[i] : kNan;
+    if (out.slopes) out.slopes[i] = fine ? slopes[i] : kNan;
+    if (out.gap)  // where nothing cancels
+      out.gap[i] = fine && p.q1[i] == p.q2[i] ? second[i] - covariance[i] : kNan;
+  }
+}
+
+void Covariances::by_kind(const Points& p, const PairResult& out) const {
+  std::array<Kind, kChunk> kind;
+  for (std::size_t i = 0; i < p.count; ++i)
+    kind[i] = kind_of(p.q1[i], p.q2[i], p.c[i], out.gap != nullptr);
+  std::array<double, kChunk> covariance, slopes, gap;
+  const PairResult own = {out.covariance ? covariance.data() : nullptr,
+                          out.slopes ? slopes.data() : nullptr, out.gap ? gap.data() : nullptr};
+  Points some;
+  std::array<std::size_t, kChunk> place;
+  const auto gather = [&](auto wanted) {
+    some.count = 0;
+    for (std::size_t i = 0; i < p.count; ++i)
+      if (wanted(kind[i])) place[some.count] = i, some.add(p, i);
+    return some.count > 0;
   };
-  enum Kind : char { kBad, kZero, kSeries, kTables, kAny };
-  const auto kind_of = [&](std::size_t i) {
-    if (!good(i)) return kBad;
-    if (q1[i] < 0x1p-1000 || q2[i] < 0x1p-1000) return kZero;
-    if (!in_table(q1[i]) || !in_table(q2[i])) return kAny;
-    if (std::fabs(c[i]) <= 0.5) return closed && q1[i] > 1 ? kAny : kSeries;
-    if (row == nullptr && !out.gap) return kAny;  // a table of a user's function is 220 quadratures
-    // From the opposite end (c < 0) a closed form loses nothing.
-    return q1[i] == q2[i] && !activation_.value_jumps() && !(closed && c[i] < 0) ? kTables : kAny;
-  };
-  const auto chunk_of = [&](std::size_t from, std::size_t n) {
-    std::array<Kind, kChunk> kind;
-    std::array<double, kChunk> a, b, cc, dd, covariance, slopes, gap;
-    for (std::size_t i = 0; i < n; ++i) kind[i] = kind_of(from + i);
-    const PairResult own = {out.covariance ? covariance.data() : nullptr,
-                            out.slopes ? slopes.data() : nullptr, out.gap ? gap.data() : nullptr};
-    for (const Kind now : {kSeries, kTables}) {
-      std::size_t many = 0;
-      for (std::size_t i = 0; i < n; ++i)
-        if (kind[i] == now) {
-          a[many] = q1[from + i], b[many] = q2[from + i], cc[many] = c[from + i],
-          dd[many] = delta[from + i];
-          ++many;
-        }
-      if (many == 0) continue;
-      now == kSeries ? by_series(a.data(), b.data(), cc.data(), many, own)
-                     : by_tables(a.data(), cc.data(), dd.data(), many, own);
-      many = 0;
-      for (std::size_t i = 0; i < n; ++i)
-        if (kind[i] == now) {
-          if (out.covariance) out.covariance[from + i] = covariance[many];
-          if (out.slopes) out.slopes[from + i] = slopes[many];
-          if (out.gap) out.gap[from + i] = gap[many];
-          ++many;
-        }
+  const auto scatter = [&] {
+    for (std::size_t i = 0; i < some.count; ++i) {
+      if (out.covariance) out.covariance[place[i]] = covariance[i];
+      if (out.slopes) out.slopes[place[i]] = slopes[i];
+      if (out.gap) out.gap[place[i]] = gap[i];
     }
-    for (std::size_t i = 0; i < n; ++i) {
-      if (kind[i] == kSeries || kind[i] == kTables) continue;
-      const std::size_t at = from + i;
-      if (closed) {  // the gap where nothing cancels: from the closed form
-        double value = kNan, slope = kNan;
-        if (good(at))
-          row->closed_pair(activation_.parameters(), &q1[at], &q2[at], &c[at], &delta[at], 1,
-                           &value, &slope);
-        out.gap[at] = q1[at] == q2[at] ? activation_.moment(q1[at], kSecond) - value : kNan;
-        continue;
-      }
+  };
+  if (gather([](Kind k) { return k == Kind::series; })) {
+    by_series(some.q1.data(), some.q2.data(), some.c.data(), some.count, own);
+    scatter();
+  }
+  if (gather([](Kind k) { return k == Kind::tables; })) {
+    by_tables(some.q1.data(), some.c.data(), some.delta.data(), some.count, own);
+    scatter();
+  }
+  if (!gather([](Kind k) { return k != Kind::series && k != Kind::tables; })) return;
+  if (closed()) {
+    by_formula(some, own);
+  } else {
+    for (std::size_t i = 0; i < some.count; ++i) {
       double value = kNan, slope = kNan;
       double* const wanted = out.covariance || out.gap ? &value : nullptr;
-      if (kind[i] == kZero) at_zero(q1[at], q2[at], c[at], delta[at], wanted, &slope);
-      if (kind[i] == kAny)
-        quadrature(q1[at], q2[at], c[at], delta[at], wanted, out.slopes ? &slope : nullptr);
-      if (out.covariance) out.covariance[at] = value;
-      if (out.slopes) out.slopes[at] = slope;
-      if (out.gap)
-        out.gap[at] = q1[at] == q2[at] ? activation_.moment(q1[at], kSecond) - value : kNan;
+      const double q1 = some.q1[i], q2 = some.q2[i], c = some.c[i], delta = some.delta[i];
+      if (kind[place[i]] == Kind::zero) at_zero(q1, q2, c, delta, wanted, &slope);
+      if (kind[place[i]] == Kind::any)
+        quadrature(q1, q2, c, delta, wanted, out.slopes ? &slope : nullptr);
+      covariance[i] = value, slopes[i] = slope;
+      gap[i] = out.gap && q1 == q2 ? activation_.moment(q1, kSecond) - value : kNan;
     }
-  };
-  const auto chunk_closed = [&](std::size_t from, std::size_t n) {
-    std::array<double, kChunk> covariance, slopes;
-    row->closed_pair(activation_.parameters(), q1.data() + from, q2.data() + from, c.data() + from,
-                     delta.data() + from, n, covariance.data(), slopes.data());
+  }
+  scatter();
+}
+
+void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool missing,
+                           const PairResult& out, int threads) const {
+  const std::size_t count = x.size();
+  if (activation_.row() == nullptr) threads = 1;
+  const bool formula = closed() && !out.gap;
+  const auto fill = [&](Points& p, std::size_t from, std::size_t n) {
+    p.count = n;
     for (std::size_t i = 0; i < n; ++i) {
-      const bool fine = good(from + i);
-      if (out.covariance) out.covariance[from + i] = fine ? covariance[i] : kNan;
-      if (out.slopes) out.slopes[from + i] = fine ? slopes[i] : kNan;
+      const double given = x[from + i];
+      p.q1[i] = q1[from + i], p.q2[i] = q2[from + i];
+      const double low = missing ? 0.0 : -1.0, high = missing ? 2.0 : 1.0;
+      const double inside = given < low ? low : given > high ? high : given;
+      const double kept = std::fabs(given - inside) <= kRounding ? inside : kNan;
+      p.c[i] = missing ? 1.0 - kept : kept;
+      p.delta[i] = missing ? kept : 1.0 - kept;
     }
   };
-  const u64 chunks = (count + kChunk - 1) / kChunk;
+  std::shared_ptr<Along> line;
+  if (!formula && count >= kFewestAlong && q1.step == 0 && q2.step == 0)
+    line = along(q1[0], q2[0], x, missing, out);
+  // Contracted polynomials of a chunk of many variances fill a cache.
+  const std::size_t together = formula || line ? kChunk : kChunk / 4;
+  const u64 chunks = (count + together - 1) / together;
+  if (!formula && !line)  // by the calling thread, which may have to ask Python for values
+    for (u64 chunk = 0; chunk < chunks; ++chunk) {
+      Points p;
+      fill(p, std::size_t(chunk) * together,
+           std::min(count - std::size_t(chunk) * together, together));
+      prepare(p, out.gap != nullptr);
+    }
   parallel_for(chunks, chunks < 4 ? 1 : threads, false, {}, [&](u64 chunk) {
-    const std::size_t from = std::size_t(chunk) * kChunk, n = std::min(count - from, kChunk);
-    if (!closed || out.gap) chunk_of(from, n);
-    if (closed) chunk_closed(from, n);
+    const std::size_t from = std::size_t(chunk) * together;
+    Points p;
+    fill(p, from, std::min(count - from, together));
+    const auto shifted = [&](double* row) { return row == nullptr ? nullptr : row + from; };
+    const PairResult to = {shifted(out.covariance), shifted(out.slopes), shifted(out.gap)};
+    if (formula)
+      by_formula(p, to);
+    else if (line)
+      by_along(*line, p, to);
+    else
+      by_kind(p, to);
   });
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "engine/activation.hpp"
+#include "engine/column.hpp"
 
 namespace fanin::engine {
 
@@ -23,22 +24,34 @@ class Covariances {
 
   const Activation& activation() const { return activation_; }
 
-  /// Points (q1, q2, c) with delta = 1 - c given apart, to keep its digits. NaN where a variance is
-  /// negative or not finite, or c lies outside [-1, 1].
-  void evaluate(std::span<const double> q1, std::span<const double> q2, std::span<const double> c,
-                std::span<const double> delta, const PairResult& out, int threads) const;
+  /// Points (q1, q2, x) with x the correlation c or, if `missing`, delta = 1 - c with all its
+  /// digits. Rounding outside [-1, 1] is forgiven up to 1e-12; NaN beyond, and where a variance is
+  /// negative or not finite.
+  void evaluate(Column q1, Column q2, std::span<const double> x, bool missing,
+                const PairResult& out, int threads) const;
 
  private:
   struct Series;
   struct Near;
+  struct Points;
+  struct Along;
+  /// How a point is served.
+  enum class Kind : char { bad, zero, series, tables, any };
+  bool closed() const { return activation_.row() && activation_.row()->closed_pair; }
+  Kind kind_of(double q1, double q2, double c, bool gap) const;
   const Series& series(double q) const;
   const Near& near(double q, int sign) const;
-  void prepare(std::span<const double> q1, std::span<const double> q2, std::span<const double> c,
-               bool gap) const;
+  void prepare(const Points& points, bool gap) const;
   void by_series(const double* q1, const double* q2, const double* c, std::size_t count,
                  const PairResult& out) const;
   void by_tables(const double* q, const double* c, const double* delta, std::size_t count,
                  const PairResult& out) const;
+  void by_formula(const Points& points, const PairResult& out) const;
+  void by_kind(const Points& points, const PairResult& out) const;
+  /// For many correlations at one pair of variances: polynomials in c and x alone.
+  std::shared_ptr<Along> along(double q1, double q2, std::span<const double> x, bool missing,
+                               const PairResult& wanted) const;
+  void by_along(const Along& along, const Points& points, const PairResult& out) const;
   void quadrature(double q1, double q2, double c, double delta, double* covariance,
                   double* slopes) const;
   void at_zero(double q1, double q2, double c, double delta, double* covariance,

@@ -107,6 +107,12 @@ void set_isa(const std::string& name) {
   current.store(find(name, "the instruction set"), std::memory_order_release);
 }
 
+void evaluate(const char* function, const double* in, double* out, std::size_t count) {
+  for (const FunctionRow& row : table().functions)
+    if (std::strcmp(row.name, function) == 0) return row.f64(in, out, count);
+  throw std::invalid_argument(std::string("no function named ") + function);
+}
+
 double evaluate(const char* function, double x) {
   // Every table gives the same bits. The baseline's never depends on FANIN_ISA, so that a wrong
   // name there is reported by the first fill or by fanin.runtime, not by importing the package.

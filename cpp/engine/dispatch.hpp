@@ -1,5 +1,6 @@
 // Which kernel table runs: detected once, listed, forced.
 #pragma once
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -19,5 +20,7 @@ void set_isa(const std::string& name);
 
 /// One of the kernels' float64 functions at one point.
 double evaluate(const char* function, double x);
+/// The same at many points.
+void evaluate(const char* function, const double* in, double* out, std::size_t count);
 
 }  // namespace fanin::engine

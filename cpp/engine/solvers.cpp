@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "engine/dispatch.hpp"
 #include "engine/parallel.hpp"
 
 namespace fanin::engine {
@@ -38,53 +40,90 @@ bool advance(Bracket& b, double value, double slope) {
   return settled || exhausted;
 }
 
-}  // namespace
+constexpr std::size_t kGridPoints = 2 * kGridHalf * kGridPerBinade + 1;
+using Grid = std::array<double, kGridPoints>;
 
-void fixed_variances(const Activation& activation, std::span<const double> weight_var,
-                     std::span<const double> bias_var, double* roots, double* slopes, int threads) {
-  constexpr std::size_t points = 2 * kGridHalf * kGridPerBinade + 1;
-  std::vector<double> grid(points), second(points);
-  for (std::size_t i = 0; i < points; ++i)
+Grid grid_points() {
+  Grid grid;
+  for (std::size_t i = 0; i < kGridPoints; ++i)
     grid[i] = std::ldexp(1.0 + double(i % kGridPerBinade) / kGridPerBinade,
                          int(i / kGridPerBinade) - kGridHalf);
-  const int which = kSecond;
-  activation.moments(grid, {&which, 1}, second.data(), threads);
-  const std::size_t count = weight_var.size();
-  std::fill(roots, roots + count * kMostRoots, kNan);
-  std::fill(slopes, slopes + count * kMostRoots, kNan);
-  if (activation.row() == nullptr) threads = 1;
+  return grid;
+}
 
+Grid second_moments(const Activation& activation, const Grid& grid) {
+  Grid second;
+  const int which = kSecond;
+  activation.moments_here(grid, {&which, 1}, second.data());
+  return second;
+}
+
+}  // namespace
+
+std::vector<Crossings> crossings(const Activation& activation, std::span<const double> weight_var,
+                                 std::span<const double> bias_var, int threads) {
+  const Grid grid = grid_points(), second = second_moments(activation, grid);
+  const std::size_t count = weight_var.size();
+  std::vector<Crossings> found(count);
   const u64 chunks = (count + kLanesTogether - 1) / kLanesTogether;
   parallel_for(chunks, threads, false, {}, [&](u64 chunk) {
     const std::size_t first = std::size_t(chunk) * kLanesTogether,
                       last = std::min(count, first + kLanesTogether);
-    std::vector<Bracket> open;
+    constexpr std::size_t word = sizeof(u64);
+    std::array<u8, kGridPoints + 2 * word> sign;  // 1 below the diagonal, 2 where it is no number
     for (std::size_t lane = first; lane < last; ++lane) {
       const double sw2 = weight_var[lane], sb2 = bias_var[lane];
       if (!(sw2 >= 0 && sb2 >= 0 && std::isfinite(sw2) && std::isfinite(sb2))) continue;
-      int found = 0;
-      double before = sw2 * second[0] + sb2 - grid[0];
-      for (std::size_t i = 1; i < points && found < kMostRoots; ++i) {
-        const double here = sw2 * second[i] + sb2 - grid[i];
-        if ((before < 0) != (here < 0) && before == before && here == here) {
-          const double at = std::sqrt(grid[i - 1]) * std::sqrt(grid[i]);
-          open.push_back(
-              {grid[i - 1], grid[i], at, before < 0, lane * kMostRoots + std::size_t(found++)});
-        }
-        before = here;
+      table().moments->signs(second.data(), grid.data(), kGridPoints, sw2, sb2, sign.data());
+      std::fill(sign.begin() + kGridPoints, sign.end(), sign[kGridPoints - 1]);
+      std::size_t roots = 0;
+      for (std::size_t from = 1; from < kGridPoints; from += word) {
+        u64 here, before;  // eight neighbours at once: a crossing is rare
+        std::memcpy(&here, sign.data() + from, word);
+        std::memcpy(&before, sign.data() + from - 1, word);
+        for (std::size_t i = from; here != before && i < from + word; ++i)
+          if (sign[i] + sign[i - 1] == 1 && roots < kMostRoots)
+            found[lane][roots++] = std::uint16_t(i);
       }
     }
+  });
+  return found;
+}
+
+void fixed_variances(const Activation& activation, std::span<const double> weight_var,
+                     std::span<const double> bias_var, std::span<const Crossings> crossed, int most,
+                     double* roots, double* slopes, int threads) {
+  const Grid grid = grid_points(), second = second_moments(activation, grid);
+  const std::size_t count = weight_var.size(), width = std::size_t(most);
+  if (activation.row() == nullptr) threads = 1;
+  const u64 chunks = (count + kLanesTogether - 1) / kLanesTogether;
+  parallel_for(chunks, threads, false, {}, [&](u64 chunk) {
+    const std::size_t first = std::size_t(chunk) * kLanesTogether,
+                      last = std::min(count, first + kLanesTogether);
+    std::fill(roots + first * width, roots + last * width, kNan);
+    std::fill(slopes + first * width, slopes + last * width, kNan);
+    std::vector<Bracket> open;
+    for (std::size_t lane = first; lane < last; ++lane)
+      for (std::size_t k = 0; k < width && crossed[lane][k] > 0; ++k) {
+        const std::size_t high = crossed[lane][k], low = high - 1;
+        const auto value = [&](std::size_t i) {
+          return weight_var[lane] * second[i] + bias_var[lane] - grid[i];
+        };
+        const double at_low = value(low), part = at_low / (at_low - value(high));
+        const double at = grid[low] + (grid[high] - grid[low]) * std::clamp(part, 0.01, 0.99);
+        open.push_back({grid[low], grid[high], at, at_low < 0, lane * width + k});
+      }
     const std::array<int, 2> both = {kSecond, kGrowth};
     std::vector<double> at, values;
     for (int step = 0; step < kMostSteps && !open.empty(); ++step) {
       at.clear();
       for (const Bracket& b : open) at.push_back(b.at);
       values.resize(2 * at.size());
-      activation.moments(at, both, values.data(), 1);
+      activation.moments_here(at, both, values.data());
       std::size_t kept = 0;
       for (std::size_t k = 0; k < open.size(); ++k) {
         Bracket b = open[k];
-        const std::size_t lane = b.target / kMostRoots;
+        const std::size_t lane = b.target / width;
         const double value = weight_var[lane] * values[k] + bias_var[lane] - b.at;
         const double slope = weight_var[lane] * values[at.size() + k];
         const bool done = advance(b, value, slope - 1);
@@ -114,13 +153,14 @@ void fixed_correlations(const Covariances& covariances, std::span<const double> 
     for (std::size_t lane = first; lane < last; ++lane)
       if (q[lane] > 0 && std::isfinite(q[lane]) && weight_var[lane] >= 0)
         open.push_back({0, 1, 1, true, lane});
-    std::vector<double> at, c, delta, gap, kappa;
+    std::vector<double> at, delta, gap, kappa;
     for (int step = 0; step < kMostSteps && !open.empty(); ++step) {
-      at.clear(), c.clear(), delta.clear();
-      for (const Bracket& b : open)
-        at.push_back(q[b.target]), c.push_back(1 - b.at), delta.push_back(b.at);
+      at.clear(), delta.clear();
+      for (const Bracket& b : open) at.push_back(q[b.target]), delta.push_back(b.at);
       gap.resize(at.size()), kappa.resize(at.size());
-      covariances.evaluate(at, at, c, delta, {nullptr, kappa.data(), gap.data()}, 1);
+      const Column variances = {at.data(), 1};
+      covariances.evaluate(variances, variances, delta, true, {nullptr, kappa.data(), gap.data()},
+                           1);
       std::size_t kept = 0;
       for (std::size_t k = 0; k < open.size(); ++k) {
         Bracket b = open[k];

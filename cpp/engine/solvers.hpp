@@ -1,6 +1,9 @@
 // Fixed points of the maps of one layer.
 #pragma once
+#include <array>
+#include <cstdint>
 #include <span>
+#include <vector>
 
 #include "engine/covariance.hpp"
 
@@ -8,11 +11,17 @@ namespace fanin::engine {
 
 inline constexpr int kMostRoots = 6;
 
-/// Roots of weight_var E phi^2 + bias_var = q in [2^-40, 2^40], rising, kMostRoots a lane, NaN
-/// where there are fewer, and the slope of the map at each. Lanes with a parameter that is not
-/// finite have none.
+/// Where weight_var E phi^2 + bias_var - q changes sign between neighbours of a grid of 8 points an
+/// octave from 2^-40 to 2^40: the numbers of the upper neighbours, rising, then zeros. Lanes with a
+/// parameter that is not finite have none.
+using Crossings = std::array<std::uint16_t, kMostRoots>;
+std::vector<Crossings> crossings(const Activation& activation, std::span<const double> weight_var,
+                                 std::span<const double> bias_var, int threads);
+
+/// The roots there, `most` a lane, NaN where there are fewer, and the slope of the map at each.
 void fixed_variances(const Activation& activation, std::span<const double> weight_var,
-                     std::span<const double> bias_var, double* roots, double* slopes, int threads);
+                     std::span<const double> bias_var, std::span<const Crossings> crossed, int most,
+                     double* roots, double* slopes, int threads);
 
 /// The stable fixed point of the correlation at each fixed variance q, as 1 - c in (0, 1], for chi
 /// > 1 or noise > 0:

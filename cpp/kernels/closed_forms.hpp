@@ -33,7 +33,7 @@ struct Leaky : Closed {
     const double curvature = a == 1.0 ? 0.0 : kInfinity;
     return {{((1.0 - a) * kNormalDensityAtZero) * sqrt(q), square * q, splat(square),
              splat((1.0 + a * a * a * a) / 2), splat(curvature), splat(square),
-             (square - (1.0 - a) * (1.0 - a) / (2 * kPi)) * q}};
+             (square - (1.0 - a) * (1.0 - a) / (2 * kPi)) * q, splat(0.0)}};
   }
   static double slope_at_zero(const double* p) { return Own::slope(p); }
 };
@@ -79,7 +79,8 @@ struct SquaredRelu : Closed {
     return {right * right, 2.0 * right, select(x > 0.0, splat(2.0), splat(0.0))};
   }
   static Moments moments(F64 q, const double*) {
-    return {{0.5 * q, 1.5 * q * q, 2.0 * q, 24.0 * q * q, splat(2.0), 3.0 * q, 1.25 * q * q}};
+    return {{0.5 * q, 1.5 * q * q, 2.0 * q, 24.0 * q * q, splat(2.0), 3.0 * q, 1.25 * q * q,
+             0.5 * q * q}};
   }
 };
 
@@ -93,7 +94,7 @@ struct Step : Closed {
   }
   static Moments moments(F64, const double*) {
     const F64 none = splat(kInfinity);
-    return {{splat(0.5), splat(0.5), none, none, none, splat(0.0), splat(0.25)}};
+    return {{splat(0.5), splat(0.5), none, none, none, splat(0.0), splat(0.25), none}};
   }
 };
 struct Sign : Closed {
@@ -104,11 +105,23 @@ struct Sign : Closed {
   }
   static Moments moments(F64, const double*) {
     const F64 none = splat(kInfinity);
-    return {{splat(0.0), splat(1.0), none, none, none, splat(0.0), splat(1.0)}};
+    return {{splat(0.0), splat(1.0), none, none, none, splat(0.0), splat(1.0), none}};
   }
 };
 
 // ---- exponentials and waves ---------------------------------------------------------------------
+
+/// q (1 + e^-x) / 2 - (1 - e^-x) / 2 with x = 2 q and `lost` = 1 - e^-x: where it cancels, the
+/// series sum over n >= 3 of (-1)^(n+1) (n - 2) / (4 n!) x^n.
+inline F64 excess_of_sine(F64 q, F64 lost) {
+  constexpr Coefficients<double, 13> series = {
+      {1.0 / 24, -2.0 / 96, 3.0 / 480, -4.0 / 2880, 5.0 / 20160, -6.0 / 161280, 7.0 / 1451520,
+       -8.0 / 14515200, 9.0 / 159667200, -10.0 / 1916006400, 11.0 / 24908083200.0,
+       -12.0 / 348713164800.0, 13.0 / 5230697472000.0}};
+  const F64 x = minimum(2.0 * q, splat(0.25));
+  const F64 small = x * x * x * polynomial(x, series);
+  return select(2.0 * q < 0.25, small, fma(q, 1.0 - 0.5 * lost, -0.5 * lost));
+}
 
 struct Sin : Closed {
   static constexpr ActivationFacts known =
@@ -125,7 +138,7 @@ struct Sin : Closed {
     const F64 power = kept * kept;
     return {{splat(0.0), 0.5 * lost, 1.0 - 0.5 * lost,
              fma(power, power * 0.125, fma(kept, splat(0.5), splat(0.375))), 0.5 * lost,
-             exp_negative(-2.0 * q), 0.5 * lost}};
+             exp_negative(-2.0 * q), 0.5 * lost, excess_of_sine(q, lost)}};
   }
 };
 
@@ -142,7 +155,7 @@ struct Cos : Closed {
     // E sin^4 = 3/8 - e^(-2q)/2 + e^(-8q)/8 in powers of 1 - e^(-2q)
     const F64 fourth = lost * lost * fma(lost, lost - 4.0, splat(6.0)) * 0.125;
     return {{exp_negative(-0.5 * q), 1.0 - 0.5 * lost, 0.5 * lost, fourth, 1.0 - 0.5 * lost,
-             -exp_negative(-2.0 * q), 0.5 * half * half}};
+             -exp_negative(-2.0 * q), 0.5 * half * half, fma(q, 0.5 * lost, 0.5 * lost - 1.0)}};
   }
 };
 
@@ -162,7 +175,7 @@ struct Gaussian : Closed {
     const F64 variance = 4.0 * c * (q / (two + sqrt(four))) * r4;
     return {{r2, r4, 4.0 * a * r4, 48.0 * b * b / sqrt(eight),
              r4 * fma(a, fma(splat(48.0), a, 16.0 / four), 4.0 / (four * four)), -2.0 * r4 / four,
-             variance}};
+             variance, r4 * fma(4.0 * a, q, splat(-1.0))}};
   }
 };
 
@@ -175,7 +188,7 @@ struct Exp : Closed {
   static Moments moments(F64 q, const double*) {
     const F64 second = exp_anywhere(2.0 * q);
     return {{exp_anywhere(0.5 * q), second, second, exp_anywhere(8.0 * q), second, 2.0 * second,
-             exp_anywhere(q) * expm1(q)}};
+             exp_anywhere(q) * expm1(q), (q - 1.0) * second}};
   }
 };
 

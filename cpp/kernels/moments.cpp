@@ -20,10 +20,12 @@ constexpr ActivationRow kActivations[] = {
 extern const MomentTable moments;
 const MomentTable moments = {{kActivations, sizeof kActivations / sizeof kActivations[0]},
                              &gaussian_sums,
+                             &signs,
                              &table_range,
                              &tabulated,
                              &contract,
                              &polynomials,
+                             &polynomial_at,
                              &weighted_dot,
                              &bell_weights,
                              &hermite_sums};

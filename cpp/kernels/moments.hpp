@@ -131,6 +131,19 @@ inline bool table_range(const double* q, std::size_t count, double* low, double*
   return all;
 }
 
+/// out[i]: 1 where weight second[i] + bias < grid[i], 0 where it is not, 2 where it is no number.
+inline void signs(const double* second, const double* grid, std::size_t count, double weight,
+                  double bias, u8* out) {
+  using Bytes = VectorOf<u8, kLanes<double>>::type;
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 value = weight * load_part(second + i, lanes) + bias - load_part(grid + i, lanes);
+    const U64 below = bit_cast<U64>(value < 0.0) & 1u,
+              no_number = bit_cast<U64>(value != value) & 2u;
+    const Bytes sign = __builtin_convertvector(below | no_number, Bytes);
+    __builtin_memcpy(out + i, &sign, lanes);
+  });
+}
+
 inline void tabulated(const double* table, const int* which, int moments, const double* q,
                       std::size_t count, double* out, std::size_t stride) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
@@ -211,6 +224,26 @@ inline void polynomials(const double* const* row, int terms, const double* x, st
       sum = fma(sum, at, coefficient);
     }
     store_part(out + i, sum, lanes);
+  });
+}
+
+/// out[i] = sum_term terms[term] x[i]^term: one polynomial, four vectors at a time.
+inline void polynomial_at(const double* terms, int count_terms, const double* x, std::size_t count,
+                          double* out) {
+  constexpr std::size_t lanes = std::size_t(kLanes<double>);
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    F64 at[4], sum[4] = {};
+    for (std::size_t k = 0; k < 4; ++k) at[k] = load<F64>(x + i + k * lanes);
+    for (int term = count_terms - 1; term >= 0; --term)
+      for (std::size_t k = 0; k < 4; ++k) sum[k] = fma(sum[k], at[k], splat(terms[term]));
+    for (std::size_t k = 0; k < 4; ++k) store(out + i + k * lanes, sum[k]);
+  }
+  for_each_vector(count - i, [&](std::size_t first, std::size_t some) {
+    const F64 at = load_part(x + i + first, some);
+    F64 sum = {};
+    for (int term = count_terms - 1; term >= 0; --term) sum = fma(sum, at, splat(terms[term]));
+    store_part(out + i + first, sum, some);
   });
 }
 

@@ -28,12 +28,13 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 # Columns of _core.activation_moments.
-MEAN, SECOND, SLOPE_SECOND, SLOPE_FOURTH, CURVATURE_SECOND, GROWTH, VARIANCE = range(7)
+MEAN, SECOND, SLOPE_SECOND, SLOPE_FOURTH, CURVATURE_SECOND, GROWTH, VARIANCE, EXCESS = range(8)
 
 #: Other names of built-in activations.
 ALIASES = {
     "identity": "linear",
     "prelu": "leaky_relu",
+    "CReLU": "crelu",
     "relu^2": "squared_relu",
     "swish": "silu",
 }
@@ -332,6 +333,15 @@ def as_activation(activation: ActivationLike) -> Activation:
     if isinstance(activation, Activation):
         return activation
     return _of_name(activation) if isinstance(activation, str) else Activation(activation)
+
+
+def check_slope(activation: Activation) -> None:
+    """Refuse an activation that jumps, where a gradient is needed."""
+    if np.isinf(moments_at(activation, 1.0, SLOPE_SECOND)[0]):
+        raise ValueError(
+            f"{activation!r} jumps, so E phi'^2 is infinite: no gradient passes it and there is "
+            "nothing to say of one"
+        )
 
 
 def moments_at(activation: Activation, q: ArrayLike, *which: int, threads: int = 0) -> list[Floats]:

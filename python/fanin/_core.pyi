@@ -103,11 +103,12 @@ def activation_pairs(
     handle: Any,
     q1: NDArray[np.float64],
     q2: NDArray[np.float64],
-    c: NDArray[np.float64],
-    delta: NDArray[np.float64],
+    x: NDArray[np.float64],
+    missing: bool,
     wanted: Sequence[bool],
     threads: int,
 ) -> NDArray[np.float64]: ...
+def logarithms(x: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def fixed_variances(
     handle: Any, weight_var: NDArray[np.float64], bias_var: NDArray[np.float64], threads: int
 ) -> NDArray[np.float64]: ...

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import as_activation, check_variance
+from ._activations import as_activation, check_slope, check_variance
 from ._nodes import gaussian_nodes
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def jacobian(
     ------
     ValueError
         For another law, a depth below 1, a wrong number of widths, or a q <= 0 or negative variance
-        that stands alone.
+        that stands alone, or an activation that jumps.
 
     Examples
     --------
@@ -267,6 +267,7 @@ def jacobian(
     (10.0, 25.811748)
     """
     sizes = _check(depth, weights, widths)
+    check_slope(as_activation(activation))
     scale, bias = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
     variance = check_variance("q", q)
     if variance.ndim == 0 and variance == 0:

@@ -456,7 +456,9 @@ PEERS: dict[str, Callable[[Law, Array, int], list[Contender]]] = {
 }
 
 
-def versions(modules: Iterable[str] = ("numpy", "torch", "jax", "keras", "mkl")) -> dict[str, str]:
+def versions(
+    modules: Iterable[str] = ("numpy", "torch", "jax", "keras", "mkl", "scipy", "neural-tangents"),
+) -> dict[str, str]:
     """Installed versions of the peers' distributions, by name; the absent ones are left out."""
     found = {}
     for module in modules:

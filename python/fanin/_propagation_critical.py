@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._activations import (
+    EXCESS,
     GROWTH,
     SECOND,
     SLOPE_SECOND,
@@ -83,8 +84,8 @@ def critical(
 
     Notes
     -----
-    For tanh-like activations bias_var is near (4/3) q^3 and comes from a difference: its relative
-    error is about 1e-16 / q^2.
+    For tanh-like activations bias_var is near (4/3) q^3. It is computed from phi - phi'(0) u, of
+    which q E phi'^2 - E phi^2 is the same: its relative error is about 1e-15 / q.
 
     References
     ----------
@@ -120,13 +121,14 @@ def critical(
         found = _roots(own, flat, _bias_of)
     else:
         with np.errstate(divide="ignore"):
-            found = _roots(own, 1 / flat, lambda at, second, slopes: slopes)
+            found = _roots(own, 1 / flat, lambda excess, slopes: slopes)
     return _assemble(own, name, flat, found[0], found[1], good, array.shape)
 
 
-def _bias_of(q: Floats, second: Floats, slopes: Floats) -> Floats:
+def _bias_of(excess: Floats, slopes: Floats) -> Floats:
+    """q - E phi^2 / E phi'^2, from its numerator over E phi'^2."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return q - second / slopes
+        return np.where(np.isfinite(slopes), excess / slopes, np.nan)
 
 
 def _homogeneous(own: Activation, name: str, flat: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -140,14 +142,14 @@ def _homogeneous(own: Activation, name: str, flat: Floats) -> tuple[Floats, NDAr
 
 
 def _roots(
-    own: Activation, target: Floats, function: Callable[[Floats, Floats, Floats], Floats]
+    own: Activation, target: Floats, function: Callable[[Floats, Floats], Floats]
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Smallest q with function(q) = target and bias variance >= 0, and how many there are."""
     steps = np.arange(641)
     grid = (1 + steps % 8 / 8) * np.ldexp(1.0, steps // 8 - 40)
-    second, slopes = moments_at(own, grid, SECOND, SLOPE_SECOND)
-    values = function(grid, second, slopes)
-    bias = _bias_of(grid, second, slopes)
+    excess, slopes = moments_at(own, grid, EXCESS, SLOPE_SECOND)
+    values = function(excess, slopes)
+    bias = _bias_of(excess, slopes)
     possible = bias > -_ROUNDING * grid
     above = values[:, None] >= target  # (grid, lanes)
     with np.errstate(invalid="ignore"):
@@ -158,15 +160,15 @@ def _roots(
     low, high, rising = grid[at], grid[at + 1], ~above[at, np.arange(target.size)]
     for _ in range(_BISECTIONS):
         middle = np.sqrt(low) * np.sqrt(high)
-        inner = function(middle, *moments_at(own, middle, SECOND, SLOPE_SECOND))
+        inner = function(*moments_at(own, middle, EXCESS, SLOPE_SECOND))
         before = (inner < target) == rising
         low, high = np.where(before, middle, low), np.where(before, high, middle)
     root = np.where(count > 0, 0.5 * (low + high), np.nan)
     # q = 0 is on the line wherever phi(0) = 0.
     zero = np.zeros(1)
-    second, slopes = moments_at(own, zero, SECOND, SLOPE_SECOND)
-    if second[0] == 0 and slopes[0] > 0:
-        at_zero = function(zero, second, slopes)[0] == target
+    excess, slopes = moments_at(own, zero, EXCESS, SLOPE_SECOND)
+    if excess[0] == 0 and slopes[0] > 0:
+        at_zero = function(excess, slopes)[0] == target
         root, count = np.where(at_zero, 0.0, root), np.where(at_zero, 1, count)
     return root, count
 
@@ -181,10 +183,10 @@ def _assemble(
     shape: tuple[int, ...],
 ) -> Critical:
     at = np.where(good, q, np.nan)
-    second, slopes, growth = moments_at(own, at, SECOND, SLOPE_SECOND, GROWTH)
+    excess, slopes, growth = moments_at(own, at, EXCESS, SLOPE_SECOND, GROWTH)
     with np.errstate(divide="ignore", invalid="ignore"):
         weight_var = given if name == "weight_var" else 1 / slopes
-        bias_var = given if name == "bias_var" else at - second / slopes
+        bias_var = given if name == "bias_var" else _bias_of(excess, slopes)
         if own.degree == 1:
             bias_var = np.zeros_like(at)
         tiny = (bias_var < 0) & (bias_var >= -_ROUNDING * at)

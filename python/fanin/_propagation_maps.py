@@ -146,12 +146,11 @@ def propagated(
 
     weight and bias broadcast to the shape of q; layer l has the weight factor[l] * weight.
     """
-    columns = (
-        x if x.size == 1 else np.ascontiguousarray(np.broadcast_to(x, q.shape))
-        for x in (weight, bias)
+    at, scale, shift = (
+        np.ascontiguousarray(x if x.size == 1 else np.broadcast_to(x, q.shape)).reshape(-1)
+        for x in (q, weight, bias)
     )
-    flat = (np.ascontiguousarray(x).reshape(-1) for x in (q, *columns))
-    rows = _core.propagated_variances(own.handle, *flat, factor, start, 0)
+    rows = _core.propagated_variances(own.handle, at, scale, shift, factor, start, 0)
     return rows.reshape(factor.size + start, *q.shape)
 
 

@@ -20,7 +20,7 @@ from ._propagation_maps import nan_where_negative
 
 Floats = NDArray[np.float64]
 
-# A correlation may leave [-1, 1] by this much through rounding, and is then clipped.
+# A correlation may leave [-1, 1] by this much through rounding; the core then clips it.
 _ROUNDING = 1e-12
 
 
@@ -28,31 +28,34 @@ def pairs_at(
     activation: Activation,
     q1: ArrayLike,
     q2: ArrayLike,
-    c: ArrayLike,
-    delta: ArrayLike,
+    x: ArrayLike,
     *,
+    missing: bool = False,
     covariance: bool = False,
     slopes: bool = False,
     gap: bool = False,
-    threads: int = 0,
 ) -> list[Floats]:
-    """The wanted ones of E phi(u) phi(v), E phi'(u) phi'(v), E (phi(u) - phi(v))^2 / 2."""
-    columns = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (q1, q2, c, delta)))
-    shape = columns[0].shape
-    first, second, corr, missing = (np.ascontiguousarray(x).reshape(-1) for x in columns)
+    """The wanted ones of E phi(u) phi(v), E phi'(u) phi'(v), E (phi(u) - phi(v))^2 / 2.
+
+    x is the correlation, or 1 - correlation if `missing`.
+    """
+    columns = [np.asarray(value, np.float64) for value in (q1, q2, x)]
+    shape = np.broadcast_shapes(*(column.shape for column in columns))
+    # One variance for all correlations stays one: the core then works along c.
+    first, second = (x if x.size == 1 else np.broadcast_to(x, shape) for x in columns[:2])
+    along = np.broadcast_to(columns[2], shape)
+    first, second, along = (np.ascontiguousarray(x).reshape(-1) for x in (first, second, along))
     wanted = [covariance, slopes, gap]
-    rows = _core.activation_pairs(
-        activation.handle, first, second, corr, missing, wanted, threads
-    )
-    return [row.reshape(shape) for row, kept in zip(rows, wanted, strict=True) if kept]
+    rows = _core.activation_pairs(activation.handle, first, second, along, missing, wanted, 0)
+    return list(rows.reshape(-1, *shape))
 
 
 def as_correlation(c: ArrayLike) -> Floats:
-    """A correlation as float64: clipped if rounding carried it outside, NaN further out."""
+    """A correlation as float64. In an array one that lies outside [-1, 1] will give NaN."""
     array = np.asarray(c, dtype=np.float64)
     if array.ndim == 0 and abs(float(array)) > 1 + _ROUNDING:
         raise ValueError(f"c is a correlation and must lie in [-1, 1], got {c!r}")
-    return np.where(np.abs(array) <= 1 + _ROUNDING, np.clip(array, -1.0, 1.0), np.nan)
+    return array
 
 
 def as_missing_correlation(delta: ArrayLike) -> Floats:
@@ -60,8 +63,7 @@ def as_missing_correlation(delta: ArrayLike) -> Floats:
     array = np.asarray(delta, dtype=np.float64)
     if array.ndim == 0 and not (-_ROUNDING <= float(array) <= 2 + _ROUNDING or np.isnan(array)):
         raise ValueError(f"delta is 1 - correlation and must lie in [0, 2], got {delta!r}")
-    good = (array >= -_ROUNDING) & (array <= 2 + _ROUNDING)
-    return np.where(good, np.clip(array, 0.0, 2.0), np.nan)
+    return array
 
 
 def covariance(q1: ArrayLike, q2: ArrayLike, c: ArrayLike, activation: ActivationLike) -> Any:
@@ -95,8 +97,7 @@ def covariance(q1: ArrayLike, q2: ArrayLike, c: ArrayLike, activation: Activatio
     0.3044988905
     """
     a, b = check_variance("q1", q1), check_variance("q2", q2)
-    corr = as_correlation(c)
-    [found] = pairs_at(as_activation(activation), a, b, corr, 1.0 - corr, covariance=True)
+    [found] = pairs_at(as_activation(activation), a, b, as_correlation(c), covariance=True)
     return found[()]
 
 
@@ -147,7 +148,7 @@ def correlation_map(
     corr, at = as_correlation(c), check_variance("q", q)
     other = at if q2 is None else check_variance("q2", q2)
     sw2, sb2 = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
-    [shared] = pairs_at(own, at, other, corr, 1.0 - corr, covariance=True)
+    [shared] = pairs_at(own, at, other, corr, covariance=True)
     [first] = moments_at(own, at, SECOND)
     second = first if q2 is None else moments_at(own, other, SECOND)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -202,16 +203,16 @@ def one_minus_correlation_map(
     '1e-12'
     """
     own = as_activation(activation)
-    missing, at = as_missing_correlation(delta), check_variance("q", q)
+    left, at = as_missing_correlation(delta), check_variance("q", q)
     sw2, sb2 = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
     [first] = moments_at(own, at, SECOND)
     with np.errstate(divide="ignore", invalid="ignore"):
         if q2 is None:
-            [gap] = pairs_at(own, at, at, 1.0 - missing, missing, gap=True)
+            [gap] = pairs_at(own, at, at, left, missing=True, gap=True)
             result = sw2 * gap / (sw2 * first + sb2)
         else:
             other = check_variance("q2", q2)
-            [shared] = pairs_at(own, at, other, 1.0 - missing, missing, covariance=True)
+            [shared] = pairs_at(own, at, other, left, missing=True, covariance=True)
             [second] = moments_at(own, other, SECOND)
             v1, v2 = sw2 * first + sb2, sw2 * second + sb2
             scale = np.sqrt(v1) * np.sqrt(v2)

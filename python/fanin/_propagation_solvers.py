@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ Flags = NDArray[np.bool_]
 
 #: |chi - 1| up to which a point counts as critical.
 CRITICAL = 1e-9
+PHASES = np.array(["ordered", "chaotic", "critical", "none"])
 # Relative error of the variance map, for the error bounds: ten units of rounding.
 _MAP_ERROR = 2e-15
 
@@ -85,13 +87,47 @@ class DepthScales:
     xi_grad: Floats
 
 
-@dataclass(frozen=True)
-class _Stable:
-    """What all solvers need, flattened: fixed points and the correlation there."""
+STATUSES = np.array(["unique", "multiple", "zero", "continuum", "none", "nan"])
+UNIQUE, MULTIPLE, ZERO, CONTINUUM, NONE, BAD = range(6)
 
-    points: FixedPoints
-    one_minus_c: Floats
-    correlation_slope: Floats
+
+@dataclass(frozen=True)
+class Solved:
+    """Fixed points of the variance map; all but `shape` are flat, `code` numbers STATUSES."""
+
+    activation: Activation
+    shape: tuple[int, ...]
+    weight_var: Floats
+    keep: Floats
+    q: Floats
+    slope: Floats
+    stable: Flags
+    code: NDArray[np.int8]
+    roots: Floats
+    root_slopes: Floats
+    chi: Floats
+
+    def shaped(self, x: Any) -> Any:
+        """A flat field as the caller's arrays lie."""
+        return x.reshape(self.shape + x.shape[1:])
+
+    @cached_property
+    def correlations(self) -> tuple[Floats, Floats]:
+        """1 - c* and the slope of the correlation map there."""
+        # Without dropout c = 1 is fixed; it attracts if chi <= 1.
+        missing = np.where(np.isnan(self.q), np.nan, 0.0)
+        slope = self.chi * self.keep
+        noisy = self.keep < 1
+        wanted = np.isfinite(self.q) & (self.q > 0) & (noisy | (self.chi > 1))
+        if wanted.any():
+            at, weights, keep = self.q[wanted], self.weight_var[wanted], self.keep[wanted]
+            noise = np.zeros_like(at)
+            if noisy.any():
+                [second] = moments_at(self.activation, at, SECOND)
+                noise = weights * second * (1 / keep - 1)
+            found = _core.fixed_correlations(self.activation.handle, at, weights, noise, 0)
+            missing[wanted], slope[wanted] = found
+        return missing, slope
 
 
 def _parameters(
@@ -108,71 +144,56 @@ def _parameters(
 
 def _solve(
     own: Activation, weight_var: ArrayLike, bias_var: ArrayLike, dropout: ArrayLike
-) -> _Stable:
-    """Fixed points of both maps."""
+) -> Solved:
+    """Fixed points of the variance map."""
     sw2, sb2, rate = _parameters(weight_var, bias_var, dropout)
     shape = sw2.shape
     sw2, sb2, rate = (np.ascontiguousarray(x).reshape(-1) for x in (sw2, sb2, rate))
     good = np.isfinite(sw2) & np.isfinite(sb2) & (sw2 >= 0) & (sb2 >= 0) & (rate >= 0) & (rate < 1)
     keep = np.where(good, 1.0 - rate, 1.0)
-    forward = np.where(good, sw2, np.nan) / keep
+    weights = np.where(good, sw2, np.nan)
+    forward = weights / keep
     bias = np.where(good, sb2, np.nan)
     roots, slopes = _all_roots(own, forward, bias)
-
     attracts = np.abs(slopes) < 1
+
     zero, zero_slope = moments_at(own, 0.0, SECOND, GROWTH)
-    starts_at_zero = (bias == 0) & (zero == 0)
-    if starts_at_zero.any():
-        at_zero = np.where(starts_at_zero, 0.0, np.nan)
-        slope = forward * float(zero_slope)
-        roots = np.column_stack([at_zero, roots])
-        slopes = np.column_stack([np.where(starts_at_zero, slope, np.nan), slopes])
+    from_zero = np.flatnonzero((bias == 0) & (zero == 0))
+    if from_zero.size or roots.shape[1] == 0:
+        # One more column: lanes with the root 0 begin with it.
+        none = np.full((sw2.size, 1), np.nan)
+        roots, slopes = np.hstack([roots, none]), np.hstack([slopes, none])
+        attracts = np.hstack([attracts, np.zeros(none.shape, bool)])
+        for table in (roots, slopes, attracts):
+            table[from_zero, 1:] = table[from_zero, :-1]
+        slope = forward[from_zero] * float(zero_slope)
+        roots[from_zero, 0], slopes[from_zero, 0] = 0.0, slope
         # A slope of exactly 1 attracts if the map lies below the diagonal beside it.
         [beside] = moments_at(own, 1e-3, SECOND)
-        below = (slope < 1) | ((np.abs(slope - 1) < 1e-14) & (forward * float(beside) < 1e-3))
-        attracts = np.column_stack([starts_at_zero & below, attracts])
-    order = np.argsort(roots, axis=1)  # NaN last
-    roots = np.take_along_axis(roots, order, 1)
-    slopes = np.take_along_axis(slopes, order, 1)
-    attracts = np.take_along_axis(attracts, order, 1)
+        level = (np.abs(slope - 1) < 1e-14) & (forward[from_zero] * float(beside) < 1e-3)
+        attracts[from_zero, 0] = (slope < 1) | level
+        if roots.shape[1] > 1 and not np.isfinite(roots[:, -1]).any():
+            roots, slopes, attracts = roots[:, :-1], slopes[:, :-1], attracts[:, :-1]
 
-    first = attracts.argmax(axis=1)[:, None]
-    stable = attracts.any(axis=1)
-    q = np.where(stable, np.take_along_axis(roots, first, 1)[:, 0], np.nan)
-    slope = np.where(stable, np.take_along_axis(slopes, first, 1)[:, 0], np.nan)
-    many = (roots > 0).sum(axis=1) > 1
-    status = np.where(q == 0, "zero", np.where(many, "multiple", "unique")).astype("<U9")
-    status[~stable] = "none"
+    # The smallest root that attracts.
+    q, slope = np.full(sw2.size, np.nan), np.full(sw2.size, np.nan)
+    for column in reversed(range(roots.shape[1])):
+        here = attracts[:, column]
+        q[here], slope[here] = roots[here, column], slopes[here, column]
+    stable = ~np.isnan(q)
+    code = np.where((roots > 0).sum(axis=1) > 1, np.int8(MULTIPLE), np.int8(UNIQUE))
+    code[q == 0] = ZERO
+    code[~stable] = NONE
     if own.degree == 1:
         [unit] = moments_at(own, 1.0, SECOND)
         everywhere = (bias == 0) & (np.abs(forward * float(unit) - 1) <= 4e-16)
-        q, slope = np.where(everywhere, 1.0, q), np.where(everywhere, 1.0, slope)
-        status[everywhere], stable = "continuum", stable & ~everywhere
-        roots[everywhere], slopes[everywhere] = np.nan, np.nan
-    status[~good] = "nan"
-
+        q[everywhere] = slope[everywhere] = 1.0
+        code[everywhere], stable[everywhere] = CONTINUUM, False
+        roots[everywhere] = slopes[everywhere] = np.nan
+    code[~good] = BAD
     [slope_second] = moments_at(own, q, SLOPE_SECOND)
     chi = forward * slope_second
-    missing, correlation_slope = _correlations(own, q, np.where(good, sw2, np.nan), keep, chi)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.where(q == 0, 0.0, _MAP_ERROR * q / np.abs(1 - slope))
-    widest = max(1, int(np.isfinite(roots).sum(axis=1).max(initial=0)))
-
-    def shaped(x: Any) -> Any:
-        return x.reshape(shape + x.shape[1:])
-
-    points = FixedPoints(
-        q=shaped(q),
-        slope=shaped(slope),
-        stable=shaped(stable),
-        status=shaped(status),
-        roots=shaped(roots[:, :widest]),
-        root_slopes=shaped(slopes[:, :widest]),
-        c=shaped(1.0 - missing),
-        chi=shaped(chi),
-        error=shaped(error),
-    )
-    return _Stable(points, shaped(missing), shaped(correlation_slope))
+    return Solved(own, shape, weights, keep, q, slope, stable, code, roots, slopes, chi)
 
 
 def _all_roots(own: Activation, forward: Floats, bias: Floats) -> tuple[Floats, Floats]:
@@ -186,23 +207,6 @@ def _all_roots(own: Activation, forward: Floats, bias: Floats) -> tuple[Floats, 
         root = bias / (1 - slope)
     found = (slope < 1) & (bias > 0)
     return (np.where(found, x, np.nan)[:, None] for x in (root, slope))  # type: ignore[return-value]
-
-
-def _correlations(
-    own: Activation, q: Floats, sw2: Floats, keep: Floats, chi: Floats
-) -> tuple[Floats, Floats]:
-    """1 - c* and the slope of the correlation map there."""
-    # Without dropout c = 1 is fixed; it attracts if chi <= 1.
-    missing = np.where(np.isnan(q), np.nan, 0.0)
-    slope = chi * keep
-    wanted = np.isfinite(q) & (q > 0) & ((keep < 1) | (chi > 1))
-    if wanted.any():
-        at, weights = q[wanted], sw2[wanted]
-        [second] = moments_at(own, at, SECOND)
-        noise = weights * second * (1 / keep[wanted] - 1)
-        found = _core.fixed_correlations(own.handle, at, weights, noise, 0)
-        missing[wanted], slope[wanted] = found
-    return missing, slope
 
 
 def fixed_points(
@@ -248,25 +252,36 @@ def fixed_points(
     >>> str(found.status), round(float(found.q), 9), round(float(found.chi), 9)
     ('unique', 1.17848049, 1.20983132)
     """
-    return _solve(as_activation(activation), weight_var, bias_var, dropout).points
-
-
-def logarithm(x: ArrayLike) -> Floats:
-    """ln x with ln 0 = -inf and NaN for negative x, by the core's logarithm."""
-    array = np.asarray(x, np.float64)
-    usable = (array > 0) & (array < np.inf)
-    value = np.asarray(_core.math_log(np.where(usable, array, 1.0)), np.float64)
-    value = np.where(array == 0, -np.inf, np.where(array == np.inf, np.inf, value))
-    return np.where(array >= 0, value, np.nan)
-
-
-def _scales(stable: _Stable) -> DepthScales:
-    points = stable.points
+    solved = _solve(as_activation(activation), weight_var, bias_var, dropout)
     with np.errstate(divide="ignore", invalid="ignore"):
-        xi_q = np.abs(1 / logarithm(np.abs(points.slope)))
-        xi_c = np.abs(1 / logarithm(np.minimum(stable.correlation_slope, 1.0)))
-        xi_grad = np.abs(1 / logarithm(points.chi))
-    return DepthScales(np.asarray(xi_q), np.asarray(xi_c), np.asarray(xi_grad))
+        error = np.where(solved.q == 0, 0.0, _MAP_ERROR * solved.q / np.abs(1 - solved.slope))
+    missing, _ = solved.correlations
+    return FixedPoints(
+        q=solved.shaped(solved.q),
+        slope=solved.shaped(solved.slope),
+        stable=solved.shaped(solved.stable),
+        status=solved.shaped(STATUSES[solved.code]),
+        roots=solved.shaped(solved.roots),
+        root_slopes=solved.shaped(solved.root_slopes),
+        c=solved.shaped(1.0 - missing),
+        chi=solved.shaped(solved.chi),
+        error=solved.shaped(error),
+    )
+
+
+def _scale(slope: Floats) -> Floats:
+    """|1 / ln slope|: 0 at 0, infinite at 1 and NaN for a slope below 0."""
+    usable = (slope > 0) & (slope < np.inf)
+    value = _core.logarithms(np.where(usable, slope, 1.0))
+    with np.errstate(divide="ignore"):
+        scale = np.abs(1 / value)
+    return np.where(usable, scale, np.where((slope == 0) | (slope == np.inf), 0.0, np.nan))
+
+
+def _scales(solved: Solved) -> DepthScales:
+    slope = np.minimum(solved.correlations[1], 1.0)
+    found = (_scale(x) for x in (np.abs(solved.slope), slope, solved.chi))
+    return DepthScales(*(solved.shaped(x) for x in found))
 
 
 def depth_scales(
@@ -302,7 +317,7 @@ def depth_scales(
     return _scales(_solve(as_activation(activation), weight_var, bias_var, 0.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhaseDiagram:
     """Fixed points over a grid of parameters; fields have shape (len(weight_var), len(bias_var)).
 
@@ -311,7 +326,7 @@ class PhaseDiagram:
     weight_var, bias_var : ndarray
         The two grids.
     q, c, chi : ndarray
-        Stable variance and correlation, growth of gradients.
+        Stable variance and correlation, growth of gradients. c is solved for when first asked.
     phase : ndarray of str
         ``ordered`` (chi < 1), ``chaotic`` (chi > 1), ``critical`` (within 1e-9), ``none`` where
         nothing is stable.
@@ -322,12 +337,26 @@ class PhaseDiagram:
     weight_var: Floats
     bias_var: Floats
     q: Floats
-    c: Floats
     chi: Floats
     phase: Strings
-    xi_q: Floats
-    xi_c: Floats
     activation: Activation
+    solved: Solved = field(repr=False)
+
+    @cached_property
+    def c(self) -> Floats:
+        """Stable correlation of two inputs."""
+        return np.asarray(self.solved.shaped(1.0 - self.solved.correlations[0]))
+
+    @cached_property
+    def xi_q(self) -> Floats:
+        """-1 / ln |dV/dq|, in layers."""
+        return np.asarray(self.solved.shaped(_scale(np.abs(self.solved.slope))))
+
+    @cached_property
+    def xi_c(self) -> Floats:
+        """-1 / ln R'(c*), in layers."""
+        slope = np.minimum(self.solved.correlations[1], 1.0)
+        return np.asarray(self.solved.shaped(_scale(slope)))
 
     def plot(self, **options: Any) -> Any:
         """Draw the diagram with matplotlib (an optional extra); returns its axes or figure."""
@@ -371,12 +400,9 @@ def phase_diagram(
             f"{columns.shape}"
         )
     own = as_activation(activation)
-    stable = _solve(own, rows[:, None], columns, 0.0)
-    points, scales = stable.points, _scales(stable)
-    chi = points.chi
-    phase = np.where(chi < 1, "ordered", "chaotic").astype("<U8")
-    phase[np.abs(chi - 1) <= CRITICAL] = "critical"
-    phase[np.isnan(chi)] = "none"
-    return PhaseDiagram(
-        rows, columns, points.q, points.c, chi, phase, scales.xi_q, scales.xi_c, own
-    )
+    solved = _solve(own, rows[:, None], columns, 0.0)
+    q, chi = solved.shaped(solved.q), solved.shaped(solved.chi)
+    code = np.where(chi > 1, np.int8(1), np.int8(0))
+    code[np.abs(chi - 1) <= CRITICAL] = 2
+    code[np.isnan(chi)] = 3
+    return PhaseDiagram(rows, columns, q, chi, PHASES[code], own, solved)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import Activation, ActivationLike, as_activation
+from ._activations import Activation, ActivationLike, as_activation, check_slope
 from ._findings import findings
 from ._jacobian import jacobian
 from ._layers import Conv, Dense, Residual, State
@@ -110,7 +110,7 @@ def recommend(
     Raises
     ------
     ValueError
-        For another objective, a depth below 1 or a negative bias_var.
+        For another objective, a depth below 1, a negative bias_var, or an activation that jumps.
 
     Examples
     --------
@@ -136,6 +136,7 @@ def recommend(
     if isinstance(activation_or_network, Network):
         return _for_network(activation_or_network, objective, bias_var or 0.0)
     phi = as_activation(activation_or_network)
+    check_slope(phi)
     layers = depth or _DEPTH
     choice = _choices(phi, objective, layers, bias_var)
     mode = "fan_out" if objective == "backward" else "fan_in"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,31 @@ def test_chaos_and_only_chaos_decorrelates(name):
     assert np.abs(again - found.c)[inside].max(initial=0) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin", "hardtanh", "softsign", "gelu", "elu"])
+def test_tiny_bias_variances_have_critical_points_too(name):
+    # q - E phi^2 / E phi'^2 itself would lose all digits here
+    q = np.array([1e-7, 1e-5, 1e-3, 0.05])
+    found = p.critical(name, q=q)
+    assert (found.status == "unique").all()
+    if name in ("tanh", "erf", "sin"):
+        # phi = s (u + k u^3 / 6): bias_var = k^2 q^3 / 3 and 2 or so times q of it
+        k = {"tanh": -2.0, "erf": -2.0, "sin": -1.0}[name]
+        assert np.allclose(found.bias_var[:2], k * k / 3 * q[:2] ** 3, rtol=1e-4, atol=0)
+    back = p.critical(name, bias_var=found.bias_var)
+    kept = found.bias_var > 0  # of hardtanh only the tails bend, exp(-1/(2 q)) of them
+    assert kept[2:].all() or name == "hardtanh"
+    assert (back.status[kept] == "unique").all()
+    # the bias variance is good to 1e-15 / q
+    assert (np.abs(back.q / q - 1) <= 2e-14 / q + 1e-12)[kept].all()
+
+
+@pytest.mark.parametrize("name", ["step", "sign"])
+def test_nothing_is_said_of_gradients_through_a_jump(name):
+    for ask in (lambda: p.jacobian(name, 3), lambda: fanin.recommend(name)):
+        with pytest.raises(ValueError, match="jumps"):
+            ask()
+
+
 def test_c_just_beyond_the_edge_keeps_its_digits():
     # near criticality 1 - c* is tiny; the deflated equation still finds a zero of the map
     point = p.critical("tanh", bias_var=0.05)
@@ -402,3 +428,16 @@ def test_covariances_agree_with_sampling():
         product = phi(math.sqrt(q1) * u) * phi(math.sqrt(q2) * v)
         z = (product.mean() - p.covariance(q1, q2, c, name)) / (product.std() / 1000)
         assert abs(z) < 4
+
+
+@pytest.mark.timing
+def test_a_phase_diagram_of_a_million_points_takes_seconds():
+    fanin.runtime.set_threads(2)
+    grids = np.linspace(0.5, 4, 1000), np.linspace(0, 0.5, 1000)
+    p.phase_diagram("tanh", *grids)
+    start = time.perf_counter()
+    diagram = p.phase_diagram("tanh", *grids)
+    assert time.perf_counter() - start <= 2
+    assert np.isfinite(diagram.c).all() and np.isfinite(diagram.xi_q).all()
+    assert (diagram.xi_c > 0).all()
+    assert time.perf_counter() - start <= 20

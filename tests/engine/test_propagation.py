@@ -129,7 +129,7 @@ def test_the_derivative_by_c_is_the_covariance_of_slopes(name):
         for c in (-0.7, 0.25, 0.75):
             f = [float(p.covariance(q1, q2, c + k * h, name)) for k in (-2, -1, 1, 2)]
             rate = (8 * (f[2] - f[1]) - (f[3] - f[0])) / (12 * h)
-            [slopes] = pairs_at(fanin.Activation(name), q1, q2, c, 1 - c, slopes=True)
+            [slopes] = pairs_at(fanin.Activation(name), q1, q2, c, slopes=True)
             size = np.sqrt(q1 * q2 * p.moments(q1, name).slope_second
                            * p.moments(q2, name).slope_second)  # fmt: skip
             # h^4/30 C^(5): derivatives grow as 4!/(1 - |c|)^4.
@@ -208,7 +208,7 @@ def test_pairs_have_the_same_bits_on_every_isa_and_thread_count(isa, name):
 
     def run(threads):
         handle = _core.activation(name, [1.0])
-        return _core.activation_pairs(handle, q1, q2, c, 1 - c, wanted, threads).tobytes()
+        return _core.activation_pairs(handle, q1, q2, c, False, wanted, threads).tobytes()
 
     here = run(1)
     assert run(2) == here

@@ -1,0 +1,60 @@
+// What the tables of covariances hold; engine/covariance.* only.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "engine/covariance.hpp"
+
+namespace fanin::engine {
+
+inline constexpr int kAngleTerms = 20;     ///< coefficients in x of a piece
+inline constexpr int kMostIntervals = 40;  ///< of x
+inline constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2
+
+inline constexpr std::size_t kChunk = 1024;
+inline constexpr std::size_t kFewestAlong = 32;  ///< correlations for which a line is worth while
+
+/// Some points, checked: c and delta are NaN where one was out of range.
+struct Covariances::Points {
+  std::size_t count;
+  std::array<double, kChunk> q1, q2, c, delta;
+  void add(const Points& from, std::size_t i) {
+    q1[count] = from.q1[i], q2[count] = from.q2[i];
+    c[count] = from.c[i], delta[count] = from.delta[i];
+    ++count;
+  }
+};
+
+/// kTerms rows of kHermiteTerms: coefficients of the powers of the piece's variable.
+struct Covariances::Series {
+  std::vector<double> rows;
+};
+
+/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
+/// in q and x. Interval 0 of x is [0, lowest], each next one twice as long, the last one ends at
+/// 1/2.
+struct Covariances::Near {
+  int intervals = 1;
+  double lowest = kFarEdge;
+  std::vector<double> rows;               ///< an interval: kTerms rows of 2 kAngleTerms
+  std::array<double, kTerms> opposite{};  ///< E phi(u) phi(-u), for sign -1
+
+  int interval_of(double x) const {
+    return x < lowest ? 0 : std::min(std::ilogb(x / lowest) + 1, intervals - 1);
+  }
+  double low(int interval) const { return interval == 0 ? 0.0 : std::ldexp(lowest, interval - 1); }
+  double high(int interval) const { return std::ldexp(lowest, interval); }
+  const double* row(int interval) const {
+    return rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms;
+  }
+};
+
+/// Number of the binary interval q lies in, its variable in [-1, 1), and a polynomial in it.
+long piece_of(double q);
+double variable_of(double q);
+double horner(const double* terms, int count, double t);
+
+}  // namespace fanin::engine
