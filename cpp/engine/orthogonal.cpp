@@ -11,6 +11,12 @@ constexpr i64 kReflectorsPerTask = 8;
 constexpr i64 kTile = kTileWords;
 constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
+constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
+
+// Matrices made in strips: all reflectors at once, and the columns of a strip fit the L2 cache.
+// Constants of the contract: they decide the order of sums.
+constexpr i64 kStripMatrixColumns = 640;
+constexpr i64 kStripMatrixRows = 1024;
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
@@ -19,25 +25,142 @@ constexpr Element element() {
   return sizeof(T) == 4 ? Element::f32 : Element::f64;
 }
 
-/// What one matrix at a time needs.
+/// The Gaussian vectors of the reflectors of one matrix.
 template <class T>
-class Maker {
+class Vectors {
  public:
-  Maker(const Haar& haar, Work work)
-      : haar_(haar),
-        work_(std::move(work)),
-        ratio_(haar.complex ? 2 : 1),
-        pitch_(u64(rounded_up(haar.rows * ratio_, kTile))),
-        pool_(work_.threads) {
+  Vectors(const Haar& haar)
+      : columns_(haar.columns), pitch_(rounded_up(haar.rows * (haar.complex ? 2 : 1), kTile)) {
     constexpr double arguments[] = {0.0, 1.0};
     normal_ = plan("normal", arguments, element<T>());
   }
+
+  /// Numbers from one reflector to the next in the stream.
+  i64 pitch() const { return pitch_; }
+
+  /// At least the first `count` numbers of reflector j, in whole tiles.
+  void draw(const Source& source, i64 j, i64 count, T* x) const {
+    const u64 values = u64(tile_values(element<T>()));
+    normal_.fill(source, u64(j) * (u64(pitch_) / values), (u64(count) + values - 1) / values,
+                 normal_.params, x, false);
+  }
+
+  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the
+  /// last, of one element, has 1 and plus), so the determinant is the product of the signs of the
+  /// first elements.
+  int determinant(const Source& source) const {
+    T tile[kTile];
+    int product = 1;
+    for (i64 j = 0; j < columns_; ++j) {
+      draw(source, j, 1, tile);
+      if (tile[0] < 0) product = -product;
+    }
+    return product;
+  }
+
+  /// Whether the last sign must change to give the determinant asked for.
+  bool flips(const Haar& haar, const Source& source) const {
+    return haar.determinant != 0 && determinant(source) != haar.determinant;
+  }
+
+ private:
+  i64 columns_, pitch_;
+  Plan normal_;
+};
+
+template <class T>
+struct StripScratch {
+  Buffer<T> vectors, strip;
+  std::vector<T> signs;
+};
+
+/// Matrices whose reflectors fit the cache: each strip of columns sees all of them while it stays
+/// there.
+template <class T>
+class StripMaker {
+ public:
+  StripMaker(const Haar& haar, Work work, int matrices_at_once)
+      : haar_(haar),
+        work_(std::move(work)),
+        source_(haar),
+        count_(rounded_up(haar.columns, 2)),
+        // A step of another length than a power of two, except where one call draws all.
+        step_(source_.pitch() <= kDrawnWhole ? source_.pitch() : source_.pitch() + kTile),
+        matrices_(matrices_at_once),
+        strips_(work_.threads) {}
+
+  static bool takes(const Haar& haar) {
+    return !haar.complex && haar.columns <= kStripMatrixColumns && haar.rows <= kStripMatrixRows;
+  }
+
+  bool run(u64 id, T* out, i64 step) {
+    Source source = haar_.source;
+    source.id += id;
+    const typename Pool<StripScratch<T>>::Lease matrix(matrices_);
+    T* const vectors = matrix->vectors.take((count_ + 1) * step_);
+    matrix->signs.resize(std::size_t(haar_.columns));
+    if (!sample(source, vectors, matrix->signs.data())) return false;
+    if (source_.flips(haar_, source)) matrix->signs.back() *= T(-1);
+    const PanelKernels<T>& kernels = panel_kernels<T>();
+    const i64 width = kernels.strip_columns;
+    const i64 strips = (haar_.last - haar_.first + width - 1) / width;
+    return work_.each(strips, [&](u64 number) {
+      // The last strips see most reflectors, so they come first.
+      const i64 begin = haar_.first + (strips - 1 - i64(number)) * width;
+      const i64 end = std::min(begin + width, haar_.last);
+      const typename Pool<Buffer<T>>::Lease buffer(strips_);
+      T* const strip = buffer->take((haar_.rows + 1) * width);
+      std::fill_n(strip, (haar_.rows + 1) * width, T(0));
+      for (i64 c = begin; c < end; ++c)
+        strip[c * width + c - begin] = matrix->signs[std::size_t(c)];
+      kernels.reflect_strip(vectors, step_, rounded_up(end, 2), haar_.rows, strip, T(haar_.gain),
+                            int(end - begin), out + begin - haar_.first, step);
+    });
+  }
+
+ private:
+  static constexpr i64 kDrawnWhole = 2 * kTile;
+
+  /// All reflectors that the wanted columns need and an empty one, and their signs.
+  bool sample(const Source& source, T* vectors, T* signs) const {
+    const i64 count = haar_.last;
+    const bool whole = step_ == source_.pitch();
+    if (whole) source_.draw(source, 0, count * step_, vectors);
+    std::fill_n(vectors + count * step_, step_, T(0));
+    return work_.each((count + kReflectorsPerTask - 1) / kReflectorsPerTask, [&](u64 task) {
+      const i64 end = std::min(count, i64(task + 1) * kReflectorsPerTask);
+      for (i64 j = i64(task) * kReflectorsPerTask; j < end; ++j) {
+        T* const x = vectors + j * step_;
+        if (!whole) source_.draw(source, j, haar_.rows - j, x);
+        make_reflector(x, haar_.rows - j, false, signs + j);
+      }
+    });
+  }
+
+  const Haar haar_;
+  const Work work_;
+  const Vectors<T> source_;
+  const i64 count_, step_;
+  Pool<StripScratch<T>> matrices_;
+  Pool<Buffer<T>> strips_;
+};
+
+/// Matrices of any size, a block of reflectors at a time.
+template <class T>
+class BlockMaker {
+ public:
+  BlockMaker(const Haar& haar, Work work)
+      : haar_(haar),
+        work_(std::move(work)),
+        ratio_(haar.complex ? 2 : 1),
+        source_(haar),
+        pool_(work_.threads) {}
 
   bool run(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
     const i64 width = block_width(haar_.rows, haar_.columns);
-    const bool flip = haar_.determinant != 0 && determinant(source) != haar_.determinant;
+    const bool flip = source_.flips(haar_, source);
     const i64 blocks =
         (haar_.last + width - 1) / width;  // later reflectors leave the wanted columns alone
     // A block's work grows with the rows and with the columns that it acts on.
@@ -84,30 +207,10 @@ class Maker {
         T* const row = vectors_ + r * vector_step_;
         std::fill_n(row, r * ratio_, T(0));
         T* const x = row + r * ratio_;
-        draw(source, begin + r, (length - r) * ratio_, x);
+        source_.draw(source, begin + r, (length - r) * ratio_, x);
         make_reflector(x, length - r, haar_.complex, signs_.data() + r * ratio_);
       }
     });
-  }
-
-  /// At least the first `count` numbers of reflector j, in whole tiles.
-  void draw(const Source& source, i64 j, i64 count, T* x) const {
-    const u64 values = u64(tile_values(element<T>()));
-    normal_.fill(source, u64(j) * pitch_ / values, (u64(count) + values - 1) / values,
-                 normal_.params, x, false);
-  }
-
-  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the
-  /// last, of one element, has 1 and plus), so the determinant is the product of the signs of the
-  /// first elements.
-  int determinant(const Source& source) const {
-    T tile[kTile];
-    int product = 1;
-    for (i64 j = 0; j < haar_.columns; ++j) {
-      draw(source, j, 1, tile);
-      if (tile[0] < 0) product = -product;
-    }
-    return product;
   }
 
   void scale(T* out, i64 step) const {
@@ -122,8 +225,7 @@ class Maker {
   const Haar haar_;
   const Work work_;
   const i64 ratio_;
-  const u64 pitch_;
-  Plan normal_;
+  const Vectors<T> source_;
   BlockPool<T> pool_;
   Buffer<T> buffer_;
   T* vectors_ = nullptr;
@@ -140,21 +242,42 @@ template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
           int threads, const Poll& poll, const Progress& progress) {
   threads = threads_for(threads);
-  if (haar.columns >= kSharedColumns || ids.size() < 2 || threads == 1)
+  const i64 count = i64(ids.size());
+  const bool strips = StripMaker<T>::takes(haar);
+  const bool shared = threads == 1 || haar.columns >= kSharedColumns || count < 2 ||
+                      (count < threads && haar.columns >= kSharedSingle);
+  if (shared)
     return in_default_environment([&] {
-      const bool large = haar.columns >= kSharedColumns;
-      Maker<T> maker(haar, {large ? threads : 1, large ? poll : Poll{}});
-      for (std::size_t b = 0; b < ids.size(); ++b)
-        if ((poll && poll()) || !maker.run(ids[b], out + i64(b) * matrix_step, step, progress))
-          return false;
-      return true;
+      const bool large = haar.columns >= kSharedSingle;
+      const Work work{large ? threads : 1, large ? poll : Poll{}};
+      const auto each = [&](auto&& make) {
+        for (i64 b = 0; b < count; ++b)
+          if ((poll && poll()) || !make(ids[std::size_t(b)], out + b * matrix_step)) return false;
+        return true;
+      };
+      if (strips) {
+        StripMaker<T> maker(haar, work, 1);
+        return each([&](u64 id, T* to) { return maker.run(id, to, step); });
+      }
+      BlockMaker<T> maker(haar, work);
+      return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
     });
-  // One maker a task, and tasks of several matrices, so that its buffers are used more than once.
-  const i64 count = i64(ids.size()), each = std::clamp<i64>(count / (4 * threads), 1, 64);
-  return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
-    Maker<T> maker(haar, {1, {}});
+  // Each thread its own matrices, several a task.
+  const i64 each = std::clamp<i64>(count / (4 * threads), 1, 64);
+  const auto batch = [&](u64 task, auto&& make) {
     for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
-      maker.run(ids[std::size_t(b)], out + b * matrix_step, step, {});
+      make(ids[std::size_t(b)], out + b * matrix_step);
+  };
+  const u64 tasks = u64((count + each - 1) / each);
+  if (strips) {
+    StripMaker<T> maker(haar, {1, {}}, threads);
+    return parallel_for(tasks, threads, false, poll, [&](u64 task) {
+      batch(task, [&](u64 id, T* to) { maker.run(id, to, step); });
+    });
+  }
+  return parallel_for(tasks, threads, false, poll, [&](u64 task) {
+    BlockMaker<T> maker(haar, {1, {}});
+    batch(task, [&](u64 id, T* to) { maker.run(id, to, step, {}); });
   });
 }
 
