@@ -8,6 +8,10 @@ namespace fanin {
 /// k, and the panels are added in order. A constant of the contract: it decides bits.
 inline constexpr i64 kPanelDepth = 256;
 
+/// Sums over the rows of a strip are cut into runs of this length, counted from the first row that
+/// the pair of reflectors acts on. A constant of the contract.
+inline constexpr i64 kStripDepth = 128;
+
 /// What a product does to its destination.
 enum class Update : u8 { store, add, subtract };
 

@@ -13,10 +13,8 @@ constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
 constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
 
-// Matrices made in strips: all reflectors at once, and the columns of a strip fit the L2 cache.
-// Constants of the contract: they decide the order of sums.
-constexpr i64 kStripMatrixColumns = 640;
-constexpr i64 kStripMatrixRows = 1024;
+constexpr i64 kStripReflectors = 256;  ///< sampled at a time where strips are made
+constexpr i64 kStripRows = 8192;       ///< the most for which a strip fits the L2 cache
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
@@ -74,8 +72,8 @@ struct StripScratch {
   std::vector<T> signs;
 };
 
-/// Matrices whose reflectors fit the cache: each strip of columns sees all of them while it stays
-/// there.
+/// Matrices of which some columns, a strip, fit the cache: it stays there while many reflectors
+/// pass over it.
 template <class T>
 class StripMaker {
  public:
@@ -83,64 +81,87 @@ class StripMaker {
       : haar_(haar),
         work_(std::move(work)),
         source_(haar),
-        count_(rounded_up(haar.columns, 2)),
         // A step of another length than a power of two, except where one call draws all.
         step_(source_.pitch() <= kDrawnWhole ? source_.pitch() : source_.pitch() + kTile),
         matrices_(matrices_at_once),
         strips_(work_.threads) {}
 
-  static bool takes(const Haar& haar) {
-    return !haar.complex && haar.columns <= kStripMatrixColumns && haar.rows <= kStripMatrixRows;
-  }
+  static bool takes(const Haar& haar) { return !haar.complex && haar.rows <= kStripRows; }
 
-  bool run(u64 id, T* out, i64 step) {
+  bool run(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
-    const typename Pool<StripScratch<T>>::Lease matrix(matrices_);
-    T* const vectors = matrix->vectors.take((count_ + 1) * step_);
-    matrix->signs.resize(std::size_t(haar_.columns));
-    if (!sample(source, vectors, matrix->signs.data())) return false;
-    if (source_.flips(haar_, source)) matrix->signs.back() *= T(-1);
-    const PanelKernels<T>& kernels = panel_kernels<T>();
-    const i64 width = kernels.strip_columns;
-    const i64 strips = (haar_.last - haar_.first + width - 1) / width;
-    return work_.each(strips, [&](u64 number) {
-      // The last strips see most reflectors, so they come first.
-      const i64 begin = haar_.first + (strips - 1 - i64(number)) * width;
-      const i64 end = std::min(begin + width, haar_.last);
-      const typename Pool<Buffer<T>>::Lease buffer(strips_);
-      T* const strip = buffer->take((haar_.rows + 1) * width);
-      std::fill_n(strip, (haar_.rows + 1) * width, T(0));
-      for (i64 c = begin; c < end; ++c)
-        strip[c * width + c - begin] = matrix->signs[std::size_t(c)];
-      kernels.reflect_strip(vectors, step_, rounded_up(end, 2), haar_.rows, strip, T(haar_.gain),
-                            int(end - begin), out + begin - haar_.first, step);
-    });
+    const typename Pool<StripScratch<T>>::Lease scratch(matrices_);
+    T* const vectors = scratch->vectors.take((std::min(haar_.last, kStripReflectors) + 1) * step_);
+    scratch->signs.resize(std::size_t(haar_.last));
+    T* const signs = scratch->signs.data();
+    const bool flip = source_.flips(haar_, source);
+    // Later reflectors leave the wanted columns alone.
+    for (i64 begin = (haar_.last - 1) / kStripReflectors * kStripReflectors; begin >= 0;
+         begin -= kStripReflectors) {
+      const i64 end = std::min(begin + kStripReflectors, haar_.last);
+      if (!sample(source, begin, end, vectors, signs)) return false;
+      if (flip && end == haar_.columns) signs[end - 1] *= T(-1);
+      if (!reflect(begin, end, vectors, signs, out, step)) return false;
+      if (progress) progress(work_after(begin), work_after(0));
+    }
+    return true;
   }
 
  private:
   static constexpr i64 kDrawnWhole = 2 * kTile;
 
-  /// All reflectors that the wanted columns need and an empty one, and their signs.
-  bool sample(const Source& source, T* vectors, T* signs) const {
-    const i64 count = haar_.last;
-    const bool whole = step_ == source_.pitch();
+  /// Of the reflectors from `begin` on: each acts on the rows and columns that follow it.
+  i64 work_after(i64 begin) const {
+    i64 sum = 0;
+    for (; begin < haar_.last; begin += kStripReflectors)
+      sum += (haar_.rows - begin) * (haar_.last - begin);
+    return sum;
+  }
+
+  /// The reflectors begin..end - 1 and an empty one, and their signs.
+  bool sample(const Source& source, i64 begin, i64 end, T* vectors, T* signs) const {
+    const i64 count = end - begin;
+    const bool whole = step_ == source_.pitch() && begin == 0;
     if (whole) source_.draw(source, 0, count * step_, vectors);
     std::fill_n(vectors + count * step_, step_, T(0));
     return work_.each((count + kReflectorsPerTask - 1) / kReflectorsPerTask, [&](u64 task) {
-      const i64 end = std::min(count, i64(task + 1) * kReflectorsPerTask);
-      for (i64 j = i64(task) * kReflectorsPerTask; j < end; ++j) {
-        T* const x = vectors + j * step_;
+      const i64 last = std::min(end, begin + i64(task + 1) * kReflectorsPerTask);
+      for (i64 j = begin + i64(task) * kReflectorsPerTask; j < last; ++j) {
+        T* const x = vectors + (j - begin) * step_;
         if (!whole) source_.draw(source, j, haar_.rows - j, x);
         make_reflector(x, haar_.rows - j, false, signs + j);
       }
     });
   }
 
+  /// Applies them to what the later ones have made of the columns after them, and to the signs in
+  /// their own columns.
+  bool reflect(i64 begin, i64 end, const T* vectors, const T* signs, T* out, i64 step) {
+    const PanelKernels<T>& kernels = panel_kernels<T>();
+    const i64 width = kernels.strip_columns, rows = haar_.rows - begin;
+    const i64 first = std::max(begin, haar_.first);
+    return work_.each((haar_.last - first + width - 1) / width, [&](u64 number) {
+      const i64 left = first + i64(number) * width, right = std::min(left + width, haar_.last);
+      T* const to = out + begin * step + left - haar_.first;
+      const typename Pool<Buffer<T>>::Lease buffer(strips_);
+      T* const strip = buffer->take((rows + 1) * width);
+      std::fill_n(strip, (rows + 1) * width, T(0));
+      for (i64 c = left; c < std::min(end, right); ++c)
+        strip[(c - begin) * width + c - left] = signs[c];
+      const i64 old = std::clamp(end - left, i64(0), width);  // the first column made before
+      if (left + old < right)
+        for (i64 r = end - begin; r < rows; ++r)
+          std::copy(to + r * step + old, to + r * step + right - left, strip + r * width + old);
+      kernels.reflect_strip(vectors, step_, rounded_up(std::min(right, end) - begin, 2), rows,
+                            strip, T(begin == 0 ? haar_.gain : 1), int(right - left), to, step);
+    });
+  }
+
   const Haar haar_;
   const Work work_;
   const Vectors<T> source_;
-  const i64 count_, step_;
+  const i64 step_;
   Pool<StripScratch<T>> matrices_;
   Pool<Buffer<T>> strips_;
 };
@@ -257,7 +278,7 @@ bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step
       };
       if (strips) {
         StripMaker<T> maker(haar, work, 1);
-        return each([&](u64 id, T* to) { return maker.run(id, to, step); });
+        return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
       }
       BlockMaker<T> maker(haar, work);
       return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
@@ -272,7 +293,7 @@ bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step
   if (strips) {
     StripMaker<T> maker(haar, {1, {}}, threads);
     return parallel_for(tasks, threads, false, poll, [&](u64 task) {
-      batch(task, [&](u64 id, T* to) { maker.run(id, to, step); });
+      batch(task, [&](u64 id, T* to) { maker.run(id, to, step, {}); });
     });
   }
   return parallel_for(tasks, threads, false, poll, [&](u64 task) {

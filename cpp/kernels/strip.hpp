@@ -1,7 +1,7 @@
 // Reflectors applied to a few columns that stay in the L1 or L2 cache, two at a time.
 //
-// Every output is a chain of fma in the order of the rows, so the number of columns taken together,
-// which differs between instruction sets, decides no bit.
+// Every sum over the rows is cut at the same ones, each run a chain of fma in their order, so the
+// number of columns taken together, which differs between instruction sets, decides no bit.
 #pragma once
 #include "core/panels.hpp"
 #include "kernels/lanes.hpp"
@@ -65,20 +65,36 @@ void reflect_strip(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T 
     const T* const b = a + step;
     T* q = strip + j * width;
     const StripRow<T> second = StripRow<T>::at(q + width);
-    StripRow<T> wa = StripRow<T>::at(q).times(a[0]), wb = second.times(b[0]);
-    wa.add(a[1], second);
+    StripRow<T> wa = {}, wb = {};  // sums of the finished runs, and of the present one
+    StripRow<T> run_a = StripRow<T>::at(q).times(a[0]), run_b = second.times(b[0]);
+    run_a.add(a[1], second);
     T coupling = a[1] * b[0];
     q += 2 * width;
-    // Row r of the pair before is its row r - 2, and the second of each pair begins a row later.
-    for (i64 r = 2; r < rows - j; ++r, q += width) {
-      StripRow<T> row = StripRow<T>::at(q);
-      if (r > 2) row.add(done_b[r - 3], minus_wb);
+    // Row r of this pair is row r - 2 of the one before, and the second of a pair begins a row
+    // after the first.
+    const auto visit = [&](i64 r, StripRow<T> row) {
       row.add(done_a[r - 2], minus_wa);
       row.put(q);
-      wa.add(a[r], row);
-      wb.add(b[r - 1], row);
+      run_a.add(a[r], row);
+      run_b.add(b[r - 1], row);
       coupling = scalar_fma(a[r], b[r - 1], coupling);
+      q += width;
+    };
+    if (rows - j > 2) visit(2, StripRow<T>::at(q));
+    for (i64 r = 3; r < rows - j;) {
+      i64 end = (r / kStripDepth + 1) * kStripDepth;
+      if (end > rows - j) end = rows - j;
+      for (; r < end; ++r) {
+        StripRow<T> row = StripRow<T>::at(q);
+        row.add(done_b[r - 3], minus_wb);
+        visit(r, row);
+      }
+      wa.add(T(1), run_a);
+      wb.add(T(1), run_b);
+      run_a = run_b = {};
     }
+    wa.add(T(1), run_a);
+    wb.add(T(1), run_b);
     wa.add(-coupling, wb);
     minus_wa = wa.times(T(-1));
     minus_wb = wb.times(T(-1));
