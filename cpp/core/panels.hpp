@@ -8,6 +8,10 @@ namespace fanin {
 /// k, and the panels are added in order. A constant of the contract: it decides bits.
 inline constexpr i64 kPanelDepth = 256;
 
+/// Sums over the rows of a strip are cut into runs of this length, counted from the first row that
+/// the pair of reflectors acts on. A constant of the contract.
+inline constexpr i64 kStripDepth = 128;
+
 /// What a product does to its destination.
 enum class Update : u8 { store, add, subtract };
 
@@ -47,6 +51,14 @@ struct PanelKernels {
   /// diagonal.
   void (*invert_unit_upper)(const T* upper, i64 upper_step, T* inverse, i64 inverse_step,
                             i64 count);
+  /// Numbers in a row of a strip.
+  int strip_columns;
+  /// out (rows, columns), its rows at `out_step`, = gain H_0 H_1 ... H_{count - 1} strip, where
+  /// `columns` <= `strip_columns` and the strip (rows + 1, strip_columns) is destroyed. Reflector j
+  /// is at vectors + j * step: rows - j numbers, which act on the rows from j on. `count` is even,
+  /// and of a reflector number `rows` only the first number is read.
+  void (*reflect_strip)(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T gain,
+                        int columns, T* out, i64 out_step);
 };
 
 struct PanelTable {

@@ -11,6 +11,10 @@ constexpr i64 kReflectorsPerTask = 8;
 constexpr i64 kTile = kTileWords;
 constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
+constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
+
+constexpr i64 kStripReflectors = 256;  ///< sampled at a time where strips are made
+constexpr i64 kStripRows = 8192;       ///< the most for which a strip fits the L2 cache
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
@@ -19,25 +23,165 @@ constexpr Element element() {
   return sizeof(T) == 4 ? Element::f32 : Element::f64;
 }
 
-/// What one matrix at a time needs.
+/// The Gaussian vectors of the reflectors of one matrix.
 template <class T>
-class Maker {
+class Vectors {
  public:
-  Maker(const Haar& haar, Work work)
-      : haar_(haar),
-        work_(std::move(work)),
-        ratio_(haar.complex ? 2 : 1),
-        pitch_(u64(rounded_up(haar.rows * ratio_, kTile))),
-        pool_(work_.threads) {
+  Vectors(const Haar& haar)
+      : columns_(haar.columns), pitch_(rounded_up(haar.rows * (haar.complex ? 2 : 1), kTile)) {
     constexpr double arguments[] = {0.0, 1.0};
     normal_ = plan("normal", arguments, element<T>());
   }
+
+  /// Numbers from one reflector to the next in the stream.
+  i64 pitch() const { return pitch_; }
+
+  /// At least the first `count` numbers of reflector j, in whole tiles.
+  void draw(const Source& source, i64 j, i64 count, T* x) const {
+    const u64 values = u64(tile_values(element<T>()));
+    normal_.fill(source, u64(j) * (u64(pitch_) / values), (u64(count) + values - 1) / values,
+                 normal_.params, x, false);
+  }
+
+  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the
+  /// last, of one element, has 1 and plus), so the determinant is the product of the signs of the
+  /// first elements.
+  int determinant(const Source& source) const {
+    T tile[kTile];
+    int product = 1;
+    for (i64 j = 0; j < columns_; ++j) {
+      draw(source, j, 1, tile);
+      if (tile[0] < 0) product = -product;
+    }
+    return product;
+  }
+
+  /// Whether the last sign must change to give the determinant asked for.
+  bool flips(const Haar& haar, const Source& source) const {
+    return haar.determinant != 0 && determinant(source) != haar.determinant;
+  }
+
+ private:
+  i64 columns_, pitch_;
+  Plan normal_;
+};
+
+template <class T>
+struct StripScratch {
+  Buffer<T> vectors, strip;
+  std::vector<T> signs;
+};
+
+/// Matrices of which some columns, a strip, fit the cache: it stays there while many reflectors
+/// pass over it.
+template <class T>
+class StripMaker {
+ public:
+  StripMaker(const Haar& haar, Work work, int matrices_at_once)
+      : haar_(haar),
+        work_(std::move(work)),
+        source_(haar),
+        // A step of another length than a power of two, except where one call draws all.
+        step_(source_.pitch() <= kDrawnWhole ? source_.pitch() : source_.pitch() + kTile),
+        matrices_(matrices_at_once),
+        strips_(work_.threads) {}
+
+  static bool takes(const Haar& haar) { return !haar.complex && haar.rows <= kStripRows; }
+
+  bool run(u64 id, T* out, i64 step, const Progress& progress) {
+    Source source = haar_.source;
+    source.id += id;
+    const typename Pool<StripScratch<T>>::Lease scratch(matrices_);
+    T* const vectors = scratch->vectors.take((std::min(haar_.last, kStripReflectors) + 1) * step_);
+    scratch->signs.resize(std::size_t(haar_.last));
+    T* const signs = scratch->signs.data();
+    const bool flip = source_.flips(haar_, source);
+    // Later reflectors leave the wanted columns alone.
+    for (i64 begin = (haar_.last - 1) / kStripReflectors * kStripReflectors; begin >= 0;
+         begin -= kStripReflectors) {
+      const i64 end = std::min(begin + kStripReflectors, haar_.last);
+      if (!sample(source, begin, end, vectors, signs)) return false;
+      if (flip && end == haar_.columns) signs[end - 1] *= T(-1);
+      if (!reflect(begin, end, vectors, signs, out, step)) return false;
+      if (progress) progress(work_after(begin), work_after(0));
+    }
+    return true;
+  }
+
+ private:
+  static constexpr i64 kDrawnWhole = 2 * kTile;
+
+  /// Of the reflectors from `begin` on: each acts on the rows and columns that follow it.
+  i64 work_after(i64 begin) const {
+    i64 sum = 0;
+    for (; begin < haar_.last; begin += kStripReflectors)
+      sum += (haar_.rows - begin) * (haar_.last - begin);
+    return sum;
+  }
+
+  /// The reflectors begin..end - 1 and an empty one, and their signs.
+  bool sample(const Source& source, i64 begin, i64 end, T* vectors, T* signs) const {
+    const i64 count = end - begin;
+    const bool whole = step_ == source_.pitch() && begin == 0;
+    if (whole) source_.draw(source, 0, count * step_, vectors);
+    std::fill_n(vectors + count * step_, step_, T(0));
+    return work_.each((count + kReflectorsPerTask - 1) / kReflectorsPerTask, [&](u64 task) {
+      const i64 last = std::min(end, begin + i64(task + 1) * kReflectorsPerTask);
+      for (i64 j = begin + i64(task) * kReflectorsPerTask; j < last; ++j) {
+        T* const x = vectors + (j - begin) * step_;
+        if (!whole) source_.draw(source, j, haar_.rows - j, x);
+        make_reflector(x, haar_.rows - j, false, signs + j);
+      }
+    });
+  }
+
+  /// Applies them to what the later ones have made of the columns after them, and to the signs in
+  /// their own columns.
+  bool reflect(i64 begin, i64 end, const T* vectors, const T* signs, T* out, i64 step) {
+    const PanelKernels<T>& kernels = panel_kernels<T>();
+    const i64 width = kernels.strip_columns, rows = haar_.rows - begin;
+    const i64 first = std::max(begin, haar_.first);
+    return work_.each((haar_.last - first + width - 1) / width, [&](u64 number) {
+      const i64 left = first + i64(number) * width, right = std::min(left + width, haar_.last);
+      T* const to = out + begin * step + left - haar_.first;
+      const typename Pool<Buffer<T>>::Lease buffer(strips_);
+      T* const strip = buffer->take((rows + 1) * width);
+      std::fill_n(strip, (rows + 1) * width, T(0));
+      for (i64 c = left; c < std::min(end, right); ++c)
+        strip[(c - begin) * width + c - left] = signs[c];
+      const i64 old = std::clamp(end - left, i64(0), width);  // the first column made before
+      if (left + old < right)
+        for (i64 r = end - begin; r < rows; ++r)
+          std::copy(to + r * step + old, to + r * step + right - left, strip + r * width + old);
+      kernels.reflect_strip(vectors, step_, rounded_up(std::min(right, end) - begin, 2), rows,
+                            strip, T(begin == 0 ? haar_.gain : 1), int(right - left), to, step);
+    });
+  }
+
+  const Haar haar_;
+  const Work work_;
+  const Vectors<T> source_;
+  const i64 step_;
+  Pool<StripScratch<T>> matrices_;
+  Pool<Buffer<T>> strips_;
+};
+
+/// Matrices of any size, a block of reflectors at a time.
+template <class T>
+class BlockMaker {
+ public:
+  BlockMaker(const Haar& haar, Work work)
+      : haar_(haar),
+        work_(std::move(work)),
+        ratio_(haar.complex ? 2 : 1),
+        source_(haar),
+        pool_(work_.threads) {}
 
   bool run(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
     const i64 width = block_width(haar_.rows, haar_.columns);
-    const bool flip = haar_.determinant != 0 && determinant(source) != haar_.determinant;
+    const bool flip = source_.flips(haar_, source);
     const i64 blocks =
         (haar_.last + width - 1) / width;  // later reflectors leave the wanted columns alone
     // A block's work grows with the rows and with the columns that it acts on.
@@ -84,30 +228,10 @@ class Maker {
         T* const row = vectors_ + r * vector_step_;
         std::fill_n(row, r * ratio_, T(0));
         T* const x = row + r * ratio_;
-        draw(source, begin + r, (length - r) * ratio_, x);
+        source_.draw(source, begin + r, (length - r) * ratio_, x);
         make_reflector(x, length - r, haar_.complex, signs_.data() + r * ratio_);
       }
     });
-  }
-
-  /// At least the first `count` numbers of reflector j, in whole tiles.
-  void draw(const Source& source, i64 j, i64 count, T* x) const {
-    const u64 values = u64(tile_values(element<T>()));
-    normal_.fill(source, u64(j) * pitch_ / values, (u64(count) + values - 1) / values,
-                 normal_.params, x, false);
-  }
-
-  /// Every reflector has determinant -1 and a sign that is minus that of its first element (the
-  /// last, of one element, has 1 and plus), so the determinant is the product of the signs of the
-  /// first elements.
-  int determinant(const Source& source) const {
-    T tile[kTile];
-    int product = 1;
-    for (i64 j = 0; j < haar_.columns; ++j) {
-      draw(source, j, 1, tile);
-      if (tile[0] < 0) product = -product;
-    }
-    return product;
   }
 
   void scale(T* out, i64 step) const {
@@ -122,8 +246,7 @@ class Maker {
   const Haar haar_;
   const Work work_;
   const i64 ratio_;
-  const u64 pitch_;
-  Plan normal_;
+  const Vectors<T> source_;
   BlockPool<T> pool_;
   Buffer<T> buffer_;
   T* vectors_ = nullptr;
@@ -140,21 +263,42 @@ template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
           int threads, const Poll& poll, const Progress& progress) {
   threads = threads_for(threads);
-  if (haar.columns >= kSharedColumns || ids.size() < 2 || threads == 1)
+  const i64 count = i64(ids.size());
+  const bool strips = StripMaker<T>::takes(haar);
+  const bool shared = threads == 1 || haar.columns >= kSharedColumns || count < 2 ||
+                      (count < threads && haar.columns >= kSharedSingle);
+  if (shared)
     return in_default_environment([&] {
-      const bool large = haar.columns >= kSharedColumns;
-      Maker<T> maker(haar, {large ? threads : 1, large ? poll : Poll{}});
-      for (std::size_t b = 0; b < ids.size(); ++b)
-        if ((poll && poll()) || !maker.run(ids[b], out + i64(b) * matrix_step, step, progress))
-          return false;
-      return true;
+      const bool large = haar.columns >= kSharedSingle;
+      const Work work{large ? threads : 1, large ? poll : Poll{}};
+      const auto each = [&](auto&& make) {
+        for (i64 b = 0; b < count; ++b)
+          if ((poll && poll()) || !make(ids[std::size_t(b)], out + b * matrix_step)) return false;
+        return true;
+      };
+      if (strips) {
+        StripMaker<T> maker(haar, work, 1);
+        return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
+      }
+      BlockMaker<T> maker(haar, work);
+      return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
     });
-  // One maker a task, and tasks of several matrices, so that its buffers are used more than once.
-  const i64 count = i64(ids.size()), each = std::clamp<i64>(count / (4 * threads), 1, 64);
-  return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
-    Maker<T> maker(haar, {1, {}});
+  // Each thread its own matrices, several a task.
+  const i64 each = std::clamp<i64>(count / (4 * threads), 1, 64);
+  const auto batch = [&](u64 task, auto&& make) {
     for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
-      maker.run(ids[std::size_t(b)], out + b * matrix_step, step, {});
+      make(ids[std::size_t(b)], out + b * matrix_step);
+  };
+  const u64 tasks = u64((count + each - 1) / each);
+  if (strips) {
+    StripMaker<T> maker(haar, {1, {}}, threads);
+    return parallel_for(tasks, threads, false, poll, [&](u64 task) {
+      batch(task, [&](u64 id, T* to) { maker.run(id, to, step, {}); });
+    });
+  }
+  return parallel_for(tasks, threads, false, poll, [&](u64 task) {
+    BlockMaker<T> maker(haar, {1, {}});
+    batch(task, [&](u64 id, T* to) { maker.run(id, to, step, {}); });
   });
 }
 

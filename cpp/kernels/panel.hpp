@@ -5,6 +5,7 @@
 #pragma once
 #include "core/panels.hpp"
 #include "kernels/lanes.hpp"
+#include "kernels/strip.hpp"
 
 namespace fanin::FANIN_ISA {
 namespace {
@@ -259,14 +260,6 @@ void scaled(const T* x, double factor, T* to, i64 count) {
 }
 
 template <class T>
-[[gnu::always_inline]] inline T scalar_fma(T a, T b, T c) {
-  if constexpr (sizeof(T) == 4)
-    return __builtin_fmaf(a, b, c);
-  else
-    return __builtin_fma(a, b, c);
-}
-
-template <class T>
 void add_multiple(T a, const T* x, T* y, i64 count) {
   const Lanes<T> wide = splat(a);
   i64 i = 0;
@@ -313,9 +306,10 @@ void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_s
 
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows, kPanelColumns<T>, &pack_left<T>,        &pack_right<T>,
-          &tile<T>,   &dot<T>,          &sum_of_squares<T>,   &largest<T>,
-          &scaled<T>, &add_multiple<T>, &invert_unit_upper<T>};
+  return {kPanelRows,       kPanelColumns<T>, &pack_left<T>,         &pack_right<T>,
+          &tile<T>,         &dot<T>,          &sum_of_squares<T>,    &largest<T>,
+          &scaled<T>,       &add_multiple<T>, &invert_unit_upper<T>, kStripColumns<T>,
+          &reflect_strip<T>};
 }
 
 }  // namespace
