@@ -138,7 +138,7 @@ def test_the_bound_on_the_error_sees_a_reflector_of_the_wrong_norm():
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize(("rows", "columns"), [*SHAPES, (130, 97)])
+@pytest.mark.parametrize(("rows", "columns"), [*SHAPES, (130, 97), (300, 290)])
 def test_instruction_sets_do_not_change_a_bit(isa, dtype, rows, columns):
     got = haar(rows, columns, dtype, ids=[0, 2])
     _core.debug.set_isa(fanin.runtime.isas()[0])
@@ -172,6 +172,19 @@ def test_a_slice_of_columns_is_the_slice_of_the_whole(first, last):
         haar(120, 96, "float64", first=first, last=last)[0].tobytes()
         == whole[:, first:last].tobytes()
     )
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 257), (250, 260), (255, 256), (256, 400), (513, 520)])
+def test_a_slice_of_columns_across_the_reflectors_in_memory_is_that_of_the_whole(first, last):
+    whole = haar(521, 520)[0]
+    assert haar(521, 520, first=first, last=last)[0].tobytes() == whole[:, first:last].tobytes()
+
+
+@pytest.mark.parametrize("rows", [8192, 8193])
+def test_the_longest_matrix_in_strips_and_the_shortest_in_blocks(isa, rows):
+    got = haar(rows, 3, "float64", seed=5)[0]
+    expected = oracle_orthogonal.orthogonal_of(sampled(rows, 3, "float64", seed=5))
+    assert np.abs(got - expected).max() <= 8 * 3 * EPSILON["float64"]
 
 
 def test_late_ids_and_high_bits_of_them_count():
