@@ -174,7 +174,9 @@ def test_a_slice_of_columns_is_the_slice_of_the_whole(first, last):
     )
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 257), (250, 260), (255, 256), (256, 400), (513, 520)])
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 257), (250, 260), (255, 256), (256, 400), (513, 520)]
+)
 def test_a_slice_of_columns_across_the_reflectors_in_memory_is_that_of_the_whole(first, last):
     whole = haar(521, 520)[0]
     assert haar(521, 520, first=first, last=last)[0].tobytes() == whole[:, first:last].tobytes()
