@@ -205,7 +205,7 @@ void Activation::at_zero(double* out) const {
   out[kCurvatureSecond] = mean_of(curvature[0] * curvature[0], curvature[2] * curvature[2]);
   out[kGrowth] = mean_of(left + phi[1] * curvature[0], right + phi[1] * curvature[2]);
   out[kVariance] = 0;
-  out[kExcess] = -out[kSecond];
+  out[kExcess] = 0.0 - out[kSecond];
 }
 
 bool Activation::prepare(std::span<const double> q) const {

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 # A correlation may leave [-1, 1] by this much through rounding; the core then clips it.
 _ROUNDING = 1e-12
+# A variance whose maps of correlations are those of the limit 0 to rounding; in range of the tables.
+_NEXT_TO_ZERO = 2.0**-59
 
 
 def pairs_at(
@@ -48,6 +50,13 @@ def pairs_at(
     wanted = [covariance, slopes, gap]
     rows = _core.activation_pairs(activation.handle, first, second, along, missing, wanted, 0)
     return list(rows.reshape(-1, *shape))
+
+
+def _limit(own: Activation, q: Floats, bias_var: Floats) -> Floats:
+    """q, but next to 0 for 0 itself where signals vanish there: correlations have a limit."""
+    if not (q == 0).any() or moments_at(own, 0.0, SECOND)[0] > 0:
+        return q
+    return np.where((q == 0) & (bias_var == 0), _NEXT_TO_ZERO, q)
 
 
 def as_correlation(c: ArrayLike) -> Floats:
@@ -135,7 +144,8 @@ def correlation_map(
 
     Notes
     -----
-    Near c = 1 iterate :func:`one_minus_correlation_map`: it keeps the digits of 1 - c.
+    Near c = 1 iterate :func:`one_minus_correlation_map`: it keeps the digits of 1 - c. At q = 0 the
+    limit is given; NaN where all signals of the next layer are 0 (weight_var = bias_var = 0).
 
     Examples
     --------
@@ -148,6 +158,7 @@ def correlation_map(
     corr, at = as_correlation(c), check_variance("q", q)
     other = at if q2 is None else check_variance("q2", q2)
     sw2, sb2 = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    at, other = _limit(own, at, sb2), _limit(own, other, sb2)
     [shared] = pairs_at(own, at, other, corr, covariance=True)
     [first] = moments_at(own, at, SECOND)
     second = first if q2 is None else moments_at(own, other, SECOND)[0]
@@ -205,13 +216,14 @@ def one_minus_correlation_map(
     own = as_activation(activation)
     left, at = as_missing_correlation(delta), check_variance("q", q)
     sw2, sb2 = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    at = _limit(own, at, sb2)
     [first] = moments_at(own, at, SECOND)
     with np.errstate(divide="ignore", invalid="ignore"):
         if q2 is None:
             [gap] = pairs_at(own, at, at, left, missing=True, gap=True)
             result = sw2 * gap / (sw2 * first + sb2)
         else:
-            other = check_variance("q2", q2)
+            other = _limit(own, check_variance("q2", q2), sb2)
             [shared] = pairs_at(own, at, other, left, missing=True, covariance=True)
             [second] = moments_at(own, other, SECOND)
             v1, v2 = sw2 * first + sb2, sw2 * second + sb2

@@ -226,3 +226,18 @@ def test_bad_points_give_nan_and_leave_the_others():
     with pytest.raises(ValueError, match="correlation"):
         p.covariance(1.0, 1.0, 1.5, "tanh")
     assert p.covariance(1.0, 1.0, 1.0 + 1e-15, "tanh") == p.covariance(1.0, 1.0, 1.0, "tanh")
+
+
+@pytest.mark.parametrize(("name", "like"), [("tanh", "linear"), ("gelu", "linear"), ("elu", "linear"),
+                                            ("relu6", "relu"), ("squared_relu", "squared_relu"),
+                                            ("abs", "abs")])  # fmt: skip
+def test_correlations_at_variance_zero_are_the_limit(name, like):
+    # near 0 an activation is its tangent, on each side of a kink
+    c = np.array([-0.8, 0.0, 0.3, 0.9, 1.0])
+    got = p.correlation_map(c, 0.0, name, weight_var=1.5)
+    assert np.allclose(got, p.correlation_map(c, 1.0, like, weight_var=1.5), rtol=0, atol=1e-8)
+    missing = p.one_minus_correlation_map(1 - c, [0.0] * 5, name, weight_var=1.5)
+    assert np.allclose(missing, 1 - got, rtol=0, atol=1e-14)
+    # with biases the next layer's signals are all alike, and sigmoid(0) is a bias of its own
+    assert p.correlation_map(0.3, 0.0, name, weight_var=1.5, bias_var=0.1) == 1
+    assert p.correlation_map(0.3, 0.0, "sigmoid", weight_var=1.5) == 1
