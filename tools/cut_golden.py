@@ -1,6 +1,6 @@
 """Writes or checks the golden file of the present stream, tests/golden/<fanin.STREAM>.txt.
 
-    python tools/cut_golden.py                 cut: write the file
+    python tools/cut_golden.py                 cut: write the file, or add rows to it
     python tools/cut_golden.py --check         all hashes on the present instruction set
     python tools/cut_golden.py --check --short 4096 values a case, on every instruction set
     python tools/cut_golden.py --check --short --best    the same, on the best one only
@@ -27,13 +27,20 @@ HEAD = f"""# Golden hashes of the stream {fanin.STREAM}; written by tools/cut_go
 """
 
 
-def cut() -> None:
-    """Writes the file."""
-    lines = [f"{c.name} {golden.short_hash(c)} {golden.full_hash(c)}" for c in golden.cases()]
-    text = HEAD + "\n".join([*golden.keys(), *lines]) + "\n"
-    golden.FOLDER.mkdir(exist_ok=True)
-    golden.path().write_text(text, "utf-8")
-    print(f"{golden.path().name}: {len(lines)} cases")
+def cut() -> int:
+    """Writes the file unless a row of it would change; the number of such rows."""
+    old = golden.recorded() if golden.path().exists() else {}
+    rows = {c.name: (golden.short_hash(c), golden.full_hash(c)) for c in golden.cases()}
+    changed = [name for name, hashes in old.items() if rows.get(name) != hashes]
+    for name in changed:
+        print(f"{name} would change: that is a new stream")
+    if not changed:
+        lines = [" ".join([name, *hashes]) for name, hashes in rows.items()]
+        text = HEAD + "\n".join([*golden.keys(), *lines]) + "\n"
+        golden.FOLDER.mkdir(exist_ok=True)
+        golden.path().write_text(text, "utf-8")
+        print(f"{golden.path().name}: {len(rows)} cases")
+    return len(changed)
 
 
 def check(short: bool, every_isa: bool) -> int:
@@ -61,4 +68,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if arguments.check:
         sys.exit(min(check(arguments.short, arguments.short and not arguments.best), 1))
-    cut()
+    sys.exit(min(cut(), 1))
