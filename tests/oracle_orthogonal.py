@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 
 PANEL_DEPTH = 256  # products summed in one chain
+STRIP_DEPTH = 128  # the same where reflectors act in pairs
 REAL_TYPES = {"complex64": "float32", "complex128": "float64"}
 
 
@@ -106,3 +107,54 @@ def orthogonal_of(vectors: np.ndarray) -> np.ndarray:
 def haar(key: int, rows: int, columns: int, dtype: str, matrix: int = 0) -> np.ndarray:
     """The tall matrix of a stream, to rounding."""
     return orthogonal_of(gaussians(key, rows, columns, dtype, matrix))
+
+
+def reflector(x: np.ndarray) -> tuple[np.ndarray, np.floating]:
+    """v_j and d_j of a real vector x_j, with the roundings of the contract."""
+    wide = x.astype(np.float64)
+    sign = np.copysign(1.0, wide[0])
+    if len(x) == 1:
+        return np.zeros_like(x), x.dtype.type(sign)
+    padded = np.zeros(-(-len(x) // 16) * 16)
+    padded[: len(x)] = wide
+    partial = np.zeros(16)
+    for row in padded.reshape(-1, 16):
+        partial = fused(row, row, partial)
+    for half in (8, 4, 2, 1):
+        partial = partial[:half] + partial[half:]
+    norm = np.sqrt(partial[0])
+    factor = 1 / np.sqrt(norm * (norm + abs(wide[0])))
+    v = wide * factor
+    v[0] = (wide[0] + sign * norm) * factor
+    return v.astype(x.dtype), x.dtype.type(-sign)
+
+
+def dot_of_rows(v: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """v^T q, cut into runs, each a chain of fused operations from zero."""
+    total = np.zeros(q.shape[1], q.dtype)
+    for start in range(0, len(v), STRIP_DEPTH):
+        run = np.zeros_like(total)
+        for r in range(start, min(start + STRIP_DEPTH, len(v))):
+            run = fused(np.full_like(run, v[r]), q[r], run)
+        total = total + run
+    return total
+
+
+def haar_in_pairs(vectors: list[np.ndarray], rows: int) -> np.ndarray:
+    """The tall real matrix of the vectors x_j, bit for bit."""
+    columns, dtype = len(vectors), vectors[0].dtype
+    q = np.zeros((rows, columns), dtype)
+    v = np.zeros((columns + columns % 2, rows), dtype)
+    for j, x in enumerate(vectors):
+        v[j, j:], q[j, j] = reflector(x)
+    for j in reversed(range(0, columns, 2)):
+        a, b, here = v[j, j:], v[j + 1, j:], q[j:]
+        coupling = np.zeros(1, dtype)
+        for r in range(1, len(a)):
+            coupling = fused(a[r : r + 1], b[r : r + 1], coupling)
+        wb = dot_of_rows(b, here)
+        wa = fused(np.repeat(-coupling, columns), wb, dot_of_rows(a, here))
+        for r in range(len(a)):
+            row = fused(np.full_like(wb, b[r]), -wb, here[r])
+            here[r] = fused(np.full_like(wa, a[r]), -wa, row)
+    return q

@@ -65,6 +65,15 @@ def test_a_matrix_is_that_of_the_contract(dtype, rows, columns):
     assert np.abs(got - expected).max() <= 8 * columns * EPSILON[dtype]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 5), (33, 33), (261, 6)])
+def test_a_matrix_in_strips_is_that_of_the_contract_bit_for_bit(isa, dtype, rows, columns):
+    gaussian = sampled(rows, columns, dtype, seed=5).astype(dtype)
+    vectors = [x[j:] for j, x in enumerate(gaussian)]
+    expected = oracle_orthogonal.haar_in_pairs(vectors, rows)
+    assert haar(rows, columns, dtype, seed=5)[0].tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("rows", "columns"), [*SHAPES, (300, 257), (700, 530)])
 def test_lapack_makes_the_same_q_from_the_same_reflectors(dtype, rows, columns):
