@@ -20,8 +20,9 @@ PROMISED = 1e-11
 
 
 def close(got, true, bound, promised=PROMISED):
-    """Relative where the value is above 1e-8 of its bound."""
-    return abs(mp.mpf(float(got)) - true) <= promised * max(abs(true), mp.mpf(1e-8) * bound)
+    """Relative where the value is above 1e-8 of its bound, else to rounding of the bound."""
+    promised *= abs(true) if abs(true) > mp.mpf(1e-8) * bound else 1e-4 * bound
+    return abs(mp.mpf(float(got)) - true) <= promised
 
 
 def check_moments(name, q):
