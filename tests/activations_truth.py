@@ -136,25 +136,29 @@ def expectation(g, q, kinks=(), digits=25):
 LEGENDRE = np.polynomial.legendre.leggauss(20)
 
 
-def panels(deviation, widest, kinks):
-    """Nodes and weights within 9.5 deviations (2e-21 lies beyond), 20 Gauss-Legendre nodes a panel.
+def panels(deviation, widest, kinks, reach=9.5):
+    """Nodes and weights within `reach` deviations, 20 Gauss-Legendre nodes a panel.
 
+    A normal variable is beyond 9.5 deviations with probability 2e-21.
     Panels are a unit long at 0 and half the distance from 0 further out, none wider than `widest`.
     The poles of the activations are a unit or more away, so that 40 powers of 4 or more are left.
     """
     ends, at = [0.0], 0.0
-    while at < 9.5 * deviation:
+    while at < reach * deviation:
         at += min(widest, max(1.0, 0.5 * at))
-        ends.append(min(at, 9.5 * deviation))
-    ends = np.unique([*ends, *(-np.array(ends)), *(k for k in kinks if abs(k) < 9.5 * deviation)])
+        ends.append(min(at, reach * deviation))
+    ends = np.unique([*ends, *(-np.array(ends)), *(k for k in kinks if abs(k) < reach * deviation)])
     half, middle = np.diff(ends)[:, None] / 2, (ends[1:] + ends[:-1])[:, None] / 2
     return (middle + half * LEGENDRE[0]).ravel(), (half * LEGENDRE[1]).ravel()
 
 
-def gaussian_rule(q, kinks):
+def gaussian_rule(q, name):
     """Nodes, and weights of N(0, q) at them: good to a few units of rounding for positive sums."""
     deviation = float(np.sqrt(q))
-    u, weight = panels(deviation, 1.5 * deviation, [float(k) for k in kinks])
+    kinks = [float(k) for k in TRUTH[name][2]]
+    # E exp(4 u) lives around u = 4 q, that is 4 sqrt(q) deviations.
+    reach = 9.5 + (4 * deviation if name == "exp" else 0)
+    u, weight = panels(deviation, 1.5 * deviation, kinks, reach)
     return u, weight * np.exp(-u * u / (2 * q)) / (np.sqrt(2 * np.pi) * deviation)
 
 
