@@ -161,7 +161,7 @@ def covariances(report: Report, choice: argparse.Namespace, threads: int) -> Non
     fanin.runtime.set_threads(threads)
     rng = np.random.default_rng(1)
     for name, asked in COVARIANCES.items():
-        count = POINTS if name in CLOSED else POINTS // 8
+        count = POINTS if name in CLOSED else POINTS // 64
         q1, q2 = rng.uniform(0.1, 4.0, (2, count))
 
         def half(name: str = name, q1: Any = q1, q2: Any = q2) -> Any:

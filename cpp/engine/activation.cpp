@@ -17,7 +17,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kChunk = 2048;
 /// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0) and
-/// of phi - s u, s = phi'(0), and its slope.
+/// of phi less its tangent at 0.
 constexpr int kCentredMean = kVariance, kCentredSecond = kVariance + 1;
 constexpr int kBentSecond = kVariance + 2, kBentSlope = kVariance + 3;
 
@@ -120,9 +120,12 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
   const Nodes n = nodes(exponent, parts);
   const std::size_t count = n.at.size(), total = count + kinks_.size();
   std::vector<double> phi(count), slope(count), curvature(count);
-  const double zero = 0;
-  double at_zero[3];
-  apply(&zero, 1, &at_zero[0], &at_zero[1], &at_zero[2]);
+  const double near_zero[3] = {-0x1p-900, 0.0, 0x1p-900};
+  double at_zero[3], tangent[3], curvature_there[3];
+  apply(near_zero, 3, at_zero, tangent, curvature_there);
+  const bool bent_at_zero =
+      std::fabs(tangent[2] - tangent[0]) > 1e-12 * (std::fabs(tangent[0]) + std::fabs(tangent[2]));
+  if (!bent_at_zero) tangent[0] = tangent[2] = tangent[1];
   apply(n.at.data(), count, phi.data(), slope.data(), curvature.data());
   Columns c{std::vector<double>(total), std::vector<double>(total * kMostSums)};
   for (std::size_t j = 0; j < count; ++j) {
@@ -134,12 +137,16 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
     c.g[kSlopeFourth * total + j] = w * square * square;
     c.g[kCurvatureSecond * total + j] = w * curvature[j] * curvature[j];
     c.g[kGrowth * total + j] = w * (square + phi[j] * curvature[j]);
-    const double centred = phi[j] - at_zero[0];
+    const double centred = phi[j] - at_zero[1];
     c.g[kCentredMean * total + j] = parity() == Parity::odd ? 0.0 : w * centred;
     c.g[kCentredSecond * total + j] = w * centred * centred;
-    const double bent = phi[j] - at_zero[1] * n.at[j], bent_slope = slope[j] - at_zero[1];
-    c.g[kBentSecond * total + j] = w * bent * bent;
-    c.g[kBentSlope * total + j] = w * bent_slope * bent_slope;
+    // The excess is a quadratic form, zero for the tangent; so is its product with a straight one
+    // (Stein 1981), but not with one that bends at 0.
+    const double along = n.at[j] < 0 ? tangent[0] : tangent[2];
+    const double rest = phi[j] - along * n.at[j], rest_slope = slope[j] - along;
+    const double twice = bent_at_zero ? 2 * along : 0.0;
+    c.g[kBentSecond * total + j] = w * rest * (rest + twice * n.at[j]);
+    c.g[kBentSlope * total + j] = w * rest_slope * (rest_slope + twice);
   }
   for (std::size_t k = 0; k < kinks_.size(); ++k) {
     c.half_square[count + k] = 0.5 * kinks_[k] * kinks_[k];
@@ -156,7 +163,6 @@ std::vector<double> Activation::integrate(const Columns& c, const double* q,
   for (std::size_t i = 0; i < count; ++i) {
     const double mean = sums[kCentredMean * count + i];
     sums[kVariance * count + i] = sums[kCentredSecond * count + i] - mean * mean;
-    // A multiple of u adds nothing to the excess (Stein 1981); without it little cancels.
     sums[kExcess * count + i] = q[i] * sums[kBentSlope * count + i] - sums[kBentSecond * count + i];
   }
   return sums;

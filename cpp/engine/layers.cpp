@@ -12,6 +12,8 @@ namespace {
 /// Lanes that go through all layers together: they and the polynomials they meet stay in the
 /// nearest cache, and each writes whole pages.
 constexpr std::size_t kLanesTogether = 512;
+/// Such groups a thread takes at a time; neighbours share pages.
+constexpr std::size_t kGroups = 16;
 
 }  // namespace
 
@@ -21,10 +23,8 @@ void propagate_variances(const Activation& activation, std::span<const double> q
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   const std::size_t count = q.size();
   if (activation.row() == nullptr) threads = 1;  // a user's function is called by one thread only
-  const u64 chunks = (count + kLanesTogether - 1) / kLanesTogether;
-  parallel_for(chunks, chunks < 4 ? 1 : threads, true, {}, [&](u64 chunk) {
-    const std::size_t from = std::size_t(chunk) * kLanesTogether,
-                      n = std::min(count - from, kLanesTogether);
+  const auto pass = [&](std::size_t from) {
+    const std::size_t n = std::min(count - from, kLanesTogether);
     std::array<double, kLanesTogether> scale, shift, second;
     for (std::size_t i = 0; i < n; ++i) {
       const double w = weight[from + i], b = bias[from + i];
@@ -40,6 +40,12 @@ void propagate_variances(const Activation& activation, std::span<const double> q
       for (std::size_t i = 0; i < n; ++i) to[i] = factor[layer] * scale[i] * second[i] + shift[i];
       before = to;
     }
+  };
+  constexpr std::size_t chunk = kGroups * kLanesTogether;
+  const u64 chunks = (count + chunk - 1) / chunk;
+  parallel_for(chunks, threads, false, {}, [&](u64 number) {
+    const std::size_t first = std::size_t(number) * chunk, last = std::min(count, first + chunk);
+    for (std::size_t from = first; from < last; from += kLanesTogether) pass(from);
   });
 }
 

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 # A correlation may leave [-1, 1] by this much through rounding; the core then clips it.
 _ROUNDING = 1e-12
-# A variance whose maps of correlations are those of the limit 0 to rounding; in range of the tables.
+# A variance whose maps of correlations are the limit at 0 to rounding; in range of the tables.
 _NEXT_TO_ZERO = 2.0**-59
 
 

@@ -228,11 +228,11 @@ def test_bad_points_give_nan_and_leave_the_others():
     assert p.covariance(1.0, 1.0, 1.0 + 1e-15, "tanh") == p.covariance(1.0, 1.0, 1.0, "tanh")
 
 
-@pytest.mark.parametrize(
-    ("name", "like"),
-    [("tanh", "linear"), ("gelu", "linear"), ("elu", "linear"), ("relu6", "relu"),
-     ("squared_relu", "squared_relu"), ("abs", "abs")],
-)  # fmt: skip
+TANGENTS = {"tanh": "linear", "gelu": "linear", "elu": "linear", "relu6": "relu", "abs": "abs",
+            "squared_relu": "squared_relu"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "like"), TANGENTS.items())
 def test_correlations_at_variance_zero_are_the_limit(name, like):
     # near 0 an activation is its tangent, on each side of a kink
     c = np.array([-0.8, 0.0, 0.3, 0.9, 1.0])
