@@ -2,7 +2,7 @@
 file(GLOB kernel_sources CONFIGURE_DEPENDS cpp/kernels/*.cpp)
 # The laws are long chains of operations. GCC arranges two of them side by side only when it schedules before it
 # assigns registers; its second way of counting them leaves more of them free. No bit depends on the order.
-if(NOT FANIN_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+if(FANIN_KERNEL_FLAGS STREQUAL "-O3" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(is_avx2 $<STREQUAL:$<TARGET_PROPERTY:NAME>,kernels_avx2>)
   set_source_files_properties(cpp/kernels/kernels.cpp PROPERTIES COMPILE_OPTIONS
     "-fschedule-insns;-fsched-pressure;--param=sched-pressure-algorithm=2;-mtune=$<IF:${is_avx2},haswell,znver3>")

@@ -169,7 +169,8 @@ class Copy:
             return
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation",
                    "--no-deps", "--upgrade", "--target", str(self.made),
-                   "-C", f"build-dir={self.build}", str(self.source)]  # fmt: skip
+                   "-C", f"build-dir={self.build}", "-C", "cmake.define.FANIN_QUICK=ON",
+                   str(self.source)]  # fmt: skip
         subprocess.run(command, check=True)
 
     def green(self, tests: str) -> tuple[bool, str]:
