@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +36,6 @@ TIMES_TORCH_BATCH = {32: 10.0, 64: 10.0, 128: 10.0, 256: 6.0}
 TIMES_TORCH_OBLONG = 3.0
 SCALED = (2048, 4096)
 TIMES_ONE_THREAD = 1.85  # with two threads
-MEMORY = 1.3  # times the output
 LARGEST_ERROR = 3 * 0.35  # of norm_F(Q^T Q - I) / (eps n): three times LAPACK's at n = 64
 
 
@@ -317,28 +315,6 @@ def scaling(report: Report, choice: argparse.Namespace, threads: int) -> None:
         rows_against(report, timing, together, lambda how: TIMES_ONE_THREAD)
 
 
-def memory(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """The peak of a process that makes one large matrix, over the size of the matrix."""
-    n = 8192
-    code = (
-        "import fanin\n"
-        "def peak():\n"
-        "    [line] = [l for l in open('/proc/self/status') if l.startswith('VmHWM:')]\n"
-        "    return int(line.split()[1]) * 1024\n"
-        "fanin.orthogonal((64, 64), seed=0)\n"
-        "before = peak()\n"
-        f"fanin.orthogonal(({n}, {n}), seed=0, threads={threads})\n"
-        "print(peak() - before)\n"
-    )
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    peak, output = int(made.stdout) / 1e9, 4 * n * n / 1e9
-    assert peak >= output, made.stdout
-    report.rows.append(
-        Row(f"float32 orthogonal, n = {n}, {threads} thr: peak", peak, output, "GB", "the output",
-            peak / output, "of it", required=MEMORY, at_most=True)
-    )  # fmt: skip
-
-
 if __name__ == "__main__":
     counts = sys.argv[sys.argv.index("--threads") + 1 :] if "--threads" in sys.argv else []
     single = counts[0] if counts and not (len(counts) > 1 and counts[1].isdigit()) else None
@@ -352,6 +328,5 @@ if __name__ == "__main__":
         "oblong": oblong,
         "batches": batches,
         "scaling": scaling,
-        "memory": memory,
     }
     raise SystemExit(main("orthogonal", __doc__ or "", parts))
