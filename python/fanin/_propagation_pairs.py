@@ -49,7 +49,7 @@ def pairs_at(
     first, second, along = (np.ascontiguousarray(x).reshape(-1) for x in (first, second, along))
     wanted = [covariance, slopes, gap]
     rows = _core.activation_pairs(activation.handle, first, second, along, missing, wanted, 0)
-    return list(rows.reshape(-1, *shape))
+    return list(rows.reshape(len(rows), *shape))
 
 
 def _limit(own: Activation, q: Floats, bias_var: Floats) -> Floats:

@@ -84,3 +84,11 @@ def test_fifty_million_correlations_a_second(name):
         p.covariance(1.0, 1.0, c, name)
         best = min(best, time.perf_counter() - start)
     assert c.size / best >= 5e7
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
+def test_no_correlations_give_no_values(shape):
+    none = np.zeros(shape)
+    assert p.covariance(1.0, 1.0, none, "tanh").shape == shape
+    assert p.correlation_map(none, 1.0, "relu", weight_var=2.0).shape == shape
+    assert p.one_minus_correlation_map(none, none, "gelu", weight_var=2.0).shape == shape
