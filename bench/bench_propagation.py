@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from harness import main, timed
+from harness import first_touch, main, timed
 
 import fanin
 from fanin._bench import Report, Row
@@ -41,12 +41,21 @@ def rate(report: Report, choice: argparse.Namespace, ours: Contender, asked: flo
     report.rows.append(Row(title, speed, theirs, "M/s", against, speed / theirs, "x", required))
 
 
-def duration(report: Report, choice: argparse.Namespace, ours: Contender, asked: float) -> None:
-    """Seconds, beside the time asked for."""
-    seconds = timed(report, choice, [ours]).seconds[ours.name]
-    title, against = f"{ours.what}, {ours.how}", "the time asked for"
-    share = seconds / asked
-    report.rows.append(Row(title, seconds, asked, "s", against, share, "of it", 1.0, at_most=True))
+def duration(
+    report: Report, choice: argparse.Namespace, ours: Contender, asked: float, nbytes: int = 0
+) -> None:
+    """Seconds, beside the time asked for and the first touch of the memory that it fills."""
+    contenders = [ours]
+    if nbytes:
+        [threads] = choice.threads
+        contenders.append(first_touch(nbytes, threads, ours.values))
+    timing = timed(report, choice, contenders)
+    title, seconds = f"{ours.what}, {ours.how}", timing.seconds[ours.name]
+    report.rows.append(Row(title, seconds, asked, "s", "the time asked for", seconds / asked,
+                           "of it", 1.0, at_most=True))  # fmt: skip
+    for touch in contenders[1:]:
+        limit = timing.seconds[touch.name]
+        report.rows.append(Row(title, seconds, limit, "s", touch.name, seconds / limit, "of it"))
 
 
 def ratios(report: Report, choice: argparse.Namespace, ours: Contender,
@@ -169,13 +178,13 @@ def covariances(report: Report, choice: argparse.Namespace, threads: int) -> Non
 
         ours = contender("fanin", f"covariance at c = 1/2, {name}", half, count, threads)
         rate(report, choice, ours, asked if threads == 1 else None)
-    c = rng.uniform(-1, 1, POINTS)
+    c = rng.uniform(-1, 1, 16 * POINTS)
     for name in ("tanh", "silu", "elu", "gelu", "relu"):
 
         def along(name: str = name) -> Any:
             return p.covariance(1.0, 1.0, c, name)
 
-        ours = contender("fanin", f"covariance along c, {name}", along, POINTS, threads)
+        ours = contender("fanin", f"covariance along c, {name}", along, c.size, threads)
         rate(report, choice, ours, 50.0 if threads == 1 else None)
 
 
@@ -198,12 +207,12 @@ def batches(report: Report, choice: argparse.Namespace, threads: int) -> None:
         diagram = p.phase_diagram("tanh", *grids)
         return diagram.c, diagram.xi_c
 
-    for what, run, count, asked in (
-        ("tanh, 1e6 points through 100 layers", layers, 10**8, 1.0),
-        ("tanh, 1000 x 1000 diagram: q*, chi, phase", points, 10**6, 2.0),
-        ("tanh, 1000 x 1000 diagram: with c* and xi_c", whole, 10**6, 20.0),
+    for what, run, count, asked, nbytes in (
+        ("tanh, 1e6 points through 100 layers", layers, 10**8, 1.0, 8 * 101 * q0.size),
+        ("tanh, 1000 x 1000 diagram: q*, chi, phase", points, 10**6, 2.0, 0),
+        ("tanh, 1000 x 1000 diagram: with c* and xi_c", whole, 10**6, 20.0, 0),
     ):
-        duration(report, choice, contender("fanin", what, run, count, threads), asked)
+        duration(report, choice, contender("fanin", what, run, count, threads), asked, nbytes)
 
 
 def simulations(report: Report, choice: argparse.Namespace, threads: int) -> None:

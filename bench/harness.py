@@ -22,6 +22,8 @@ from fanin._peers import Array, Contender, Law
 # One bench function: fills a report for one thread count.
 Bench = Callable[[Report, argparse.Namespace, int], None]
 
+REST = 0.04  # seconds between contenders of several threads; OpenBLAS' threads spin for 25 ms
+
 
 def options(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of every bench."""
@@ -55,7 +57,10 @@ def timed(
     report: Report, choice: argparse.Namespace, contenders: Sequence[Contender], **more: Any
 ) -> _bench.Timing:
     """Interleave, and note the peers whose values were wrong."""
-    timing = _bench.interleave(contenders, rounds=choice.rounds, patience=choice.patience, **more)
+    rest = 0.0 if choice.threads == [1] else REST
+    timing = _bench.interleave(
+        contenders, rounds=choice.rounds, patience=choice.patience, rest=rest, **more
+    )
     report.notes += timing.flaws.values()
     return timing
 

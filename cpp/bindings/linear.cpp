@@ -54,24 +54,26 @@ void gemm(const py::array& a, const py::array& b, py::array out, bool transpose_
   if (!finished) throw py::error_already_set();
 }
 
-/// Columns first..last - 1 of the tall matrices `ids` into out (matrices, rows, last - first),
-/// C-contiguous.
+/// Columns first..last - 1 of the tall matrices `ids` into out (matrices, rows, last - first), or
+/// `turned` (matrices, last - first, rows); C-contiguous.
 void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 columns, i64 first,
           i64 last, int determinant, double gain, py::array out, int threads,
-          const py::object& progress) {
+          const py::object& progress, bool turned) {
   const char kind = out.dtype().kind();
   const bool complex = kind == 'c';
   const i64 number = i64(out.itemsize()) / (complex ? 2 : 1);
   if (!complex && (kind != 'f' || number < 4))
     throw py::type_error("out needs float32, float64 or complex");
   if (rows < columns || first < 0 || first > last || last > columns || out.ndim() != 3 ||
-      out.shape(0) != py::ssize_t(ids.size()) || out.shape(1) != rows ||
-      out.shape(2) != last - first || !(out.flags() & py::array::c_style))
+      out.shape(0) != py::ssize_t(ids.size()) || out.shape(turned ? 2 : 1) != rows ||
+      out.shape(turned ? 1 : 2) != last - first || !(out.flags() & py::array::c_style))
     throw py::value_error(
-        "out must be C-contiguous, (matrices, rows, last - first), with rows >= columns");
+        "out must be C-contiguous, (matrices, rows, last - first) or, turned, (matrices, last - "
+        "first, rows), with rows >= columns");
   const engine::Haar haar{source_from(key, 0), rows,    columns, first, last,
-                          determinant,         complex, gain};
-  const i64 step = (last - first) * (complex ? 2 : 1);
+                          determinant,         complex, turned,  gain};
+  const i64 ratio = complex ? 2 : 1, size = rows * (last - first) * ratio;
+  const i64 step = (turned ? rows : last - first) * ratio;
   void* const data = out.mutable_data();
   engine::Progress tell;
   if (!progress.is_none())
@@ -82,9 +84,9 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
   bool finished = true;
   {
     const py::gil_scoped_release release;
-    finished = number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), rows * step, step,
-                                          threads, SignalPoll(), tell)
-                           : engine::haar(haar, ids, static_cast<double*>(data), rows * step, step,
+    finished = number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), size, step, threads,
+                                          SignalPoll(), tell)
+                           : engine::haar(haar, ids, static_cast<double*>(data), size, step,
                                           threads, SignalPoll(), tell);
   }
   if (!finished) throw py::error_already_set();
@@ -120,7 +122,7 @@ void register_linear(py::module_& m) {
   m.def("qr", &qr, py::arg("a"), py::arg("q"), py::arg("r"), py::arg("threads") = 0);
   m.def("haar", &haar, py::arg("key"), py::arg("ids"), py::arg("rows"), py::arg("columns"),
         py::arg("first"), py::arg("last"), py::arg("determinant"), py::arg("gain"), py::arg("out"),
-        py::arg("threads") = 0, py::arg("progress") = py::none());
+        py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("turned") = false);
 }
 
 }  // namespace fanin::bindings

@@ -54,11 +54,14 @@ struct PanelKernels {
   /// Numbers in a row of a strip.
   int strip_columns;
   /// out (rows, columns), its rows at `out_step`, = gain H_0 H_1 ... H_{count - 1} strip, where
-  /// `columns` <= `strip_columns` and the strip (rows + 1, strip_columns) is destroyed. Reflector j
-  /// is at vectors + j * step: rows - j numbers, which act on the rows from j on. `count` is even,
-  /// and of a reflector number `rows` only the first number is read.
+  /// `columns` <= `strip_columns` and the strip (rows + 1, strip_columns) is destroyed, if it is
+  /// not itself `out`. Reflector j is at vectors + j * step: rows - j numbers, which act on the
+  /// rows from j on. `count` is even, and of a reflector number `rows` only the first number is
+  /// read.
   void (*reflect_strip)(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T gain,
                         int columns, T* out, i64 out_step);
+  /// to (columns, rows) = the transpose of from (rows, columns).
+  void (*turn)(const T* from, i64 from_step, i64 rows, i64 columns, T* to, i64 to_step);
 };
 
 struct PanelTable {

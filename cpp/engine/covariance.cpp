@@ -18,6 +18,11 @@ constexpr double kRounding = 1e-12;  ///< by which a correlation may leave [-1, 
 
 const MomentTable& kernels() { return *table().moments; }
 
+/// Whether these are two variances and a correlation.
+bool good(double q1, double q2, double c) {
+  return (q1 >= 0) & (q1 < kInfinity) & (q2 >= 0) & (q2 < kInfinity) & (c >= -1) & (c <= 1);
+}
+
 bool in_table(double q) { return q >= 0x1p-60 && q < 0x1p61; }
 
 /// q at Chebyshev point k of a piece.
@@ -286,8 +291,7 @@ void Covariances::at_zero(double q1, double q2, double c, double delta, double* 
 }
 
 Covariances::Kind Covariances::kind_of(double q1, double q2, double c, bool gap) const {
-  const bool good = q1 >= 0 && q1 < kInfinity && q2 >= 0 && q2 < kInfinity && c >= -1 && c <= 1;
-  if (!good) return Kind::bad;
+  if (!good(q1, q2, c)) return Kind::bad;
   if (q1 < 0x1p-1000 || q2 < 0x1p-1000) return Kind::zero;
   if (!in_table(q1) || !in_table(q2)) return Kind::any;
   if (std::fabs(c) <= 0.5) return closed() && q1 > 1 ? Kind::any : Kind::series;
@@ -321,7 +325,7 @@ void Covariances::by_formula(const Points& p, const PairResult& out) const {
   activation_.row()->closed_pair(activation_.parameters(), p.q1.data(), p.q2.data(), p.c.data(),
                                  p.delta.data(), p.count, covariance.data(), slopes.data());
   for (std::size_t i = 0; i < p.count; ++i) {
-    const bool fine = kind_of(p.q1[i], p.q2[i], p.c[i], true) != Kind::bad;
+    const bool fine = good(p.q1[i], p.q2[i], p.c[i]);
     if (out.covariance) out.covariance[i] = fine ? covariance[i] : kNan;
     if (out.slopes) out.slopes[i] = fine ? slopes[i] : kNan;
     if (out.gap)  // where nothing cancels

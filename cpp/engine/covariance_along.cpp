@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "engine/covariance_tables.hpp"
 #include "engine/dispatch.hpp"
@@ -14,6 +15,8 @@ namespace {
 constexpr std::size_t kWidth = 2 * kAngleTerms;  ///< slopes, then means
 /// Keys of the runs: the series, the intervals of x for c > 0 and for c < 0, all other points.
 constexpr std::size_t kKeys = 2 + 2 * kMostIntervals, kOthers = kKeys - 1;
+/// Neighbours are counted apart, so that no count waits for the one before.
+constexpr std::size_t kWays = 4;
 constexpr std::size_t key_of(bool left, int interval) {
   return 1 + (left ? std::size_t(kMostIntervals) : 0) + std::size_t(interval);
 }
@@ -34,8 +37,9 @@ struct Covariances::Along {
     double opposite = 0;
     std::vector<double> rows;
   } side[2];  ///< c > 1/2 and c < -1/2
-  /// x on [0, 1/2] becomes the variable of its interval, (x - low) inverse - 1.
-  std::array<double, kKeys> low{}, inverse{};
+  /// x on [0, 1/2] becomes the variable of its interval, (x - low) inverse - 1; c of the series
+  /// stays.
+  std::array<double, kKeys> low{}, inverse{1}, shift{};
 };
 
 std::shared_ptr<Covariances::Along> Covariances::along(double q1, double q2,
@@ -79,6 +83,7 @@ std::shared_ptr<Covariances::Along> Covariances::along(double q1, double q2,
       const double low = from.low(interval), half = 0.5 * (from.high(interval) - low);
       made->low[key_of(left != 0, interval)] = low;
       made->inverse[key_of(left != 0, interval)] = 1.0 / half;  // a power of two: exact
+      made->shift[key_of(left != 0, interval)] = 1;
     }
   }
   made->second = activation_.moment(q1, kSecond);
@@ -90,36 +95,44 @@ void Covariances::by_along(const Along& line, const Points& p, const PairResult&
   const std::size_t n = p.count;
   std::array<unsigned char, kChunk> key;
   std::array<double, kChunk> variable, apart;
-  std::array<std::size_t, kKeys + 1> begin{};
+  std::array<std::size_t, kKeys * kWays> next{};
+  // Choices between values are made by indices: correlations come in any order, and a branch
+  // mistaken costs more than all the rest.
   for (std::size_t i = 0; i < n; ++i) {
-    const double c = p.c[i];
+    const double c = p.c[i], gaps[2] = {p.delta[i], 1.0 + c};
     const bool left = c < 0, middle = std::fabs(c) <= 0.5;
-    apart[i] = left ? 1.0 + c : p.delta[i];
-    const double x = std::sqrt(0.5 * apart[i]);
+    apart[i] = gaps[left];
+    const double sides[2] = {std::sqrt(0.5 * apart[i]), c};
     const Along::Side& side = line.side[left];
-    const int above = exponent_of(x) - side.exponent + 1;
+    const int above = exponent_of(sides[0]) - side.exponent + 1;
     const int interval = std::max(0, std::min(above, side.intervals - 1));
-    const bool served = middle ? line.series : side.there && c == c;
-    const std::size_t own = !served ? kOthers : middle ? 0 : key_of(left, interval);
+    const bool served[2] = {side.there && c == c, line.series};
+    const std::size_t keys[2] = {key_of(left, interval), 0};
+    const std::size_t own = served[middle] ? keys[middle] : kOthers;
     key[i] = (unsigned char)(own);
-    variable[i] = middle ? c : (x - line.low[own]) * line.inverse[own] - 1;
-    ++begin[own + 1];
+    variable[i] = (sides[middle] - line.low[own]) * line.inverse[own] - line.shift[own];
+    ++next[own * kWays + i % kWays];
   }
-  for (std::size_t k = 0; k < kKeys; ++k) begin[k + 1] += begin[k];
-  std::array<std::size_t, kKeys> next;
-  std::copy_n(begin.begin(), kKeys, next.begin());
+  std::array<std::size_t, kKeys + 1> begin;
+  std::size_t sum = 0;
+  for (std::size_t k = 0; k < kKeys; ++k) {
+    begin[k] = sum;
+    for (std::size_t way = 0; way < kWays; ++way) sum += std::exchange(next[k * kWays + way], sum);
+  }
+  begin[kKeys] = sum;
   std::array<unsigned short, kChunk> place;
   std::array<double, kChunk> t, missing, covariance, slopes, gap;
   for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t at = next[key[i]]++;
+    const std::size_t at = next[key[i] * kWays + i % kWays]++;
     place[i] = (unsigned short)(at);
     t[at] = variable[i], missing[at] = apart[i];
   }
   if (begin[kOthers] < n) {
     Points others;
     others.count = 0;
-    for (std::size_t i = 0; i < n; ++i)
-      if (key[i] == kOthers) others.add(p, i);
+    for (std::size_t way = 0; way < kWays; ++way)
+      for (std::size_t i = way; i < n; i += kWays)
+        if (key[i] == kOthers) others.add(p, i);
     const std::size_t at = begin[kOthers];
     by_kind(others,
             {out.covariance ? covariance.data() + at : nullptr,

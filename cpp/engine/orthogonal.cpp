@@ -15,6 +15,7 @@ constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices
 
 constexpr i64 kStripReflectors = 256;  ///< sampled at a time where strips are made
 constexpr i64 kStripRows = 8192;       ///< the most for which a strip fits the L2 cache
+constexpr i64 kTurnedColumns = 64;     ///< transposed in one task
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
@@ -143,18 +144,28 @@ class StripMaker {
     const i64 first = std::max(begin, haar_.first);
     return work_.each((haar_.last - first + width - 1) / width, [&](u64 number) {
       const i64 left = first + i64(number) * width, right = std::min(left + width, haar_.last);
-      T* const to = out + begin * step + left - haar_.first;
+      const i64 column = left - haar_.first;
+      T* const to = haar_.turned ? out + column * step + begin : out + begin * step + column;
       const typename Pool<Buffer<T>>::Lease buffer(strips_);
       T* const strip = buffer->take((rows + 1) * width);
       std::fill_n(strip, (rows + 1) * width, T(0));
       for (i64 c = left; c < std::min(end, right); ++c)
         strip[(c - begin) * width + c - left] = signs[c];
-      const i64 old = std::clamp(end - left, i64(0), width);  // the first column made before
-      if (left + old < right)
-        for (i64 r = end - begin; r < rows; ++r)
-          std::copy(to + r * step + old, to + r * step + right - left, strip + r * width + old);
-      kernels.reflect_strip(vectors, step_, rounded_up(std::min(right, end) - begin, 2), rows,
-                            strip, T(begin == 0 ? haar_.gain : 1), int(right - left), to, step);
+      const i64 count = right - left, made = end - begin;
+      const i64 old = std::clamp(end - left, i64(0), count);  // the first column made before
+      if (haar_.turned)
+        kernels.turn(to + old * step + made, step, count - old, rows - made,
+                     strip + made * width + old, width);
+      else if (old < count)
+        for (i64 r = made; r < rows; ++r)
+          std::copy(to + r * step + old, to + r * step + count, strip + r * width + old);
+      const auto reflect_to = [&](i64 columns, T* goal, i64 goal_step) {
+        kernels.reflect_strip(vectors, step_, rounded_up(std::min(right, end) - begin, 2), rows,
+                              strip, T(begin == 0 ? haar_.gain : 1), int(columns), goal, goal_step);
+      };
+      if (!haar_.turned) return reflect_to(count, to, step);
+      reflect_to(width, strip, width);
+      kernels.turn(strip, width, rows, count, to, step);
     });
   }
 
@@ -178,6 +189,14 @@ class BlockMaker {
         pool_(work_.threads) {}
 
   bool run(u64 id, T* out, i64 step, const Progress& progress) {
+    if (!haar_.turned) return make(id, out, step, progress);
+    const i64 numbers = (haar_.last - haar_.first) * ratio_;
+    T* const made = made_.take(haar_.rows * numbers);
+    return make(id, made, numbers, progress) && turn(made, out, step);
+  }
+
+ private:
+  bool make(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
     const i64 width = block_width(haar_.rows, haar_.columns);
@@ -215,7 +234,21 @@ class BlockMaker {
     return true;
   }
 
- private:
+  bool turn(const T* made, T* out, i64 step) const {
+    const i64 columns = haar_.last - haar_.first;
+    return work_.each((columns + kTurnedColumns - 1) / kTurnedColumns, [&](u64 task) {
+      const i64 left = i64(task) * kTurnedColumns;
+      const i64 count = std::min(kTurnedColumns, columns - left);
+      const T* const from = made + left * ratio_;
+      T* const to = out + left * step;
+      if (!haar_.complex)
+        return panel_kernels<T>().turn(from, columns, haar_.rows, count, to, step);
+      for (i64 r = 0; r < haar_.rows; ++r)
+        for (i64 c = 0; c < count; ++c)
+          std::copy_n(from + 2 * (r * columns + c), 2, to + c * step + 2 * r);
+    });
+  }
+
   /// The reflectors begin..end - 1 as rows, and their signs.
   bool sample(const Source& source, i64 begin, i64 end) {
     const i64 count = end - begin, length = haar_.rows - begin;
@@ -248,7 +281,7 @@ class BlockMaker {
   const i64 ratio_;
   const Vectors<T> source_;
   BlockPool<T> pool_;
-  Buffer<T> buffer_;
+  Buffer<T> buffer_, made_;
   T* vectors_ = nullptr;
   i64 vector_step_ = 0;
   std::vector<T> signs_;

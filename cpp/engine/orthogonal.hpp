@@ -22,13 +22,15 @@ struct Haar {
   i64 first = 0, last = 0;    ///< the columns wanted
   int determinant = 0;        ///< +1 or -1 to fix it (rows == columns); 0 leaves it to chance
   bool complex = false;
-  double gain = 1;  ///< multiplies every value, rounded once to T
+  bool turned = false;  ///< `out` gets the transpose, which is not the adjoint
+  double gain = 1;      ///< multiplies every value, rounded once to T
 };
 
 /// Told of the work done, by the thread that called.
 using Progress = std::function<void(i64 done, i64 total)>;
 
-/// Writes the wanted columns of matrix ids[b] to out + b * matrix_step, rows at `step` numbers.
+/// Writes the wanted columns of matrix ids[b] to out + b * matrix_step, rows (if `turned`, columns)
+/// at `step` numbers.
 /// False if `poll` stopped it; then `out` is partly written. `progress` counts the blocks of one
 /// large matrix.
 template <class T>

@@ -306,10 +306,10 @@ void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_s
 
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,       kPanelColumns<T>, &pack_left<T>,         &pack_right<T>,
-          &tile<T>,         &dot<T>,          &sum_of_squares<T>,    &largest<T>,
-          &scaled<T>,       &add_multiple<T>, &invert_unit_upper<T>, kStripColumns<T>,
-          &reflect_strip<T>};
+  return {kPanelRows,        kPanelColumns<T>, &pack_left<T>,         &pack_right<T>,
+          &tile<T>,          &dot<T>,          &sum_of_squares<T>,    &largest<T>,
+          &scaled<T>,        &add_multiple<T>, &invert_unit_upper<T>, kStripColumns<T>,
+          &reflect_strip<T>, &turn<T>};
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 // Every sum over the rows is cut at the same ones, each run a chain of fma in their order, so the
 // number of columns taken together, which differs between instruction sets, decides no bit.
 #pragma once
+#include <utility>
+
 #include "core/panels.hpp"
 #include "kernels/lanes.hpp"
 
@@ -113,6 +115,48 @@ void reflect_strip(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T 
     row.put(strip);
     for (int c = 0; c < columns; ++c) out[c] = strip[c];
   }
+}
+
+/// Lane by lane from the first and the second vector: from their lower halves (`half` 0) or their
+/// upper ones (1).
+template <int half, class V, int... i>
+[[gnu::always_inline]] inline V interleave(V a, V b, std::integer_sequence<int, i...>) {
+  constexpr int lanes = sizeof...(i);
+  return __builtin_shufflevector(a, b, (half * lanes / 2 + i / 2 + i % 2 * lanes)...);
+}
+
+/// A square of vectors: each round moves one bit of the row's number into the column's.
+template <class T>
+[[gnu::always_inline]] inline void turn_square(const T* from, i64 from_step, T* to, i64 to_step) {
+  constexpr int lanes = kLanes<T>;
+  constexpr auto each = std::make_integer_sequence<int, lanes>();
+  Lanes<T> rows[lanes], turned[lanes];
+#pragma GCC unroll 16
+  for (int r = 0; r < lanes; ++r) rows[r] = load<Lanes<T>>(from + r * from_step);
+#pragma GCC unroll 4
+  for (int round = 1; round < lanes; round *= 2) {
+#pragma GCC unroll 8
+    for (int r = 0; r < lanes / 2; ++r) {
+      turned[2 * r] = interleave<0>(rows[r], rows[r + lanes / 2], each);
+      turned[2 * r + 1] = interleave<1>(rows[r], rows[r + lanes / 2], each);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < lanes; ++r) rows[r] = turned[r];
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < lanes; ++r) store(to + r * to_step, rows[r]);
+}
+
+template <class T>
+void turn(const T* from, i64 from_step, i64 rows, i64 columns, T* to, i64 to_step) {
+  constexpr int lanes = kLanes<T>;
+  const i64 whole_rows = rows / lanes * lanes, whole_columns = columns / lanes * lanes;
+  for (i64 r = 0; r < whole_rows; r += lanes)
+    for (i64 c = 0; c < whole_columns; c += lanes)
+      turn_square(from + r * from_step + c, from_step, to + c * to_step + r, to_step);
+  for (i64 r = 0; r < rows; ++r)
+    for (i64 c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+      to[c * to_step + r] = from[r * from_step + c];
 }
 
 }  // namespace

@@ -201,6 +201,7 @@ def interleave(
     *,
     rounds: int,
     patience: float = 20.0,
+    rest: float = 0.0,
     checked: bool = True,
 ) -> Timing:
     """Time contenders in turns and keep each one's least time.
@@ -213,6 +214,10 @@ def interleave(
         Turns. Each round starts with another contender, so that none always follows the same one.
     patience : float
         Seconds after which a slow contender stops taking turns (it had at least three).
+    rest : float
+        Seconds to wait before each turn, in which calls are then repeated for as long. The waiting
+        threads of a pool (OpenMP's, OpenBLAS') spin for a while and take a core from whoever is
+        next; whoever comes after a pause finds sleeping threads and cold caches.
     checked : bool
         Whether each contender first runs once to have its moments asserted. A peer whose moments
         are wrong is left out and named in `flaws`; if fanin's are, the AssertionError goes up.
@@ -238,9 +243,13 @@ def interleave(
         for one in [*sound[first:], *sound[:first]]:
             if turn >= _LEAST_TURNS and spent[one.name] > patience:
                 continue
-            elapsed = seconds_of(one.run)
-            spent[one.name] += elapsed
-            timing.seconds[one.name] = min(elapsed, timing.seconds.get(one.name, math.inf))
+            time.sleep(rest)
+            begin = time.perf_counter()
+            least = seconds_of(one.run)
+            while (taken := time.perf_counter() - begin) < rest:
+                least = min(least, seconds_of(one.run))
+            spent[one.name] += taken
+            timing.seconds[one.name] = min(least, timing.seconds.get(one.name, math.inf))
     return timing
 
 

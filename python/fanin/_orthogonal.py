@@ -23,8 +23,6 @@ from .runtime import as_threads
 
 Progress: TypeAlias = Callable[[int, int], object]
 
-_LINE = 16  # elements; 1024 x 8192 from its transpose: 61 ms at once, 15 ms by lines
-_BLOCKWISE = 1 << 16  # elements from which on that is worth the calls
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
 _COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
 
@@ -83,22 +81,26 @@ def write_orthogonal(
         return goal.done()
     compute = KINDS[goal.array.dtype].compute
     dtype = np.result_type(compute, np.complex64) if KINDS[goal.array.dtype].complex else compute
-    wide = rows < columns
+    long, short = (axes.columns, axes.rows) if rows < columns else (axes.rows, axes.columns)
+    turned = max(long, default=-1) > max(short, default=-1)  # the long axes come last in memory
     tall_rows, tall_columns = max(rows, columns), min(rows, columns)
 
     def make(part: _Part, out: NDArray[Any]) -> NDArray[Any]:
         _core.haar(
             stream._key, part.ids, tall_rows, tall_columns, part.first, part.last, det or 0,
-            weight.gain, out, threads, progress,
+            weight.gain, out, threads, progress, turned,
         )  # fmt: skip
         return out
 
-    if _made_in_place(goal, axes, wide, dtype):
-        matrices = goal.array.reshape(-1, tall_rows, tall_columns)
+    def shaped(count: int, width: int) -> tuple[int, int, int]:
+        return (count, width, tall_rows) if turned else (count, tall_rows, width)
+
+    order = (*axes.batch, *short, *long) if turned else (*axes.batch, *long, *short)
+    if _made_in_place(goal, order, dtype):
+        matrices = goal.array.reshape(shaped(-1, tall_columns))
         make(_Part(np.arange(len(matrices), dtype=np.uint64), 0, tall_columns), matrices)
         return goal.done()
 
-    short, long = (axes.rows, axes.columns) if wide else (axes.columns, axes.rows)
     last_part: _Part | None = None
     made: NDArray[Any] = np.empty(0)
     for array, box in boxes(goal):
@@ -109,26 +111,17 @@ def write_orthogonal(
         # A run of one matrix is several boxes: it is made once, with all its columns.
         whole = goal.flat is not None
         first, last = (0, tall_columns) if whole else (int(chosen.min()), int(chosen.max()) + 1)
-        order = (*axes.batch, *long, *short)
         inverse = np.argsort(order)
         for block, ids in _batches(array, box, weight.shape, axes.batch, tall_rows * (last - first)
                                    * dtype.itemsize):  # fmt: skip
             part = _Part(ids, first, last)
             if last_part is None or not np.array_equal(last_part.ids, part.ids):
-                made = make(part, np.empty((len(ids), tall_rows, last - first), dtype))
+                made = make(part, np.empty(shaped(len(ids), last - first), dtype))
                 last_part = part if whole else None
-            values = made[:, _progression(along)][:, :, _progression(chosen - first)]
-            _copy(values.reshape([block.shape[axis] for axis in order]).transpose(inverse), block)
+            picked = _progression(along), _progression(chosen - first)
+            values = made[:, picked[turned]][:, :, picked[not turned]]
+            block[...] = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
     return goal.done()
-
-
-def _copy(values: NDArray[Any], to: NDArray[Any]) -> None:
-    """``to[...] = values``, a cache line of the last axis at a time if one is the other turned."""
-    if values.size < _BLOCKWISE or values.strides[-1] == values.itemsize:
-        to[...] = values
-        return
-    for start in range(0, values.shape[-1], _LINE):
-        to[..., start : start + _LINE] = values[..., start : start + _LINE]
 
 
 def _progression(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
@@ -142,12 +135,12 @@ def _progression(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
     return slice(first, stop if stop >= 0 else None, step)
 
 
-def _made_in_place(goal: Target, axes: MatrixAxes, wide: bool, dtype: np.dtype[Any]) -> bool:
-    """Whether the target is the tall matrices one after the other, in the type they are made in."""
-    in_order = (*axes.batch, *axes.rows, *axes.columns) == tuple(range(len(goal.shape)))
+def _made_in_place(goal: Target, order: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether the target is the matrices one after the other, in the type they are made in."""
+    in_order = order == tuple(range(len(goal.shape)))
     full = goal.axes is not None and goal.axes == tuple(map(range, goal.shape))
     return (
-        full and in_order and not wide and all(goal.kept)
+        full and in_order and all(goal.kept)
         and goal.array.dtype == dtype and goal.array.flags.c_contiguous and goal.array.flags.aligned
     )  # fmt: skip
 

@@ -26,7 +26,11 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.order: list[str] = []
-        monkeypatch.setattr(_bench, "time", SimpleNamespace(perf_counter=lambda: self.now))
+        own = SimpleNamespace(perf_counter=lambda: self.now, sleep=self.sleep)
+        monkeypatch.setattr(_bench, "time", own)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
     def contender(self, name: str, durations: list[float], values: int = 1) -> Contender:
         """Takes the given seconds, one after the other."""
@@ -62,6 +66,15 @@ def test_a_slow_contender_stops_after_three_turns(clock: Clock) -> None:
     fast = clock.contender("fast", [1.0] * 6)
     interleave([slow, fast], rounds=6, patience=10.0, checked=False)
     assert (clock.order.count("slow"), clock.order.count("fast")) == (3, 6)
+
+
+def test_a_short_call_is_repeated_for_as_long_as_the_pause(clock: Clock) -> None:
+    short = clock.contender("short", [3.0, 2.0, 1.0, 4.0, 5.0, 6.0])
+    long = clock.contender("long", [7.0, 8.0])
+    timing = interleave([short, long], rounds=2, rest=6.0, checked=False)
+    assert clock.order == ["short"] * 3 + ["long"] * 2 + ["short"] * 2
+    assert timing.seconds == {short.name: 1.0, long.name: 7.0}
+    assert clock.now == 4 * 6.0 + 3 + 2 + 1 + 7 + 8 + 4 + 5
 
 
 def test_two_contenders_of_one_name_are_refused(clock: Clock) -> None:

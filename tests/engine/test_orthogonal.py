@@ -18,12 +18,14 @@ TYPES = ["float32", "float64", "complex64", "complex128"]
 EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "complex64": 2.0**-23, "complex128": 2.0**-52}
 
 
-def haar(rows, columns, dtype="float32", *, seed=0, ids=(0,), first=0, last=None, det=0, threads=1):
-    """The core's tall matrices, (len(ids), rows, last - first)."""
+def haar(rows, columns, dtype="float32", *, seed=0, ids=(0,), first=0, last=None, det=0, gain=1.0,
+         threads=1, turned=False):  # fmt: skip
+    """The core's tall matrices, (len(ids), rows, last - first), or turned (.., .., rows)."""
     last = columns if last is None else last
-    out = np.full((len(ids), rows, last - first), np.nan, dtype)
-    key = fanin.Stream(seed)._key
-    _core.haar(key, np.array(ids, np.uint64), rows, columns, first, last, det, 1.0, out, threads)
+    shape = (last - first, rows) if turned else (rows, last - first)
+    out = np.full((len(ids), *shape), np.nan, dtype)
+    _core.haar(fanin.Stream(seed)._key, np.array(ids, np.uint64), rows, columns, first, last, det,
+               gain, out, threads, turned=turned)  # fmt: skip
     return out
 
 
@@ -96,6 +98,23 @@ def test_lapack_makes_the_same_q_from_the_same_reflectors(dtype, rows, columns):
     # Both are within a few roundings a reflector of the exact product; errors add at random.
     bound = 8 * np.sqrt(columns) * EPSILON[dtype]
     assert np.abs(haar(rows, columns, dtype)[0] - q * signs).max() <= bound
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(
+    "rows, columns, first, last",
+    [(1, 1, 0, 1), (40, 33, 0, 33), (70, 70, 5, 60), (600, 300, 0, 300)],
+)
+def test_a_turned_matrix_is_the_transpose(rows, columns, first, last, dtype, isa):
+    part = {"ids": (0, 3), "first": first, "last": last, "gain": 0.3}
+    turned = haar(rows, columns, dtype, turned=True, threads=2, **part)
+    plain = haar(rows, columns, dtype, **part)
+    assert turned.tobytes() == np.swapaxes(plain, 1, 2).tobytes()
+
+
+def test_a_turned_matrix_too_long_for_strips_is_the_transpose():
+    turned = haar(8200, 70, turned=True, threads=2)
+    assert turned.tobytes() == np.swapaxes(haar(8200, 70), 1, 2).tobytes()
 
 
 @pytest.mark.parametrize("defect", ["no sign", "short reflector", "reused word", "wrong order"])
