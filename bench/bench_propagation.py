@@ -48,7 +48,7 @@ def duration(
     contenders = [ours]
     if nbytes:
         [threads] = choice.threads
-        contenders.append(first_touch(nbytes, threads, ours.values))
+        contenders.append(first_touch(nbytes, ours.values, threads))
     timing = timed(report, choice, contenders)
     title, seconds = f"{ours.what}, {ours.how}", timing.seconds[ours.name]
     report.rows.append(Row(title, seconds, asked, "s", "the time asked for", seconds / asked,

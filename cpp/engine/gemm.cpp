@@ -94,7 +94,7 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
     return true;
   }
   PackedLeft<T> left;
-  Pool<Buffer<T>> pool(work.threads);
+  PerThread<Buffer<T>> buffers(work.threads);
   const i64 strip = strip_columns<T>(numbers, work.threads), strips = (numbers + strip - 1) / strip;
   // Whole panels of the depth at a time, so that cutting here changes no sum.
   const i64 most_rows = std::min(rows, kLeftNumbers / kPanelDepth);
@@ -108,9 +108,8 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
       if (!left.pack(a.from(row, k), count_rows, count, work)) return false;
       const auto body = [&](u64 number) {
         const i64 column = i64(number) * strip;
-        const typename Pool<Buffer<T>>::Lease scratch(pool);
         multiply(left, b.from(k, column / ratio), std::min(strip, numbers - column),
-                 c + row * step + column, step, now, *scratch);
+                 c + row * step + column, step, now, buffers.own());
       };
       if (!work.each(strips, body)) return false;
     }

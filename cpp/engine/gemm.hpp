@@ -4,7 +4,6 @@
 // c = or += or -= a b, where each output adds its panels of kPanelDepth products in order, and each
 // panel is one chain of fma from zero. Threads split the outputs; nothing else is split.
 #pragma once
-#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -73,32 +72,19 @@ struct Work {
   }
 };
 
-/// One object per thread, lent to whoever asks.
+/// One object for each thread of a team, on cache lines of its own.
 template <class Thing>
-class Pool {
+class PerThread {
  public:
-  explicit Pool(int size) : things_(std::size_t(size)), busy_(std::size_t(size)) {}
-
-  class Lease {
-   public:
-    explicit Lease(Pool& pool) : pool_(pool) {
-      for (;; slot_ = (slot_ + 1) % pool.things_.size())
-        if (!pool.busy_[slot_].exchange(true, std::memory_order_acquire)) return;
-    }
-    ~Lease() { pool_.busy_[slot_].store(false, std::memory_order_release); }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    Thing* operator->() const { return &pool_.things_[slot_]; }
-    Thing& operator*() const { return pool_.things_[slot_]; }
-
-   private:
-    Pool& pool_;
-    std::size_t slot_ = 0;
-  };
+  explicit PerThread(int threads) : slots_(std::size_t(threads)) {}
+  /// That of the calling thread.
+  Thing& own() { return slots_[std::size_t(number_in_team()) % slots_.size()].thing; }
 
  private:
-  std::vector<Thing> things_;
-  std::vector<std::atomic<bool>> busy_;
+  struct alignas(64) Slot {
+    Thing thing;
+  };
+  std::vector<Slot> slots_;
 };
 
 /// The left operand of a product (rows, depth), packed for the micro-kernel.

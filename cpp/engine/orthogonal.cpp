@@ -85,17 +85,17 @@ class StripMaker {
         // A step of another length than a power of two, except where one call draws all.
         step_(source_.pitch() <= kDrawnWhole ? source_.pitch() : source_.pitch() + kTile),
         matrices_(matrices_at_once),
-        strips_(work_.threads) {}
+        strips_(std::max(work_.threads, matrices_at_once)) {}
 
   static bool takes(const Haar& haar) { return !haar.complex && haar.rows <= kStripRows; }
 
   bool run(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
-    const typename Pool<StripScratch<T>>::Lease scratch(matrices_);
-    T* const vectors = scratch->vectors.take((std::min(haar_.last, kStripReflectors) + 1) * step_);
-    scratch->signs.resize(std::size_t(haar_.last));
-    T* const signs = scratch->signs.data();
+    StripScratch<T>& scratch = matrices_.own();
+    T* const vectors = scratch.vectors.take((std::min(haar_.last, kStripReflectors) + 1) * step_);
+    scratch.signs.resize(std::size_t(haar_.last));
+    T* const signs = scratch.signs.data();
     const bool flip = source_.flips(haar_, source);
     // Later reflectors leave the wanted columns alone.
     for (i64 begin = (haar_.last - 1) / kStripReflectors * kStripReflectors; begin >= 0;
@@ -146,8 +146,7 @@ class StripMaker {
       const i64 left = first + i64(number) * width, right = std::min(left + width, haar_.last);
       const i64 column = left - haar_.first;
       T* const to = haar_.turned ? out + column * step + begin : out + begin * step + column;
-      const typename Pool<Buffer<T>>::Lease buffer(strips_);
-      T* const strip = buffer->take((rows + 1) * width);
+      T* const strip = strips_.own().take((rows + 1) * width);
       std::fill_n(strip, (rows + 1) * width, T(0));
       for (i64 c = left; c < std::min(end, right); ++c)
         strip[(c - begin) * width + c - left] = signs[c];
@@ -173,8 +172,8 @@ class StripMaker {
   const Work work_;
   const Vectors<T> source_;
   const i64 step_;
-  Pool<StripScratch<T>> matrices_;
-  Pool<Buffer<T>> strips_;
+  PerThread<StripScratch<T>> matrices_;
+  PerThread<Buffer<T>> strips_;
 };
 
 /// Matrices of any size, a block of reflectors at a time.
@@ -219,9 +218,8 @@ class BlockMaker {
       const i64 own_first = std::max(begin, haar_.first), own_last = std::min(end, haar_.last);
       T* const rows = out + begin * step;
       if (own_first < own_last) {
-        const typename BlockPool<T>::Lease scratch(pool_);
         block_.columns(signs_.data(), own_first - begin, own_last - begin,
-                       rows + (own_first - haar_.first) * ratio_, step, *scratch);
+                       rows + (own_first - haar_.first) * ratio_, step, pool_.own());
       }
       const i64 after = std::max(end, haar_.first);
       if (after < haar_.last &&

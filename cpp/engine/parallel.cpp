@@ -58,6 +58,8 @@ int threads_for(int threads) {
   return threads > 0 ? threads : default_threads();
 }
 
+int number_in_team() { return omp_get_thread_num(); }
+
 bool in_default_environment(const std::function<bool()>& body) {
   const DefaultFloatingPoint environment;
   return body();

@@ -27,6 +27,9 @@ using Poll = std::function<bool()>;
 bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body);
 
+/// The calling thread's number among those of its parallel_for; 0 outside.
+int number_in_team();
+
 /// Runs body() here, under the default floating-point environment. Returns what it returns.
 bool in_default_environment(const std::function<bool()>& body);
 

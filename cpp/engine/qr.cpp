@@ -32,10 +32,7 @@ class Factoriser {
       const i64 end = std::min(begin + kWidth, rank_), step = rank_ * ratio_;
       if (!set_block(begin, end)) return false;
       T* const corner = q + begin * step + begin * ratio_;
-      {
-        const typename BlockPool<T>::Lease scratch(pool_);
-        block_.columns(signs_ + begin * ratio_, 0, end - begin, corner, step, *scratch);
-      }
+      block_.columns(signs_ + begin * ratio_, 0, end - begin, corner, step, pool_.own());
       if (end < rank_ && !block_.apply(corner + (end - begin) * ratio_, step,
                                        (rank_ - end) * ratio_, false, true, work_, pool_))
         return false;

@@ -84,9 +84,8 @@ bool BlockReflector<T>::set(const T* vectors, i64 step, i64 count, i64 length, b
   const i64 strip = strip_columns<T>(gram_step, work.threads);
   const auto body = [&](u64 number) {
     const i64 column = i64(number) * strip;
-    const typename BlockPool<T>::Lease scratch(pool);
     multiply(whole_, columns.from(0, column / ratio()), std::min(strip, gram_step - column),
-             gram + column, gram_step, Update::store, scratch->packed);
+             gram + column, gram_step, Update::store, pool.own().packed);
   };
   if (!work.each((gram_step + strip - 1) / strip, body)) return false;
   if (complex)
@@ -114,19 +113,19 @@ bool BlockReflector<T>::apply(T* c, i64 step, i64 columns, bool adjoint, bool to
   const i64 first = top_is_zero ? count_ : 0;
   return work.each((columns + strip - 1) / strip, [&](u64 number) {
     const i64 column = i64(number) * strip, width = std::min(strip, columns - column);
-    const typename BlockPool<T>::Lease scratch(pool);
-    T* const projected = scratch->projected.take(count_ * strip);
-    T* const combined = scratch->combined.take(count_ * strip);
+    BlockScratch<T>& scratch = pool.own();
+    T* const projected = scratch.projected.take(count_ * strip);
+    T* const combined = scratch.combined.take(count_ * strip);
     T* const here = c + column;
     const View<T> below{here + first * step, step / ratio(), 1, vectors_.form};
     const View<T> first_product{projected, strip / ratio(), 1, vectors_.form};
     const View<T> second_product{combined, strip / ratio(), 1, vectors_.form};
     multiply(top_is_zero ? lower_ : whole_, below, width, projected, strip, Update::store,
-             scratch->packed);
+             scratch.packed);
     multiply(adjoint ? inner_adjoint_ : inner_, first_product, width, combined, strip,
-             Update::store, scratch->packed);
+             Update::store, scratch.packed);
     for (i64 r = 0; r < first; ++r) std::fill_n(here + r * step, width, T(0));
-    multiply(outer_, second_product, width, here, step, Update::subtract, scratch->packed);
+    multiply(outer_, second_product, width, here, step, Update::subtract, scratch.packed);
   });
 }
 

@@ -20,7 +20,7 @@ struct BlockScratch {
 };
 
 template <class T>
-using BlockPool = Pool<BlockScratch<T>>;
+using BlockPool = PerThread<BlockScratch<T>>;
 
 /// Some reflectors in a row, H = H_0 H_1 ... . Reflector r acts on elements r and up of its
 /// columns.

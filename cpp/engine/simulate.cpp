@@ -290,10 +290,9 @@ bool run_all(const Simulated& what, const Activation& phi, const Measured& out, 
              const Poll& poll) {
   threads =
       std::max(1, int(std::min<i64>(threads > 0 ? threads : default_threads(), what.networks)));
-  Pool<Workspace<T>> pool(threads);
+  PerThread<Workspace<T>> workspaces(threads);
   return parallel_for(u64(what.networks), threads, false, poll, [&](u64 network) {
-    const typename Pool<Workspace<T>>::Lease memory(pool);
-    Network<T>(what, phi, out, *memory, i64(network)).run();
+    Network<T>(what, phi, out, workspaces.own(), i64(network)).run();
   });
 }
 
