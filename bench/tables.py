@@ -24,6 +24,21 @@ SHOWN = {
     "Llama-shaped list, 1.07e9 bfloat16, new memory": "Llama-shaped list, 1.07e9 bfloat16, fresh",
 }
 PEERS = ("NumPy", "torch", "JAX", "Keras", "oneMKL")
+MATRICES = {
+    "one of 1024 × 1024": "n = 1024",
+    "one of 4096 × 4096": "n = 4096",
+    "one of 8192 × 1024": "8192 x 1024",
+    "one of 1024 × 8192": "1024 x 8192",
+    "a batch of 512, 32 × 32": "512 of 32 x 32",
+    "a batch of 32, 256 × 256": "32 of 256 x 256",
+}
+#: Columns of the matrices: how the peer's contender ends.
+FACTORISING = {
+    "torch `orthogonal_`": ("(orthogonal_)", "(orthogonal_ in a loop)"),
+    "MKL QR": ("(MKL geqrf + orgqr)", "(batched linalg.qr)"),
+    "OpenBLAS QR": ("(OpenBLAS geqrf + orgqr)",),
+    "JAX `orthogonal`": ("(orthogonal)",),
+}
 Key = tuple[str, str, str]  # threads, title, against
 
 
@@ -72,21 +87,48 @@ def short(rows: dict[Key, dict[str, Any]], machine: dict[str, Any]) -> str:
     for name, title in SHOWN.items():
         cells = []
         for peer in ("", *PEERS):
-            pair = []
-            for threads in ("1", "2"):
-                found = [
-                    row
-                    for key, row in rows.items()
-                    if key[:2] == (threads, f"{title}, {threads} thr")
-                    and key[2].startswith(f"{peer} {title}" if peer else "")
-                    and row["unit"] == "G/s"
-                ]
-                value = found[0]["compared" if peer else "ours"] if found else None
-                pair.append("–" if value is None else f"{value:.{1 if value < 10 else 0}f}")
-            cells.append("–" if pair == ["–", "–"] else " / ".join(pair))
+            start = f"{peer} {title}" if peer else ""
+            cells.append(
+                both(rows, title, "compared" if peer else "ours", "G/s", lambda key, start=start:
+                     key.startswith(start))
+            )  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"{machine['cpu']} (Zen 4), {machine['cores']} cores, AVX-512 with VAES."]
     return "\n".join(lines)
+
+
+def matrices(rows: dict[Key, dict[str, Any]]) -> str:
+    """The same for orthogonal matrices."""
+    lines = [
+        f"| 1 thread / 2 threads | 10⁹ flops/s | {' | '.join(f'× {how}' for how in FACTORISING)} |",
+        "|---" * (2 + len(FACTORISING)) + "|",
+    ]
+    for name, size in MATRICES.items():
+        title = f"float32 orthogonal, {size}"
+        cells = [both(rows, title, "ours", "Gflop/s", lambda key: True)]
+        cells += [
+            both(rows, title, "compared", "Gflop/s", lambda key, ends=ends: key.endswith(ends))
+            for ends in FACTORISING.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def both(
+    rows: dict[Key, dict[str, Any]], title: str, what: str, unit: str, of: Callable[[str], bool]
+) -> str:
+    """A figure with one and with two threads."""
+    pair = []
+    for threads in ("1", "2"):
+        found = [
+            row[what]
+            for (count, name, against), row in rows.items()
+            if (count, name) == (threads, f"{title}, {threads} thr")
+            and of(against)
+            and row["unit"] == unit
+        ]
+        pair.append(f"{found[0]:.{1 if found[0] < 10 else 0}f}" if found else "–")
+    return "–" if pair == ["–", "–"] else " / ".join(pair)
 
 
 def replace(path: Path, name: str, text: str) -> None:
@@ -99,6 +141,7 @@ if __name__ == "__main__":
     found, on = measured(lambda bench: bench != "propagation")
     replace(ROOT / "docs/benchmarks.md", "measured", whole(found, on))
     replace(ROOT / "README.md", "measured", short(found, on))
+    replace(ROOT / "README.md", "matrices", matrices(found))
     found, on = measured(lambda bench: bench == "propagation")
     if found:
         replace(ROOT / "docs/benchmarks.md", "propagation", whole(found, on))
