@@ -3,8 +3,6 @@
 // Every sum over the rows is cut at the same ones, each run a chain of fma in their order, so the
 // number of columns taken together, which differs between instruction sets, decides no bit.
 #pragma once
-#include <utility>
-
 #include "core/panels.hpp"
 #include "kernels/lanes.hpp"
 
@@ -117,10 +115,20 @@ void reflect_strip(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T 
   }
 }
 
+/// The numbers 0 .. n - 1 as a pack.
+template <int... i>
+struct Indices {};
+template <int n, int... i>
+struct UpTo : UpTo<n - 1, n - 1, i...> {};
+template <int... i>
+struct UpTo<0, i...> {
+  using type = Indices<i...>;
+};
+
 /// Lane by lane from the first and the second vector: from their lower halves (`half` 0) or their
 /// upper ones (1).
 template <int half, class V, int... i>
-[[gnu::always_inline]] inline V interleave(V a, V b, std::integer_sequence<int, i...>) {
+[[gnu::always_inline]] inline V interleave(V a, V b, Indices<i...>) {
   constexpr int lanes = sizeof...(i);
   return __builtin_shufflevector(a, b, (half * lanes / 2 + i / 2 + i % 2 * lanes)...);
 }
@@ -129,7 +137,7 @@ template <int half, class V, int... i>
 template <class T>
 [[gnu::always_inline]] inline void turn_square(const T* from, i64 from_step, T* to, i64 to_step) {
   constexpr int lanes = kLanes<T>;
-  constexpr auto each = std::make_integer_sequence<int, lanes>();
+  constexpr typename UpTo<lanes>::type each;
   Lanes<T> rows[lanes], turned[lanes];
 #pragma GCC unroll 16
   for (int r = 0; r < lanes; ++r) rows[r] = load<Lanes<T>>(from + r * from_step);
