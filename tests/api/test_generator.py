@@ -120,12 +120,12 @@ def test_integers_fill_any_out_and_move_the_cursor_by_tiles_of_16(dtype):
 
 
 def test_a_large_fill_of_integers_does_not_depend_on_its_threads():
-    expected = rng().integers(-7, 1000, 300_000, dtype="int32")
+    expected = rng().integers(-7, 1000, 2_000_000, dtype="int32")
     before = fanin.runtime.threads()
     try:
         for threads in (1, 2, 3):
             fanin.runtime.set_threads(threads)
-            assert same(rng().integers(-7, 1000, 300_000, dtype="int32"), expected)
+            assert same(rng().integers(-7, 1000, 2_000_000, dtype="int32"), expected)
     finally:
         fanin.runtime.set_threads(before)
 

@@ -205,12 +205,16 @@ def test_a_part_costs_its_own_memory_only():
 # ---- processes, threads, signals -----------------------------------------------------------------
 
 
+#: Values of several chunks even in new memory, where a float32 chunk has 2^19 of them.
+SEVERAL = 2_000_000
+
+
 def filled_in_a_child(queue):
-    queue.put(fanin.normal(300_000, seed=9, threads=2).tobytes())
+    queue.put(fanin.normal(SEVERAL, seed=9, threads=2).tobytes())
 
 
 def test_a_forked_child_makes_the_same_values_and_does_not_hang():
-    expected = fanin.normal(300_000, seed=9, threads=2).tobytes()  # the parent's threads exist now
+    expected = fanin.normal(SEVERAL, seed=9, threads=2).tobytes()  # the parent's threads exist now
     context = multiprocessing.get_context("fork")
     for _ in range(5):
         queue = context.Queue()
@@ -226,7 +230,7 @@ def test_fork_while_another_thread_fills():
 
     def keep_filling():
         while not stop.is_set():
-            fanin.normal(400_000, seed=1, threads=2)
+            fanin.normal(SEVERAL, seed=1, threads=2)
 
     worker = threading.Thread(target=keep_filling)
     worker.start()
@@ -235,8 +239,8 @@ def test_fork_while_another_thread_fills():
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
-                values = fanin.normal(200_000, seed=9, threads=2)
-                os._exit(0 if values.size == 200_000 else 1)
+                values = fanin.normal(SEVERAL, seed=9, threads=2)
+                os._exit(0 if values.size == SEVERAL else 1)
             assert os.waitpid(child, 0)[1] == 0
     finally:
         stop.set()
@@ -244,13 +248,13 @@ def test_fork_while_another_thread_fills():
 
 
 def test_python_threads_fill_side_by_side():
-    expected = [fanin.normal(200_000, seed=k, threads=1) for k in range(8)]
-    shared = np.empty(8 * 200_000, np.float32)
+    expected = [fanin.normal(SEVERAL, seed=k, threads=1) for k in range(8)]
+    shared = np.empty(8 * SEVERAL, np.float32)
     own = [None] * 8
 
     def work(k):
-        own[k] = fanin.normal(200_000, seed=k, threads=2)
-        fanin.normal(200_000, seed=k, out=shared[k * 200_000 : (k + 1) * 200_000], threads=2)
+        own[k] = fanin.normal(SEVERAL, seed=k, threads=2)
+        fanin.normal(SEVERAL, seed=k, out=shared[k * SEVERAL : (k + 1) * SEVERAL], threads=2)
 
     workers = [threading.Thread(target=work, args=(k,)) for k in range(8)]
     for worker in workers:
@@ -263,7 +267,7 @@ def test_python_threads_fill_side_by_side():
 
 
 def test_a_subprocess_with_one_thread_makes_the_same_values():
-    code = "import fanin, sys; sys.stdout.buffer.write(fanin.normal(200_000, seed=9).tobytes())"
+    code = f"import fanin, sys; sys.stdout.buffer.write(fanin.normal({SEVERAL}, seed=9).tobytes())"
     for name, value in (("OMP_NUM_THREADS", "1"), ("FANIN_ISA", "baseline")):
         run = subprocess.run(
             [sys.executable, "-c", code],
@@ -271,7 +275,7 @@ def test_a_subprocess_with_one_thread_makes_the_same_values():
             check=True,
             env={**os.environ, name: value},
         )
-        assert run.stdout == fanin.normal(200_000, seed=9).tobytes()
+        assert run.stdout == fanin.normal(SEVERAL, seed=9).tobytes()
 
 
 def test_an_unknown_isa_in_the_environment_is_an_error_that_lists_the_choices():
@@ -289,13 +293,13 @@ def test_the_forced_isa_is_the_one_that_runs(isa):
 def test_rounding_mode_and_flushing_of_others_change_nothing():
     libc = ctypes.CDLL(None)
     tiny = dict(shape=4096, loc=0.0, scale=1e-42, seed=9)  # subnormal values
-    expected = fanin.normal(200_000, seed=9), fanin.normal(**tiny)
+    expected = fanin.normal(SEVERAL, seed=9), fanin.normal(**tiny)
     for mode in (0x400, 0x800, 0xC00):  # x87 and SSE: down, up, towards zero (fenv.h on x86)
         before = libc.fegetround()
         try:
             if libc.fesetround(mode):
                 continue  # another architecture: its own codes
-            got = fanin.normal(200_000, seed=9, threads=2), fanin.normal(**tiny)
+            got = fanin.normal(SEVERAL, seed=9, threads=2), fanin.normal(**tiny)
             after = libc.fegetround()
         finally:
             libc.fesetround(before)

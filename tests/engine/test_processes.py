@@ -32,26 +32,27 @@ def same(a, b):
 
 
 # ---- threads that cannot be had ------------------------------------------------------------------
+# 2,000,000 values are four chunks even in new memory.
 
 
 def test_a_limit_on_processes_leaves_fewer_threads_and_the_same_bits():
     # Root has no such limit, so that root becomes nobody first.
     code = """
 import os, resource, fanin
-expected = fanin.normal(300_000, seed=0, threads=1).tobytes()
+expected = fanin.normal(2_000_000, seed=0, threads=1).tobytes()
 if os.geteuid() == 0:
     os.setresuid(65534, 65534, 65534)
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 for threads in (4, 2, 16):
-    print(fanin.normal(300_000, seed=0, threads=threads).tobytes() == expected)
+    print(fanin.normal(2_000_000, seed=0, threads=threads).tobytes() == expected)
 """
     assert run(code) == ["True"] * 3
 
 
 def test_growing_and_shrinking_teams_make_the_same_values():
-    expected = fanin.normal(300_000, seed=0, threads=1)
+    expected = fanin.normal(2_000_000, seed=0, threads=1)
     for threads in (2, 5, 3, 5, 1, 2, 7):
-        assert same(fanin.normal(300_000, seed=0, threads=threads), expected)
+        assert same(fanin.normal(2_000_000, seed=0, threads=threads), expected)
 
 
 def test_the_number_of_threads_is_that_of_the_environment_and_of_the_cpus():
@@ -76,11 +77,11 @@ import ctypes, os, re, fanin
 (path,) = set(re.findall(r"/\\S*lib(?:g|i)?omp[^/\\s]*$", open("/proc/self/maps").read(), re.M))
 openmp = ctypes.CDLL(path)
 print(openmp.omp_get_max_threads() >= fanin.runtime.threads())
-expected = fanin.normal(300_000, seed=0).tobytes()
+expected = fanin.normal(2_000_000, seed=0).tobytes()
 openmp.omp_set_num_threads(1)
 print(fanin.runtime.threads() == 1)
 before = len(os.listdir("/proc/self/task"))
-print(fanin.normal(300_000, seed=0).tobytes() == expected)
+print(fanin.normal(2_000_000, seed=0).tobytes() == expected)
 print(len(os.listdir("/proc/self/task")) == before)
 """
     assert run(code) == ["True"] * 4
@@ -97,7 +98,7 @@ def address_space():
         return int(file.read().split()[0]) * resource.getpagesize()
 
 calls = [
-    lambda: fanin.normal(200_000, seed=0, threads=3),
+    lambda: fanin.normal(2_000_000, seed=0, threads=3),
     lambda: fanin.normal((400, 500), np.zeros((400, 1)), np.ones(500), seed=0, threads=2),
     lambda: fanin.truncated_normal(2**40, seed=0, index=fanin.flat[5:3_000_000]),
     lambda: fanin.he_normal((1000, 3000), seed=0, dtype="bfloat16"),
@@ -228,12 +229,12 @@ print(fanin.normal(3, seed=0).size)
 
 
 def filled_in_a_child(queue):
-    queue.put(fanin.normal(300_000, seed=9, threads=2).tobytes())
+    queue.put(fanin.normal(2_000_000, seed=9, threads=2).tobytes())
 
 
 @pytest.mark.long
 def test_a_hundred_forks_make_the_same_values_and_do_not_hang():
-    expected = fanin.normal(300_000, seed=9, threads=2).tobytes()
+    expected = fanin.normal(2_000_000, seed=9, threads=2).tobytes()
     context = multiprocessing.get_context("fork")
     for _ in range(100):
         queue = context.Queue()
