@@ -220,9 +220,12 @@ def test_a_forked_child_makes_the_same_values_and_does_not_hang():
         queue = context.Queue()
         child = context.Process(target=filled_in_a_child, args=(queue,))
         child.start()
-        assert queue.get(timeout=20) == expected
-        child.join(20)
-        assert child.exitcode == 0
+        try:
+            assert queue.get(timeout=20) == expected
+            child.join(20)
+            assert child.exitcode == 0
+        finally:
+            child.kill()  # one that hangs would be waited for when this process ends
 
 
 def test_fork_while_another_thread_fills():

@@ -240,9 +240,12 @@ def test_a_hundred_forks_make_the_same_values_and_do_not_hang():
         queue = context.Queue()
         child = context.Process(target=filled_in_a_child, args=(queue,))
         child.start()
-        assert queue.get(timeout=20) == expected
-        child.join(20)
-        assert child.exitcode == 0
+        try:
+            assert queue.get(timeout=20) == expected
+            child.join(20)
+            assert child.exitcode == 0
+        finally:
+            child.kill()  # one that hangs would be waited for when this process ends
 
 
 INTERRUPTED = """
