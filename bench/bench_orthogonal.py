@@ -188,7 +188,7 @@ def products(report: Report, choice: argparse.Namespace, threads: int) -> None:
     best = fanin.runtime.isa()
     for n in PRODUCTS:
         _one_product(report, choice, threads, n, np.float32, best)
-    for n in PRODUCTS[:-1]:
+    for n in PRODUCTS:
         _one_product(report, choice, threads, n, np.float64, best)
     _core.debug.set_isa(best)
 
