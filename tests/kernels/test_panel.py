@@ -9,7 +9,6 @@ import numpy as np
 import oracle_orthogonal as oracle
 import pytest
 
-import fanin
 from fanin import _core
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
