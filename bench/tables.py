@@ -43,17 +43,26 @@ Key = tuple[str, str, str]  # threads, title, against
 
 
 def measured(of: Callable[[str], bool]) -> tuple[dict[Key, dict[str, Any]], dict[str, Any]]:
-    """The rows of the benches so named, and the machine of the newest file."""
+    """The rows of the benches so named, and the machine: that of the file with the most rows, and
+    the versions of what only others have."""
     reports = [json.loads(path.read_text()) for path in (ROOT / "bench/results").glob("*.json")]
-    rows, machine = {}, {}
+    reports = [report for report in reports if of(report["bench"])]
+    rows: dict[Key, dict[str, Any]] = {}
     for report in sorted(reports, key=lambda report: str(report["made"])):
-        if not of(report["bench"]):
-            continue
-        machine = report["machine"]
         for threads, part in report["threads"].items():
             for row in part["rows"]:
                 rows[threads, row["title"], row["against"]] = row
-    return rows, machine
+    versions: dict[str, str] = {}
+    machine: dict[str, Any] = {}
+    for report in sorted(reports, key=size):
+        machine = report["machine"]
+        versions |= machine["versions"]
+    return rows, {**machine, "versions": versions}
+
+
+def size(report: dict[str, Any]) -> int:
+    """How many rows."""
+    return sum(len(part["rows"]) for part in report["threads"].values())
 
 
 def figure(value: float) -> str:
