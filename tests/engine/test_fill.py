@@ -213,10 +213,11 @@ def filled_in_a_child(queue):
     queue.put(fanin.normal(SEVERAL, seed=9, threads=2).tobytes())
 
 
-def test_a_forked_child_makes_the_same_values_and_does_not_hang():
+@pytest.mark.parametrize("times", [5, pytest.param(100, marks=pytest.mark.long)])
+def test_a_forked_child_makes_the_same_values_and_does_not_hang(times):
     expected = fanin.normal(SEVERAL, seed=9, threads=2).tobytes()  # the parent's threads exist now
     context = multiprocessing.get_context("fork")
-    for _ in range(5):
+    for _ in range(times):
         queue = context.Queue()
         child = context.Process(target=filled_in_a_child, args=(queue,))
         child.start()

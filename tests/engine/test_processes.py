@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -207,7 +206,7 @@ print("clean")
     assert run(code, "-X", "dev", "-W", "error", PYTHONMALLOC="debug") == ["clean"]
 
 
-# ---- interpreters, forks, signals ----------------------------------------------------------------
+# ---- interpreters, signals -----------------------------------------------------------------------
 
 
 def test_a_subinterpreter_is_told_that_it_cannot_import_the_core():
@@ -226,26 +225,6 @@ except ImportError as error:
 print(fanin.normal(3, seed=0).size)
 """
     assert run(code) == ["True", "3"]
-
-
-def filled_in_a_child(queue):
-    queue.put(fanin.normal(2_000_000, seed=9, threads=2).tobytes())
-
-
-@pytest.mark.long
-def test_a_hundred_forks_make_the_same_values_and_do_not_hang():
-    expected = fanin.normal(2_000_000, seed=9, threads=2).tobytes()
-    context = multiprocessing.get_context("fork")
-    for _ in range(100):
-        queue = context.Queue()
-        child = context.Process(target=filled_in_a_child, args=(queue,))
-        child.start()
-        try:
-            assert queue.get(timeout=20) == expected
-            child.join(20)
-            assert child.exitcode == 0
-        finally:
-            child.kill()  # one that hangs would be waited for when this process ends
 
 
 INTERRUPTED = """
