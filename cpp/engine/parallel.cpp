@@ -19,7 +19,16 @@ namespace {
 std::atomic<int> chosen_threads{0};
 std::atomic<bool> forked{false};
 
-thread_local const Poll* heard = nullptr;
+struct OfThread {
+  const Poll* heard = nullptr;  ///< what it listens to
+  int team = 1;                 ///< threads of the last team that it led
+};
+// In memory that a thread has from its start: that of a library loaded later is else taken at its
+// first use, and glibc ends the process where there is none.
+#if defined(__GLIBC__)
+[[gnu::tls_model("initial-exec")]]
+#endif
+thread_local OfThread own;
 
 void mark_forked() { forked.store(true); }
 const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
@@ -28,8 +37,7 @@ const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
 /// cannot start one, so they are tried first: whenever this thread asks for more than its last team
 /// had (libgomp lets the others go).
 int startable(int wanted) {
-  thread_local int team = 1;
-  if (wanted > team) {
+  if (wanted > own.team) {
     std::mutex gate;
     std::vector<pthread_t> tried(std::size_t(wanted - 1));
     const auto wait = [](void* held) -> void* {
@@ -44,7 +52,7 @@ int startable(int wanted) {
     for (std::size_t i = 0; i < started; ++i) pthread_join(tried[i], nullptr);
     wanted = int(started) + 1;
   }
-  team = wanted;
+  own.team = wanted;
   return wanted;
 }
 
@@ -62,11 +70,11 @@ int threads_for(int threads) {
   return threads > 0 ? threads : default_threads();
 }
 
-Listening::Listening(Poll poll) : poll_(std::move(poll)), before_(heard) { heard = &poll_; }
-Listening::~Listening() { heard = before_; }
+Listening::Listening(Poll poll) : poll_(std::move(poll)), before_(own.heard) { own.heard = &poll_; }
+Listening::~Listening() { own.heard = before_; }
 
 void listen() {
-  if (heard != nullptr && *heard && (*heard)()) throw Interrupted();
+  if (own.heard != nullptr && *own.heard && (*own.heard)()) throw Interrupted();
 }
 
 int number_in_team() { return omp_get_thread_num(); }
