@@ -80,7 +80,7 @@ from ._schemes import Scheme, get, schemes
 from ._stream import Stream
 
 if TYPE_CHECKING:
-    from . import diagnose, linalg, propagation
+    from . import diagnose, files, linalg, propagation
     from ._bit_generator import BitGenerator
     from ._recommend import Recommendation, recommend
 
@@ -95,7 +95,7 @@ _LAZY = {
     "Recommendation": "_recommend",
     "recommend": "_recommend",
 }
-_LAZY_MODULES = ("diagnose", "linalg", "propagation")
+_LAZY_MODULES = ("diagnose", "files", "linalg", "propagation")
 
 
 def __getattr__(name: str) -> Any:
@@ -111,7 +111,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
+    return sorted(__all__)
 
 
 __all__ = [
@@ -141,6 +141,7 @@ __all__ = [
     "dirac",
     "eye",
     "fans",
+    "files",
     "fixup",
     "fixup_gain",
     "flat",

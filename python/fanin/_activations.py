@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._environment import steady
 from ._parameters import finite
+from ._public import public
 
 __all__ = [
     "Activation",
@@ -95,6 +96,7 @@ def activations() -> ActivationTable:
     return ActivationTable(_rows())
 
 
+@public("fanin")
 class Activation:
     """An activation with its parameters, or any function of arrays.
 

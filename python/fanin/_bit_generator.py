@@ -10,6 +10,7 @@ from numpy.random import BitGenerator as NumpyBitGenerator
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
 from . import _core
+from ._public import public
 from ._stream import Stream, as_stream
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class _StreamSeeds(ISpawnableSeedSequence):
         return [_StreamSeeds(self.stream._spawned(first + i)) for i in range(n_children)]
 
 
+@public("fanin")
 class BitGenerator(NumpyBitGenerator):
     """A fanin stream as a bit generator of `numpy.random`: all of NumPy's distributions on it.
 

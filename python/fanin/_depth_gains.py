@@ -8,10 +8,12 @@ from typing import NamedTuple
 from . import _core
 from ._environment import steady
 from ._parameters import COUNT, at_least, one_of
+from ._public import public
 
 T_FIXUP_PARTS = one_of("encoder", "decoder")
 
 
+@public("fanin")
 class DeepNormGains(NamedTuple):
     """Gains of DeepNorm; None for a stack that the model does not have.
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
+from ._public import public
+
 __all__ = [
     "Fans",
     "Layout",
@@ -31,6 +33,7 @@ ShapeLike: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 AxesLike: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 
 
+@public("fanin")
 class Fans(NamedTuple):
     """The fans of one weight, as Python integers.
 
@@ -58,6 +61,7 @@ class Axes(NamedTuple):
     batch: tuple[int, ...]
 
 
+@public("fanin")
 @dataclass(frozen=True, init=False)
 class Layout:
     """How the axes of a weight are to be read.

@@ -13,12 +13,14 @@ import numpy as np
 from . import _core
 from ._arrays import ALL, KINDS, REAL, Target, destination, target
 from ._integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
+from ._public import public
 from ._random import parameter, prepare, require_bounds, require_range
 from ._stream import Stream
 
 _TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
 
 
+@public("fanin")
 class Generator:
     """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32
     words.

@@ -16,13 +16,14 @@ import numpy as np
 
 from ._activations import as_activation, check_slope, check_variance
 from ._nodes import gaussian_nodes
+from ._public import public
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._activations import ActivationLike
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Jacobian", "jacobian"]
 
@@ -31,6 +32,7 @@ WEIGHTS = ("gaussian", "orthogonal")
 _FAR = 1e12
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Jacobian:
     """Moments and edge of the squared singular values of a Jacobian.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._public import public
 
 if TYPE_CHECKING:
     from ._activations import Activation
@@ -95,6 +96,7 @@ def _check_count(value: object, what: str) -> None:
         raise ValueError(f"{what} is an int of at least 1, got {value!r}")
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Dense:
     """A fully connected layer with independent weights.
@@ -135,6 +137,7 @@ class Dense:
         return made, after / number * weight * np.ones_like(state.q)
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Conv:
     """A convolution with independent kernel entries, or a delta kernel (Xiao et al. 2018).
@@ -224,6 +227,7 @@ class Conv:
         return made, factor * np.ones_like(state.q)
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Residual:
     """skip x + branch f(x), the branch ending in weights of its own (Yang & Schoenholz 2017).
@@ -276,6 +280,7 @@ class Residual:
         return made, a + b * factor
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Dropout:
     """Inverted dropout with masks of their own for every input.
@@ -301,6 +306,7 @@ class Dropout:
         return made, np.ones_like(state.q) / keep
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class AveragePool:
     """Mean over windows of r pixels: q (1 + (r - 1) rho)/r.
@@ -335,6 +341,7 @@ class AveragePool:
         return replace(state, q=state.q * share, image=image), np.ones_like(state.q) / pixels**2
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class RMSNorm:
     """x/rms(x): second moment 1 behind it; a gradient goes back with 1/q."""
@@ -346,6 +353,7 @@ class RMSNorm:
         return made, factor
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class LayerNorm:
     """(x - mean)/std over the units: variance 1 behind it; a gradient goes back with 1/(q - m^2).
@@ -367,6 +375,7 @@ class LayerNorm:
         return made, factor
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class BatchNorm:
     """(x - mean)/std over an infinite batch of inputs with pairwise correlation c (mean field).
@@ -382,6 +391,7 @@ class BatchNorm:
         return replace(state, q=one, m=0 * one, c=0 * one, one_minus_c=one), factor
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Attention:
     """Self-attention at initialisation, approximately: c is the correlation of two tokens.

@@ -25,6 +25,7 @@ from ._layers import (
 )
 from ._profile import Profile, dead_fraction, saturated_fraction
 from ._propagation_maps import propagated
+from ._public import public
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -68,6 +69,7 @@ def _title(layer: Any) -> str:
     return type(layer).__name__ + ("~" if isinstance(layer, Attention) else "")
 
 
+@public("fanin.propagation")
 class Network:
     """A sequence of layers at initialisation.
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._public import public
 
 if TYPE_CHECKING:
     from ._activations import Activation
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
-    Field = Array | Callable[[], Array]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Field = Array | Callable[[], Array]
 
 __all__ = ["Profile"]
 
@@ -25,6 +26,7 @@ _COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", 
 _FIELDS = (*_COLUMNS[:6], "mean", "second", *_COLUMNS[6:])
 
 
+@public("fanin.propagation")
 class Profile:
     """Signals and gradients of a network at initialisation, layer by layer.
 

@@ -18,6 +18,7 @@ from ._activations import (
     as_activation,
     moments_at,
 )
+from ._public import public
 
 Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
@@ -28,6 +29,7 @@ _BISECTIONS = 56
 _ROUNDING = 1e-15
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Critical:
     """A point of the edge of chaos; each field has the shape of the given parameter.

@@ -22,10 +22,12 @@ from ._activations import (
     check_variance,
     moments_at,
 )
+from ._public import public
 
 Floats = NDArray[np.float64]
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Moments:
     """Gaussian moments of an activation at variance q; each field has the shape of q.

@@ -19,6 +19,7 @@ from ._activations import (
     as_activation,
     moments_at,
 )
+from ._public import public
 
 Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
@@ -31,6 +32,7 @@ PHASES = np.array(["ordered", "chaotic", "critical", "none"])
 _MAP_ERROR = 2e-15
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class FixedPoints:
     """Fixed points of the variance map; each field has the broadcast shape of the parameters.
@@ -68,6 +70,7 @@ class FixedPoints:
     error: Floats
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class DepthScales:
     """Layers over which signals settle.
@@ -317,6 +320,7 @@ def depth_scales(
     return _scales(_solve(as_activation(activation), weight_var, bias_var, 0.0))
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True, eq=False)
 class PhaseDiagram:
     """Fixed points over a grid of parameters; fields have shape (len(weight_var), len(bias_var)).

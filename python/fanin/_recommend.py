@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from ._jacobian import jacobian
 from ._layers import Conv, Dense, Residual, State
 from ._networks import Network, propagate, starting_state
 from ._profile import Profile, dead_fraction
+from ._public import public
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -28,6 +28,7 @@ _NEAR = 1e-9
 _TINY, _ALIKE = 1e-8, 1e-3
 
 
+@public("fanin")
 @dataclass(frozen=True)
 class Recommendation:
     """Weights, and what they do.

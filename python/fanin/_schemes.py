@@ -17,6 +17,7 @@ from ._environment import steady
 from ._fans import LayoutLike, ShapeLike, as_layout, as_shape
 from ._laws import Law, Weight
 from ._parameters import REQUIRED, Parameter, finite
+from ._public import public
 from ._scheme_docs import docstring, table_text
 
 __all__ = ["Scheme", "SchemeFunction", "SchemeTable", "add", "get", "schemes"]
@@ -52,6 +53,7 @@ _COMMON_DEFAULTS: Mapping[str, Any] = {
 }
 
 
+@public("fanin")
 @dataclass(frozen=True)
 class Scheme:
     """One row of the table of schemes.

@@ -13,6 +13,7 @@ import numpy as np
 from . import _core
 from ._activations import as_activation
 from ._networks import propagate
+from ._public import public
 from ._stream import as_stream, check_seed
 from .runtime import as_threads
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ._profile import Profile
     from ._random import Seed
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Simulation", "simulate"]
 
@@ -29,6 +30,7 @@ METHODS = ("weights", "exact")
 WEIGHTS = ("gaussian", "orthogonal")
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Simulation:
     """Means over random networks with their standard errors, and z-scores against the theory.

@@ -6,6 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from . import _core
+from ._public import public
 
 if TYPE_CHECKING:
     from ._generator import Generator
@@ -27,6 +28,7 @@ def _integer(value: Any, what: str) -> int:
     return operator.index(value)
 
 
+@public("fanin")
 class Stream:
     """An unlimited sequence of random words, named by a seed and a path of names.
 

@@ -16,15 +16,15 @@ import numpy as np
 from . import _core
 from ._activations import as_activation
 from ._nodes import gaussian_nodes
+from ._profile import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._activations import ActivationLike
     from ._networks import Network
-    from ._profile import Profile
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = [
     "Report",

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin import runtime
+from fanin._public import public
 from fanin._replacing import Replacement, replacing
 
 __all__ = ["Entry", "Tensor", "read_safetensors_header", "write_npy", "write_safetensors"]
@@ -56,6 +57,7 @@ Fill = Callable[[npt.NDArray[Any], int], object]
 Progress = Callable[[int, int], object]
 
 
+@public("fanin.files")
 class Tensor(NamedTuple):
     """One tensor to be written.
 
@@ -78,6 +80,7 @@ class Tensor(NamedTuple):
     fill: Fill
 
 
+@public("fanin.files")
 class Entry(NamedTuple):
     """Where a tensor lies in a file: dtype, shape, and its bytes ``start`` to ``stop``."""
 
