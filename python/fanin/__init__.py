@@ -6,7 +6,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
+from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, runtime
 from ._activations import Activation, activations, calculate_gain, gain
 from ._arrays import flat

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._environment import steady
+from ._floating_point import steady
 from ._parameters import finite
 from ._public import public
 

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from . import _core
-from ._environment import steady
+from ._floating_point import steady
 from ._parameters import COUNT, at_least, one_of
 from ._public import public
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import ALL, KINDS, REAL, Target, target
-from ._environment import steady
+from ._floating_point import steady
 from ._stream import Stream, as_stream, check_seed
 from .runtime import as_threads
 

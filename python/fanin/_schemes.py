@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ._environment import steady
 from ._fans import LayoutLike, ShapeLike, as_layout, as_shape
+from ._floating_point import steady
 from ._laws import Law, Weight
 from ._parameters import REQUIRED, Parameter, finite
 from ._public import public
