@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from fanin._arrays.destinations import target
+
 from . import _core
-from ._arrays import target
 from ._laws import Weight
 from ._parameters import (
     COUNT,

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fanin._arrays.destinations import ALL, KINDS, REAL, Target, destination, target
+
 from . import _core
-from ._arrays import ALL, KINDS, REAL, Target, destination, target
 from ._integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
 from ._public import public
 from ._random import parameter, prepare, require_bounds, require_range

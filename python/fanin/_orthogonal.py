@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin._arrays.destinations import KINDS, REAL, Target, target
+
 from . import _core
-from ._arrays import KINDS, REAL, Target, target
 from ._fans import Layout, as_integer
 from ._laws import Weight
 from ._parameters import Accepts, Parameter, optional

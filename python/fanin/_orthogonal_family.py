@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin._arrays.destinations import KINDS, REAL, Target, target
+
 from . import _core
-from ._arrays import KINDS, REAL, Target, target
 from ._fans import Axes, Layout
 from ._laws import Weight
 from ._orthogonal import orthogonal

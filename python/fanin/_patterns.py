@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import Target, target
+from fanin._arrays.destinations import Target, target
 
 if TYPE_CHECKING:
     from ._laws import Weight

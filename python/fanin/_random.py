@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from fanin._arrays.destinations import ALL, KINDS, REAL, Target, target
+
 from . import _core
-from ._arrays import ALL, KINDS, REAL, Target, target
 from ._floating_point import steady
 from ._stream import Stream, as_stream, check_seed
 from .runtime import as_threads

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from . import _core
+from fanin import _core
 
 _MAX_SIZE = (1 << 63) - 1
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
