@@ -51,10 +51,10 @@ DEFECTS = [
            "tests/core/test_stream.py"),
     Defect("the length of a name is not folded", "cpp/core/stream.hpp",
            "wide(u64(tag), u64(count))", "wide(u64(tag), 0)", "tests/core/test_stream.py"),
-    Defect("a number and its name are one child", "python/fanin/_stream.py",
+    Defect("a number and its name are one child", "python/fanin/_random/streams.py",
            "_NAME, _NUMBER, _SPAWN = 1, 2, 3", "_NAME, _NUMBER, _SPAWN = 1, 1, 3",
            "tests/core/test_stream.py"),
-    Defect("the first spawned child is the parent", "python/fanin/_generator.py",
+    Defect("the first spawned child is the parent", "python/fanin/_random/generator.py",
            "Generator(self._stream._spawned(first + i))",
            "Generator(self._stream._spawned(first + i) if first + i else self._stream)",
            "tests/api/test_random.py"),
@@ -95,13 +95,13 @@ DEFECTS = [
            "first += axis_range.start * stride if len(axis_range) else 0",
            "first += (axis_range.start + 1) * stride if len(axis_range) else 0",
            "tests/engine/test_fill.py"),
-    Defect("a refused call moves the cursor", "python/fanin/_generator.py",
+    Defect("a refused call moves the cursor", "python/fanin/_random/generator.py",
            "        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)\n"
            "        if check",
            "        self._take(1)\n"
            "        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)\n"
            "        if check", "tests/api/test_generator.py"),
-    Defect("two threads get one tile", "python/fanin/_generator.py",
+    Defect("two threads get one tile", "python/fanin/_random/generator.py",
            "            self._tile = first + tiles\n        return first",
            "        self._tile = first + tiles\n        return first",
            "tests/api/test_generator.py tests/api/test_random.py"),

@@ -13,7 +13,6 @@ from ._arrays.destinations import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
 from ._fans import Fans, Layout, fans
-from ._generator import Generator, default_rng
 from ._orthogonal import orthogonal, unitary
 from ._orthogonal_family import (
     conv_orthogonal,
@@ -23,7 +22,9 @@ from ._orthogonal_family import (
     recurrent_orthogonal,
     scaled_orthogonal,
 )
-from ._random import normal, random, truncated_normal, truncated_normal_std, uniform
+from ._random.generator import Generator, default_rng
+from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
+from ._random.streams import Stream
 from ._scheme_defaults import (
     flax_dense_default,
     flax_embedding_default,
@@ -77,11 +78,10 @@ from ._scheme_table import (
     zeros,
 )
 from ._schemes import Scheme, get, schemes
-from ._stream import Stream
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
-    from ._bit_generator import BitGenerator
+    from ._random.bit_generator import BitGenerator
     from ._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
@@ -91,7 +91,7 @@ __version__: str = _core.build_config()["version"]
 
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
-    "BitGenerator": "_bit_generator",
+    "BitGenerator": "_random.bit_generator",
     "Recommendation": "_recommend",
     "recommend": "_recommend",
 }

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from fanin._arrays.destinations import target
+from fanin._random.stateless import normal, random, uniform
+from fanin._random.streams import as_stream
 
 from . import _core
 from ._laws import Weight
@@ -28,9 +30,7 @@ from ._parameters import (
     optional,
 )
 from ._patterns import as_slices, assign, boxes, common, pieces
-from ._random import normal, random, uniform
 from ._schemes import Scheme, add, get
-from ._stream import as_stream
 
 _BLOCK_KEYS = 1 << 20  # keys held at a time while connections are chosen
 

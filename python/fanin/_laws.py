@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from fanin._random.stateless import normal, truncated_normal, truncated_normal_std, uniform
+
 from ._fans import Axes, Fans, Layout, fans_of
-from ._random import normal, truncated_normal, truncated_normal_std, uniform
 
 
 @dataclass

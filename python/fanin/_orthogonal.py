@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin._arrays.destinations import KINDS, REAL, Target, target
+from fanin._random.streams import as_stream, check_seed
 
 from . import _core
 from ._fans import Layout, as_integer
@@ -19,7 +20,6 @@ from ._laws import Weight
 from ._parameters import Accepts, Parameter, optional
 from ._patterns import Box, boxes
 from ._schemes import Scheme, add
-from ._stream import as_stream, check_seed
 from .runtime import as_threads
 
 Progress: TypeAlias = Callable[[int, int], object]

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin._arrays.destinations import KINDS, REAL, Target, target
+from fanin._random.stateless import random
+from fanin._random.streams import Stream, as_stream, check_seed
 
 from . import _core
 from ._fans import Axes, Layout
@@ -22,9 +24,7 @@ from ._laws import Weight
 from ._orthogonal import orthogonal
 from ._parameters import COUNT, Parameter, one_of
 from ._patterns import Box, as_slices, assign, boxes, common
-from ._random import random
 from ._schemes import Scheme, add
-from ._stream import Stream, as_stream, check_seed
 from .runtime import as_threads
 
 _XIAO = "Xiao et al. 2018"

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from fanin._random.streams import as_stream, check_seed
+
 from . import _core
 from ._activations import as_activation
 from ._networks import propagate
 from ._public import public
-from ._stream import as_stream, check_seed
 from .runtime import as_threads
 
 if TYPE_CHECKING:
+    from fanin._random.stateless import Seed
+
     from ._activations import ActivationLike
     from ._profile import Profile
-    from ._random import Seed
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

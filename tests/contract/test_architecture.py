@@ -245,7 +245,7 @@ def test_the_sampling_path_calls_no_libm(root):
     reached = re.compile(
         r"\b(?:math|np|numpy)\.(?:log\w*|exp\w*|pow\w*|sin\w*|cos\w*|tan\w*|erf\w*|gamma|cbrt|hypot|float_power)\b"
     )
-    sampling = """_stream _arrays/destinations _random _generator _integers _laws _schemes _scheme_table
+    sampling = """_random/streams _arrays/destinations _random/stateless _random/generator _random/integers _laws _schemes _scheme_table
         _scheme_presets _scheme_defaults _composites _patterns _depth_gains _fans
         _orthogonal_family""".split()
     for name in sampling:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from fanin import _core
 from fanin._arrays.destinations import ALL, KINDS, REAL, Target, destination, target
+from fanin._public import public
 
-from . import _core
-from ._integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
-from ._public import public
-from ._random import parameter, prepare, require_bounds, require_range
-from ._stream import Stream
+from .integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
+from .stateless import parameter, prepare, require_bounds, require_range
+from .streams import Stream
 
 _TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.random import BitGenerator as NumpyBitGenerator
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
-from . import _core
-from ._public import public
-from ._stream import Stream, as_stream
+from fanin import _core
+from fanin._public import public
+
+from .streams import Stream, as_stream
 
 if TYPE_CHECKING:
-    from ._generator import Generator
+    from .generator import Generator
 
 _NAME = "fanin.BitGenerator"
 _WORD_LIMIT = 1 << 62  # so that as many words as anyone can draw are left after it

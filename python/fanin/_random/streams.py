@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from . import _core
-from ._public import public
+from fanin import _core
+from fanin._public import public
 
 if TYPE_CHECKING:
-    from ._generator import Generator
+    from .generator import Generator
 
 _NAME, _NUMBER, _SPAWN = 1, 2, 3  # the tags of core/stream.hpp
 _SEED_LIMIT = 1 << 128

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from fanin import _core
 from fanin._arrays.destinations import ALL, KINDS, REAL, Target, target
+from fanin._floating_point import steady
+from fanin.runtime import as_threads
 
-from . import _core
-from ._floating_point import steady
-from ._stream import Stream, as_stream, check_seed
-from .runtime import as_threads
+from .streams import Stream, as_stream, check_seed
 
 if TYPE_CHECKING:
-    from ._generator import Generator
+    from .generator import Generator
 
     Seed: TypeAlias = int | Stream | Generator
 
