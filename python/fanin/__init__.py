@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, runtime
-from ._activations import Activation, activations, calculate_gain, gain
+from ._activations.activation import Activation, activations, calculate_gain, gain
 from ._arrays.destinations import flat
 from ._composites import chrono, icnr, sparse
 from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain

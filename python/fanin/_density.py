@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import ActivationLike
+from fanin._activations.activation import ActivationLike
+
 from ._jacobian import _check, slope_law
 
 if TYPE_CHECKING:

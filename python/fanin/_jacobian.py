@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import as_activation, check_slope, check_variance
+from fanin._activations.activation import as_activation, check_slope, check_variance
+
 from ._nodes import gaussian_nodes
 from ._public import public
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._activations import ActivationLike
+    from fanin._activations.activation import ActivationLike
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

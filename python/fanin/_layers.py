@@ -17,7 +17,7 @@ from . import _core
 from ._public import public
 
 if TYPE_CHECKING:
-    from ._activations import Activation
+    from fanin._activations.activation import Activation
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._activations import as_activation, check_variance
+from fanin._activations.activation import as_activation, check_variance
+
 from ._layers import (
     Apply,
     Attention,
@@ -30,7 +31,8 @@ from ._public import public
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._activations import ActivationLike
+    from fanin._activations.activation import ActivationLike
+
     from ._profile import Field
 
     Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._activations import (
+from fanin._activations.activation import (
     EXCESS,
     GROWTH,
     SECOND,
@@ -18,6 +18,7 @@ from ._activations import (
     as_activation,
     moments_at,
 )
+
 from ._public import public
 
 Floats = NDArray[np.float64]

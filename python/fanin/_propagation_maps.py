@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from ._activations import (
+from fanin._activations.activation import (
     CURVATURE_SECOND,
     GROWTH,
     MEAN,
@@ -22,6 +21,8 @@ from ._activations import (
     check_variance,
     moments_at,
 )
+
+from . import _core
 from ._public import public
 
 Floats = NDArray[np.float64]

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from ._activations import (
+from fanin._activations.activation import (
     SECOND,
     Activation,
     ActivationLike,
@@ -16,6 +15,8 @@ from ._activations import (
     check_variance,
     moments_at,
 )
+
+from . import _core
 from ._propagation_maps import nan_where_negative
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from ._activations import (
+from fanin._activations.activation import (
     GROWTH,
     SECOND,
     SLOPE_SECOND,
@@ -19,6 +18,8 @@ from ._activations import (
     as_activation,
     moments_at,
 )
+
+from . import _core
 from ._public import public
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ._activations import Activation, ActivationLike, as_activation, check_slope
+from fanin._activations.activation import Activation, ActivationLike, as_activation, check_slope
+
 from ._findings import findings
 from ._jacobian import jacobian
 from ._layers import Conv, Dense, Residual, State

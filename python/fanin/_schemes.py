@@ -276,6 +276,8 @@ def _read_gain(gain: float | str) -> float:
     """A gain given as a number or by the name of an activation."""
     if not isinstance(gain, str):
         return finite("gain", gain)
-    from ._activations import gain as gain_of_activation  # the activations stand above the schemes
+    from fanin._activations.activation import (  # the activations stand above the schemes
+        gain as gain_of_activation,
+    )
 
     return finite(f"the gain of {gain!r}", gain_of_activation(gain))

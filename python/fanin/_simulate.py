@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from fanin._activations.activation import as_activation
 from fanin._random.streams import as_stream, check_seed
 
 from . import _core
-from ._activations import as_activation
 from ._networks import propagate
 from ._public import public
 from .runtime import as_threads
 
 if TYPE_CHECKING:
+    from fanin._activations.activation import ActivationLike
     from fanin._random.stateless import Seed
 
-    from ._activations import ActivationLike
     from ._profile import Profile
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fanin._activations.activation import as_activation
+
 from . import _core
-from ._activations import as_activation
 from ._nodes import gaussian_nodes
 from ._profile import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._activations import ActivationLike
+    from fanin._activations.activation import ActivationLike
+
     from ._networks import Network
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

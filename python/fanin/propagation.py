@@ -5,7 +5,8 @@ sigma_b^2, `q` the second moment of a pre-activation, `c` a correlation of the p
 two inputs. Functions broadcast as NumPy's ufuncs do.
 """
 
-from ._activations import Activation
+from fanin._activations.activation import Activation
+
 from ._density import jacobian_density
 from ._jacobian import Jacobian, jacobian
 from ._layers import (

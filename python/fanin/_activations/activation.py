@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from ._floating_point import steady
-from ._parameters import finite
-from ._public import public
+from fanin import _core
+from fanin._floating_point import steady
+from fanin._parameters import finite
+from fanin._public import public
 
 __all__ = [
     "Activation",
@@ -214,7 +214,7 @@ class Activation:
         kinks: Sequence[float] | None,
         unit: float,
     ) -> None:
-        from ._callables import find_kinks, values_and_slopes
+        from .callables import find_kinks, values_and_slopes
 
         if unit <= 0:
             raise ValueError(f"unit must be positive, got {unit!r}")
