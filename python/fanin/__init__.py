@@ -10,22 +10,13 @@ from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would
 from . import _core, runtime
 from ._activations.activation import Activation, activations, calculate_gain, gain
 from ._arrays.destinations import flat
-from ._composites import chrono, icnr, sparse
-from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
-from ._fans import Fans, Layout, fans
-from ._orthogonal import orthogonal, unitary
-from ._orthogonal_family import (
-    conv_orthogonal,
-    delta_orthogonal,
-    looks_linear,
-    ppo_orthogonal,
-    recurrent_orthogonal,
-    scaled_orthogonal,
-)
 from ._random.generator import Generator, default_rng
 from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._random.streams import Stream
-from ._scheme_defaults import (
+from ._schemes.depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
+from ._schemes.fans import Fans, Layout, fans
+from ._schemes.haar import orthogonal, unitary
+from ._schemes.rows.defaults import (
     flax_dense_default,
     flax_embedding_default,
     keras_dense_default,
@@ -37,7 +28,16 @@ from ._scheme_defaults import (
     vit_default,
     vit_mlp_bias,
 )
-from ._scheme_presets import (
+from ._schemes.rows.orthogonal_structured import (
+    conv_orthogonal,
+    delta_orthogonal,
+    looks_linear,
+    ppo_orthogonal,
+    recurrent_orthogonal,
+    scaled_orthogonal,
+)
+from ._schemes.rows.sparse import chrono, icnr, sparse
+from ._schemes.rows.transformers import (
     bilinear,
     cutoff_normal,
     deepnorm,
@@ -59,7 +59,7 @@ from ._scheme_presets import (
     wang_init,
     zero_hadamard,
 )
-from ._scheme_table import (
+from ._schemes.rows.variance import (
     constant,
     dirac,
     eye,
@@ -77,7 +77,7 @@ from ._scheme_table import (
     variance_scaling,
     zeros,
 )
-from ._schemes import Scheme, get, schemes
+from ._schemes.scheme import Scheme, get, schemes
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation

@@ -261,7 +261,7 @@ def orthogonal(
 
     The matrix is made in memory and the file appears complete or not at all.
     """
-    from fanin import _orthogonal
+    from fanin._schemes import haar as _orthogonal
 
     if not 0 <= seed <= SEED_LIMIT:
         raise typer.BadParameter(f"--seed {seed}: accepted is 0 to 2^128 - 1")

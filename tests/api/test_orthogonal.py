@@ -295,7 +295,7 @@ def test_the_command_writes_the_matrix(tmp_path, capsys):
 
 
 def test_progress_counts_to_the_end():
-    from fanin import _orthogonal
+    from fanin._schemes import haar as _orthogonal
 
     seen = []
     made = _orthogonal.matrix((700, 650), seed=0, dtype=np.float32,
@@ -307,7 +307,7 @@ def test_progress_counts_to_the_end():
 
 
 def test_an_error_in_progress_ends_the_work():
-    from fanin import _orthogonal
+    from fanin._schemes import haar as _orthogonal
 
     def refuse(done, total):
         raise LookupError("enough")

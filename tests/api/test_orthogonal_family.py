@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 import fanin
-from fanin import Layout, Stream, _orthogonal_family
+from fanin import Layout, Stream
+from fanin._schemes.rows import orthogonal_structured as _orthogonal_family
 
 CONVOLUTIONS = ["delta_orthogonal", "conv_orthogonal"]
 FAMILY = [

@@ -63,7 +63,7 @@ def test_the_connections_of_sparse_are_normal():
 def test_sparse_does_not_depend_on_the_blocks_in_which_columns_are_made(monkeypatch):
     whole = fanin.sparse((30, 40), 0.7, seed=5)
     for most in (1, 70, 10_000):
-        monkeypatch.setattr("fanin._composites._BLOCK_KEYS", most)
+        monkeypatch.setattr("fanin._schemes.rows.sparse._BLOCK_KEYS", most)
         assert np.array_equal(fanin.sparse((30, 40), 0.7, seed=5), whole)
 
 

@@ -245,9 +245,9 @@ def test_the_sampling_path_calls_no_libm(root):
     reached = re.compile(
         r"\b(?:math|np|numpy)\.(?:log\w*|exp\w*|pow\w*|sin\w*|cos\w*|tan\w*|erf\w*|gamma|cbrt|hypot|float_power)\b"
     )
-    sampling = """_random/streams _arrays/destinations _random/stateless _random/generator _random/integers _laws _schemes _scheme_table
-        _scheme_presets _scheme_defaults _composites _patterns _depth_gains _fans
-        _orthogonal_family""".split()
+    sampling = """_random/streams _arrays/destinations _random/stateless _random/generator _random/integers _schemes/laws _schemes/scheme _schemes/rows/variance
+        _schemes/rows/transformers _schemes/rows/defaults _schemes/rows/sparse _schemes/patterns _schemes/depth_gains _schemes/fans
+        _schemes/rows/orthogonal_structured""".split()
     for name in sampling:
         path = root / "python" / "fanin" / f"{name}.py"
         found = reached.findall(re.sub(r'""".*?"""|#[^\n]*', "", path.read_text(), flags=re.DOTALL))

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fanin import _core
 from fanin._floating_point import steady
-from fanin._parameters import finite
 from fanin._public import public
+from fanin._schemes.accepts import finite
 
 __all__ = [
     "Activation",

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin import _core
 from fanin._arrays.destinations import KINDS, REAL, Target, target
 from fanin._random.streams import as_stream, check_seed
+from fanin.runtime import as_threads
 
-from . import _core
-from ._fans import Layout, as_integer
-from ._laws import Weight
-from ._parameters import Accepts, Parameter, optional
-from ._patterns import Box, boxes
-from ._schemes import Scheme, add
-from .runtime import as_threads
+from .accepts import Accepts, Parameter, optional
+from .fans import Layout, as_integer
+from .laws import Weight
+from .patterns import Box, boxes
+from .scheme import Scheme, add
 
 Progress: TypeAlias = Callable[[int, int], object]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ._fans import as_shape
-from ._parameters import REQUIRED, Parameter
+from .accepts import REQUIRED, Parameter
+from .fans import as_shape
 
 if TYPE_CHECKING:
-    from ._schemes import Scheme
+    from .scheme import Scheme
 
 _WIDTH = 96
 

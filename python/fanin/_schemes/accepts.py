@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._fans import as_integer
+from .fans import as_integer
 
 REQUIRED: Any = inspect.Parameter.empty
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ._laws import NORMAL, TRUNCATED_NORMAL, UNIFORM
-from ._parameters import COUNT, NON_NEGATIVE, Parameter, optional
-from ._schemes import Scheme, add
+from fanin._schemes.accepts import COUNT, NON_NEGATIVE, Parameter, optional
+from fanin._schemes.laws import NORMAL, TRUNCATED_NORMAL, UNIFORM
+from fanin._schemes.scheme import Scheme, add
 
 _DENSE = {"shape": (256, 128)}
 _STD = Parameter("std", NON_NEGATIVE, "Standard deviation.", 0.02)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fanin._arrays.destinations import Target, target
 
 if TYPE_CHECKING:
-    from ._laws import Weight
+    from .laws import Weight
 
 Box: TypeAlias = tuple[range, ...]
 Coordinates: TypeAlias = NDArray[np.int64]

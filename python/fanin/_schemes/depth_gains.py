@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from . import _core
-from ._floating_point import steady
-from ._parameters import COUNT, at_least, one_of
-from ._public import public
+from fanin import _core
+from fanin._floating_point import steady
+from fanin._public import public
+
+from .accepts import COUNT, at_least, one_of
 
 T_FIXUP_PARTS = one_of("encoder", "decoder")
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fanin._random.stateless import normal, truncated_normal, truncated_normal_std, uniform
 
-from ._fans import Axes, Fans, Layout, fans_of
+from .fans import Axes, Fans, Layout, fans_of
 
 
 @dataclass

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ._fans import LayoutLike, ShapeLike, as_layout, as_shape
-from ._floating_point import steady
-from ._laws import Law, Weight
-from ._parameters import REQUIRED, Parameter, finite
-from ._public import public
-from ._scheme_docs import docstring, table_text
+from fanin._floating_point import steady
+from fanin._public import public
+
+from .accepts import REQUIRED, Parameter, finite
+from .docs import docstring, table_text
+from .fans import LayoutLike, ShapeLike, as_layout, as_shape
+from .laws import Law, Weight
 
 __all__ = ["Scheme", "SchemeFunction", "SchemeTable", "add", "get", "schemes"]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-from . import _patterns as patterns
-from ._laws import LAWS, NORMAL, TRUNCATED_NORMAL, UNIFORM
-from ._parameters import COUNT, FINITE_ARRAY, NON_NEGATIVE, Parameter, one_of, optional
-from ._schemes import Scheme, add
+from fanin._schemes import patterns
+from fanin._schemes.accepts import COUNT, FINITE_ARRAY, NON_NEGATIVE, Parameter, one_of, optional
+from fanin._schemes.laws import LAWS, NORMAL, TRUNCATED_NORMAL, UNIFORM
+from fanin._schemes.scheme import Scheme, add
 
 _GLOROT = "Glorot & Bengio 2010, eq. 16"
 _HE = "He et al. 2015, eq. 10"

@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin import _core
 from fanin._arrays.destinations import KINDS, REAL, Target, target
 from fanin._random.stateless import random
 from fanin._random.streams import Stream, as_stream, check_seed
-
-from . import _core
-from ._fans import Axes, Layout
-from ._laws import Weight
-from ._orthogonal import orthogonal
-from ._parameters import COUNT, Parameter, one_of
-from ._patterns import Box, as_slices, assign, boxes, common
-from ._schemes import Scheme, add
-from .runtime import as_threads
+from fanin._schemes.accepts import COUNT, Parameter, one_of
+from fanin._schemes.fans import Axes, Layout
+from fanin._schemes.haar import orthogonal
+from fanin._schemes.laws import Weight
+from fanin._schemes.patterns import Box, as_slices, assign, boxes, common
+from fanin._schemes.scheme import Scheme, add
+from fanin.runtime import as_threads
 
 _XIAO = "Xiao et al. 2018"
 

@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from fanin import _core
 from fanin._arrays.destinations import target
 from fanin._random.stateless import normal, random, uniform
 from fanin._random.streams import as_stream
-
-from . import _core
-from ._laws import Weight
-from ._parameters import (
+from fanin._schemes.accepts import (
     COUNT,
     FRACTION,
     GATES,
@@ -29,8 +27,9 @@ from ._parameters import (
     one_of,
     optional,
 )
-from ._patterns import as_slices, assign, boxes, common, pieces
-from ._schemes import Scheme, add, get
+from fanin._schemes.laws import Weight
+from fanin._schemes.patterns import as_slices, assign, boxes, common, pieces
+from fanin._schemes.scheme import Scheme, add, get
 
 _BLOCK_KEYS = 1 << 20  # keys held at a time while connections are chosen
 

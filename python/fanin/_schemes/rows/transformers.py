@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import math
 
-from . import _patterns as patterns
-from ._depth_gains import T_FIXUP_PARTS, fixup_gain, one_stack_beta, t_fixup_gain
-from ._fans import as_shape
-from ._laws import LAWS, NORMAL, UNIFORM, Weight, cut_normal
-from ._parameters import (
+from fanin._schemes import patterns
+from fanin._schemes.accepts import (
     COUNT,
     GATES,
     NON_NEGATIVE,
@@ -22,8 +19,12 @@ from ._parameters import (
     one_of,
     optional,
 )
-from ._scheme_table import SCALING
-from ._schemes import Scheme, add
+from fanin._schemes.depth_gains import T_FIXUP_PARTS, fixup_gain, one_stack_beta, t_fixup_gain
+from fanin._schemes.fans import as_shape
+from fanin._schemes.laws import LAWS, NORMAL, UNIFORM, Weight, cut_normal
+from fanin._schemes.scheme import Scheme, add
+
+from .variance import SCALING
 
 _DENSE = {"shape": (256, 128)}
 _STD = Parameter("std", NON_NEGATIVE, "Standard deviation before any correction for depth.", 0.02)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
-from ._public import public
+from fanin._public import public
 
 __all__ = [
     "Fans",
