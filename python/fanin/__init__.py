@@ -82,7 +82,7 @@ from ._schemes.scheme import Scheme, get, schemes
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
     from ._random.bit_generator import BitGenerator
-    from ._recommend import Recommendation, recommend
+    from .propagation._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
 """Name of the stream: it changes whenever any produced bit changes."""
@@ -92,8 +92,8 @@ __version__: str = _core.build_config()["version"]
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
-    "Recommendation": "_recommend",
-    "recommend": "_recommend",
+    "Recommendation": "propagation._recommend",
+    "recommend": "propagation._recommend",
 }
 _LAZY_MODULES = ("diagnose", "files", "linalg", "propagation")
 

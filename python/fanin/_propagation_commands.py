@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 import fanin
+from fanin.propagation._profile import _COLUMNS, Profile, _figures
 
 from . import _tables
-from ._profile import _COLUMNS, Profile, _figures
 
 __all__ = ["register"]
 
@@ -117,7 +117,7 @@ def propagate(
     )
     title = f"{activation}, {depth} layers, weight_var {weight:.6g}, bias_var {bias:.6g}"
     if plot is not None:
-        from ._pictures import plot_profile
+        from fanin.propagation._pictures import plot_profile
 
         _drawn(lambda: plot_profile(profile, title=title), plot)
     console.print(f"[bold]{escape(title)}[/]\n")
@@ -211,7 +211,7 @@ def phase(
             markup=False,
         )
     if plot is not None:
-        from ._pictures import plot_phase_diagram
+        from fanin.propagation._pictures import plot_phase_diagram
 
         widest = max(2.0, float(np.nanmax([*edge.weight_var, weight_var or 0.0, 2.0])))
         weights = np.linspace(0.25, 1.4 * widest, 220)

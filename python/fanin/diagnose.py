@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import as_activation
+from fanin.propagation._nodes import gaussian_nodes
+from fanin.propagation._profile import Profile
 
 from . import _core
-from ._nodes import gaussian_nodes
-from ._profile import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fanin._activations.activation import ActivationLike
-
-    from ._networks import Network
+    from fanin.propagation._networks import Network
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -462,8 +461,8 @@ def report(
     >>> fanin.diagnose.report("relu", 50, weight_var=2.0).findings
     ()
     """
-    from ._findings import findings
-    from ._networks import Network, propagate
+    from fanin.propagation._findings import findings
+    from fanin.propagation._networks import Network, propagate
 
     if isinstance(network, Network):
         return Report(profile := network.propagate(q0=q0), findings(profile))

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fanin
-from fanin._pictures import plot_phase_diagram, plot_profile
+from fanin.propagation._pictures import plot_phase_diagram, plot_profile
 
 p = fanin.propagation
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from ._public import public
+from fanin import _core
+from fanin._public import public
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
@@ -439,7 +439,7 @@ class Apply:
     activation: Activation
 
     def through(self, state: State) -> tuple[State, Array]:
-        from . import propagation as p
+        from fanin import propagation as p
 
         if not state.gaussian:
             raise ValueError(

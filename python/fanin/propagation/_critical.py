@@ -18,8 +18,7 @@ from fanin._activations.activation import (
     as_activation,
     moments_at,
 )
-
-from ._public import public
+from fanin._public import public
 
 Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fanin import _core
 from fanin._activations.activation import Activation, ActivationLike, as_activation, gain
 
-from . import _core
 from ._nodes import gaussian_nodes
 
 if TYPE_CHECKING:

@@ -7,7 +7,16 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 
 from fanin._activations.activation import Activation
 
+from ._critical import Critical, critical
 from ._density import jacobian_density
+from ._fixed_points import (
+    DepthScales,
+    FixedPoints,
+    PhaseDiagram,
+    depth_scales,
+    fixed_points,
+    phase_diagram,
+)
 from ._jacobian import Jacobian, jacobian
 from ._layers import (
     Attention,
@@ -20,19 +29,10 @@ from ._layers import (
     Residual,
     RMSNorm,
 )
+from ._maps import Moments, chi, moments, variance_map, variance_slope
 from ._networks import Network, propagate
+from ._pairs import correlation_map, covariance, one_minus_correlation_map
 from ._profile import Profile
-from ._propagation_critical import Critical, critical
-from ._propagation_maps import Moments, chi, moments, variance_map, variance_slope
-from ._propagation_pairs import correlation_map, covariance, one_minus_correlation_map
-from ._propagation_solvers import (
-    DepthScales,
-    FixedPoints,
-    PhaseDiagram,
-    depth_scales,
-    fixed_points,
-    phase_diagram,
-)
 from ._simulate import Simulation, simulate
 
 __all__ = [

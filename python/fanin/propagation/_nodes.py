@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
+from fanin import _core
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation, check_slope
+from fanin._public import public
 
 from ._findings import findings
 from ._jacobian import jacobian
 from ._layers import Conv, Dense, Residual, State
 from ._networks import Network, propagate, starting_state
 from ._profile import Profile, dead_fraction
-from ._public import public
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -196,7 +196,7 @@ def _scheme(weight_var: float, mode: str) -> str:
 
 
 def _choices(phi: Activation, objective: str, depth: int, bias_var: float | None) -> _Choice:
-    from . import propagation as p
+    from fanin import propagation as p
 
     at_one = p.moments(1.0, phi)
     forward, backward = 1 / float(at_one.second), 1 / float(at_one.slope_second)
@@ -241,7 +241,7 @@ def _critical(
     slope: float,
 ) -> _Choice:
     """The edge of chaos: at a given bias_var, else at q = 1/depth if phi saturates, else at 1."""
-    from . import propagation as p
+    from fanin import propagation as p
 
     far = p.moments(np.array([1e4, 4e4]), phi).second
     saturates = bool(far[1] < 2 * far[0])
@@ -267,7 +267,7 @@ def _critical(
 
 
 def _known_traps(phi: Activation, q: float) -> list[str]:
-    from . import propagation as p
+    from fanin import propagation as p
 
     traps = []
     if phi.name == "tanh":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fanin import _core
 from fanin._activations.activation import (
     GROWTH,
     SECOND,
@@ -18,9 +19,7 @@ from fanin._activations.activation import (
     as_activation,
     moments_at,
 )
-
-from . import _core
-from ._public import public
+from fanin._public import public
 
 Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fanin import _core
 from fanin._activations.activation import (
     CURVATURE_SECOND,
     GROWTH,
@@ -21,9 +22,7 @@ from fanin._activations.activation import (
     check_variance,
     moments_at,
 )
-
-from . import _core
-from ._public import public
+from fanin._public import public
 
 Floats = NDArray[np.float64]
 

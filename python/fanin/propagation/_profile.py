@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from ._public import public
+from fanin import _core
+from fanin._public import public
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fanin import _core
 from fanin._activations.activation import (
     SECOND,
     Activation,
@@ -16,8 +17,7 @@ from fanin._activations.activation import (
     moments_at,
 )
 
-from . import _core
-from ._propagation_maps import nan_where_negative
+from ._maps import nan_where_negative
 
 Floats = NDArray[np.float64]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from fanin import _core
 from fanin._activations.activation import as_activation
+from fanin._public import public
 from fanin._random.streams import as_stream, check_seed
+from fanin.runtime import as_threads
 
-from . import _core
 from ._networks import propagate
-from ._public import public
-from .runtime import as_threads
 
 if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import as_activation, check_slope, check_variance
+from fanin._public import public
 
 from ._nodes import gaussian_nodes
-from ._public import public
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

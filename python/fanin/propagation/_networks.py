@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import as_activation, check_variance
+from fanin._public import public
 
 from ._layers import (
     Apply,
@@ -24,9 +25,8 @@ from ._layers import (
     check_mode,
     fan,
 )
+from ._maps import propagated
 from ._profile import Profile, dead_fraction, saturated_fraction
-from ._propagation_maps import propagated
-from ._public import public
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -272,7 +272,7 @@ def propagate(
     >>> round(tanh.grad[0].item(), 8)
     0.00713425
     """
-    from . import propagation as p
+    from fanin import propagation as p
 
     phi = as_activation(activation)
     if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 0:
