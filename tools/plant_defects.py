@@ -139,7 +139,7 @@ DEFECTS = [
     Defect("he_normal is not corrected for its cut", "python/fanin/_schemes/laws.py",
            "sigma = spread / std if corrected else spread", "sigma = spread",
            "tests/api/test_schemes.py"),
-    Defect("a file has its header first", "python/fanin/files.py",
+    Defect("a file has its header first", "python/fanin/files/_pieces.py",
            "        _write_pieces(file, len(header), size, extents, workers, progress)\n"
            "        file.write(header, 0)\n",
            "        file.write(header, 0)\n"

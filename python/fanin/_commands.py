@@ -33,6 +33,7 @@ from rich.progress import (
 
 import fanin
 from fanin import _models, _plan, _propagation_commands, _tables, files
+from fanin.files._pieces import Progress as Written
 
 __all__ = ["app", "run"]
 
@@ -112,7 +113,7 @@ def _console() -> Console:
 @contextmanager
 def _progress(
     title: str, *, quiet: bool, counts_bytes: bool = True
-) -> Iterator[files.Progress | None]:
+) -> Iterator[Written | None]:
     """A progress bar on the standard error, if that is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import fanin
 from fanin import _models, files
 from fanin._models import ModelTensor
+from fanin.files._pieces import Fill, Progress
 
 __all__ = ["DTYPES", "NOTHING", "Measured", "Plan", "measure"]
 
@@ -81,7 +82,7 @@ class Plan:
         seed: int,
         dtype: str = "float32",
         threads: int | None = None,
-        progress: files.Progress | None = None,
+        progress: Progress | None = None,
     ) -> int:
         """Write every tensor to a safetensors file, all or nothing; return its size in bytes.
 
@@ -118,7 +119,7 @@ class Plan:
         )
 
 
-def _filler(tensor: ModelTensor, stream: fanin.Stream) -> files.Fill:
+def _filler(tensor: ModelTensor, stream: fanin.Stream) -> Fill:
     """A function that writes a run of the flattened tensor.
 
     A piece is drawn by one thread: the writer has several at work, each on its own piece.

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from fanin import files
-from fanin.files import Tensor, read_safetensors_header, write_npy, write_safetensors
+from fanin.files import Tensor, _pieces, read_safetensors_header, write_npy, write_safetensors
 
 rng = np.random.default_rng(7)
 
@@ -61,7 +61,7 @@ def temporaries(folder):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Cut the files into many pieces, through tensors and over their borders."""
-    monkeypatch.setattr(files, "PIECE_BYTES", 4096)
+    monkeypatch.setattr(_pieces, "PIECE_BYTES", 4096)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_sizes_beyond_32_bits_keep_their_ends(tmp_path, monkeypatch, count):
         near = any(begin <= index <= begin + len(data) + 8192 for index in marks)
         return write(descriptor, data, offset) if near else len(data)
 
-    monkeypatch.setattr(files, "PIECE_BYTES", 1 << 20)
+    monkeypatch.setattr(_pieces, "PIECE_BYTES", 1 << 20)
     monkeypatch.setattr(
         os, "posix_fallocate", lambda descriptor, start, n: os.ftruncate(descriptor, n)
     )

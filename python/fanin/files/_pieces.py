@@ -26,7 +26,8 @@ import numpy.typing as npt
 
 from fanin import runtime
 from fanin._public import public
-from fanin._replacing import Replacement, replacing
+
+from ._replacing import Replacement, replacing
 
 __all__ = ["Entry", "Tensor", "read_safetensors_header", "write_npy", "write_safetensors"]
 
