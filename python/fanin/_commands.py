@@ -32,8 +32,11 @@ from rich.progress import (
 )
 
 import fanin
-from fanin import _models, _plan, _propagation_commands, _tables, files
+from fanin._models import catalogue as _models
+from fanin._models import plan as _plan
 from fanin.files._pieces import Progress as Written
+
+from . import _propagation_commands, _tables, files
 
 __all__ = ["app", "run"]
 

@@ -15,8 +15,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from fanin._models import Model, ModelTensor, parameters
-from fanin._plan import NOTHING, Measured
+from fanin._models.catalogue import Model, ModelTensor, parameters
+from fanin._models.plan import NOTHING, Measured
 
 if TYPE_CHECKING:
     from fanin._bench import Row

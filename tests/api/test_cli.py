@@ -19,7 +19,7 @@ import pytest
 from safetensors import safe_open
 
 import fanin
-from fanin._models import MODELS
+from fanin._models.catalogue import MODELS
 from fanin.cli import main
 
 

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import fanin
-from fanin import _models
-from fanin._models import MODELS, ModelTensor
-from fanin._plan import DTYPES, Measured, Plan, measure
+from fanin._models import catalogue as _models
+from fanin._models.catalogue import MODELS, ModelTensor
+from fanin._models.plan import DTYPES, Measured, Plan, measure
 
 # Published numbers of parameters: model cards of the checkpoints on the hub (tied heads count
 # once), torchvision's table for ResNet-50, Dosovitskiy et al. 2021 (86 M) for ViT-B/16.
@@ -156,7 +156,7 @@ def test_the_metadata_says_how_the_file_was_made(tmp_path):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_measured_is_what_numpy_measures(tmp_path, dtype, monkeypatch):
-    monkeypatch.setattr("fanin._plan._MEASURED_AT_A_TIME", 1000)
+    monkeypatch.setattr("fanin._models.plan._MEASURED_AT_A_TIME", 1000)
     path = tmp_path / "small.safetensors"
     Plan("small", SMALL).write(path, seed=3, dtype=dtype)
     measured = measure(path, threads=2)

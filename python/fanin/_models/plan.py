@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 import fanin
-from fanin import _models, files
-from fanin._models import ModelTensor
+from fanin import files
 from fanin.files._pieces import Fill, Progress
+
+from . import catalogue as _models
+from .catalogue import ModelTensor
 
 __all__ = ["DTYPES", "NOTHING", "Measured", "Plan", "measure"]
 
