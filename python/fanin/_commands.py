@@ -333,7 +333,7 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns; the least counts.")] = 7,
 ) -> None:
     """Time fanin beside the peers that are installed, taking turns in one run."""
-    from fanin import _bench
+    from fanin._bench import timing as _bench
 
     report = _bench.run(threads=threads, megabytes=megabytes, rounds=rounds)
     console = _console()

@@ -19,7 +19,7 @@ from fanin._models.catalogue import Model, ModelTensor, parameters
 from fanin._models.plan import NOTHING, Measured
 
 if TYPE_CHECKING:
-    from fanin._bench import Row
+    from fanin._bench.timing import Row
 
 __all__ = ["UNWRAPPED", "bench", "facts", "models", "schemes", "tensors", "totals"]
 

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fanin import _bench, _peers
-from fanin._bench import Row, Timing, against, assert_moments, interleave, table
-from fanin._peers import NORMAL, UNIFORM, Contender, truncated_normal, uniform
+from fanin._bench import peers as _peers
+from fanin._bench import timing as _bench
+from fanin._bench.peers import NORMAL, UNIFORM, Contender, truncated_normal, uniform
+from fanin._bench.timing import Row, Timing, against, assert_moments, interleave, table
 
 BENCH = Path(__file__).parents[2] / "bench"
 

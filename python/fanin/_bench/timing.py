@@ -20,8 +20,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from fanin import _peers
-from fanin._peers import NORMAL, UNIFORM, Array, Contender, Law, truncated_normal
+from . import peers as _peers
+from .peers import NORMAL, UNIFORM, Array, Contender, Law, truncated_normal
 
 # A fill is right if both moments lie within this many standard errors: with a few hundred checks
 # a run, a false alarm at 7 sigma (2.6e-12 each) will not be seen in a lifetime of runs.
