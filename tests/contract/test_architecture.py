@@ -255,7 +255,7 @@ def test_the_sampling_path_calls_no_libm(root):
 
 
 def test_python_files_import_in_one_direction(root):
-    for path in (root / "python" / "fanin").glob("*.py"):
+    for path in (root / "python" / "fanin").rglob("*.py"):
         text = path.read_text()
         if path.stem in FRAMEWORKS:
             assert not re.search(r"^\s*from (?:\.|fanin) import _core", text, re.MULTILINE), (
@@ -270,7 +270,7 @@ def test_python_files_import_in_one_direction(root):
 
 MODULES = [
     "fanin",
-    *(f"fanin.{m.name}" for m in pkgutil.iter_modules(fanin.__path__) if m.name != "_core"),
+    *(m.name for m in pkgutil.walk_packages(fanin.__path__, "fanin.")),
 ]
 #: Adapters of optional frameworks; their own tests import them.
 OPTIONAL = {f"fanin.{name}" for name in FRAMEWORKS}

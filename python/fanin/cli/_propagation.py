@@ -98,7 +98,7 @@ def propagate(
 
     Without --weight-var the recommended variances are taken, `fanin.recommend` gives the reasons.
     """
-    from . import _commands
+    from . import _app as _commands
 
     phi, console = _known(activation), _commands._console()
     if weight_var is None:
@@ -137,7 +137,7 @@ def gain(
     show_list: Annotated[bool, typer.Option("--list", help="All activations, and leave.")] = False,
 ) -> None:
     """Show the gains of an activation and the moments they come from."""
-    from . import _commands
+    from . import _app as _commands
 
     console = _commands._console()
     if show_list:
@@ -176,7 +176,7 @@ def phase(
     plot: PlotOption = None,
 ) -> None:
     """Show the edge of chaos of an activation, and where a network lies."""
-    from . import _commands
+    from . import _app as _commands
 
     p, phi, console = fanin.propagation, _known(activation), _commands._console()
     biases = np.array([0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5])

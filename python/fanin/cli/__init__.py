@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the number of the signal that ended it. Errors are one line on the standard error.
     """
     try:
-        from fanin import _commands
+        from . import _app as _commands
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "fanin":
@@ -38,6 +38,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     return _commands.run(arguments)
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -32,11 +32,13 @@ from rich.progress import (
 )
 
 import fanin
+from fanin import files
 from fanin._models import catalogue as _models
 from fanin._models import plan as _plan
 from fanin.files._pieces import Progress as Written
 
-from . import _propagation_commands, _tables, files
+from . import _propagation as _propagation_commands
+from . import _tables
 
 __all__ = ["app", "run"]
 
