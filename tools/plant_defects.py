@@ -57,7 +57,7 @@ DEFECTS = [
     Defect("the first spawned child is the parent", "python/fanin/_random/generator.py",
            "Generator(self._stream._spawned(first + i))",
            "Generator(self._stream._spawned(first + i) if first + i else self._stream)",
-           "tests/api/test_random.py"),
+           "tests/api/random/test_random.py"),
     # Floating point
     Defect("products are contracted", "CMakeLists.txt",
            "-ffp-contract=off", "-ffp-contract=fast", "tests/kernels tests/contract"),
@@ -83,9 +83,9 @@ DEFECTS = [
            "tests/kernels"),
     Defect("integers miss the last value", "cpp/engine/integers.cpp",
            "(u128(bits) * span) >> 64", "(u128(bits) * (span - 1)) >> 64",
-           "tests/api/test_generator.py"),
+           "tests/api/random/test_generator.py"),
     Defect("a sign takes another bit", "cpp/engine/integers.cpp",
-           "words[i] >> 31", "(words[i] >> 30 & 1)", "tests/api/test_generator.py"),
+           "words[i] >> 31", "(words[i] >> 30 & 1)", "tests/api/random/test_generator.py"),
     # Addresses, chunks, threads
     Defect("chunks do not begin at whole tiles", "cpp/engine/fill.cpp",
            "fill_run(plan, source, d.element, first + u64(from), u64(to - from)",
@@ -100,11 +100,11 @@ DEFECTS = [
            "        if check",
            "        self._take(1)\n"
            "        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)\n"
-           "        if check", "tests/api/test_generator.py"),
+           "        if check", "tests/api/random/test_generator.py"),
     Defect("two threads get one tile", "python/fanin/_random/generator.py",
            "            self._tile = first + tiles\n        return first",
            "        self._tile = first + tiles\n        return first",
-           "tests/api/test_generator.py tests/api/test_random.py"),
+           "tests/api/random/test_generator.py tests/api/random/test_random.py"),
     # Processes
     Defect("a fork is not noticed", "cpp/engine/parallel.cpp",
            "void mark_forked() { forked.store(true); }", "void mark_forked() {}",
@@ -118,17 +118,17 @@ DEFECTS = [
     Defect("the offset of a DLPack tensor is ignored", "cpp/bindings/dlpack.cpp",
            "static_cast<char*>(tensor.data) + tensor.byte_offset",
            "static_cast<char*>(tensor.data)",
-           "tests/api/test_buffers.py"),
+           "tests/api/random/test_buffers.py"),
     Defect("a DLPack capsule is not marked as used", "cpp/bindings/dlpack.cpp",
            "PyCapsule_SetName(capsule.ptr(), used) != 0", "used == nullptr",
-           "tests/api/test_buffers.py"),
+           "tests/api/random/test_buffers.py"),
     Defect("overlapping memory is accepted", "python/fanin/_arrays/destinations.py",
            "    if overlaps_itself(array):", "    if False and overlaps_itself(array):",
-           "tests/api/test_buffers.py tests/api/test_random.py"),
+           "tests/api/random/test_buffers.py tests/api/random/test_random.py"),
     Defect("numpy.random gets the high half first", "cpp/bindings/bit_generator.cpp",
            "const u64 low = reader(state).next();\n  return low | u64(reader(state).next()) << 32;",
            "const u64 high = reader(state).next();\n  return high << 32 | reader(state).next();",
-           "tests/api/test_bit_generator.py"),
+           "tests/api/random/test_bit_generator.py"),
     # Matrices, weights, files
     Defect("a reflector has no sign", "cpp/engine/reflectors.cpp",
            "sign[0] = T(length == 1 ? phase_re : -phase_re);", "sign[0] = T(1);",
@@ -138,13 +138,13 @@ DEFECTS = [
            "tests/engine/test_orthogonal.py"),
     Defect("he_normal is not corrected for its cut", "python/fanin/_schemes/laws.py",
            "sigma = spread / std if corrected else spread", "sigma = spread",
-           "tests/api/test_schemes.py"),
+           "tests/api/schemes/test_schemes.py"),
     Defect("a file has its header first", "python/fanin/files/_pieces.py",
            "        _write_pieces(file, len(header), size, extents, workers, progress)\n"
            "        file.write(header, 0)\n",
            "        file.write(header, 0)\n"
            "        _write_pieces(file, len(header), size, extents, workers, progress)\n",
-           "tests/api/test_files.py"),
+           "tests/api/files/test_files.py"),
 ]  # fmt: skip
 
 

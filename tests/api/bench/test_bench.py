@@ -18,7 +18,7 @@ from fanin._bench import timing as _bench
 from fanin._bench.peers import NORMAL, UNIFORM, Contender, truncated_normal, uniform
 from fanin._bench.timing import Row, Timing, against, assert_moments, interleave, table
 
-BENCH = Path(__file__).parents[2] / "bench"
+BENCH = Path(__file__).parents[3] / "bench"
 
 
 class Clock:

@@ -14,7 +14,7 @@ import pytest
 import fanin
 
 p = fanin.propagation
-CASES = json.loads(Path(__file__).parents[1].joinpath("data", "theory_cases.json").read_text())
+CASES = json.loads(Path(__file__).parents[2].joinpath("data", "theory_cases.json").read_text())
 
 
 def computed(case):
