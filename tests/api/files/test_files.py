@@ -21,7 +21,6 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fanin import files
 from fanin.files import Tensor, _pieces, read_safetensors_header, write_npy, write_safetensors
 
 rng = np.random.default_rng(7)
