@@ -34,13 +34,14 @@ def as_shape(shape: Any) -> Shape:
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
     """The dtype that JAX gives such an array; warns as JAX does where it cannot have it."""
-    return np.dtype(jnp.empty(0, float if dtype is None else dtype).dtype)
+    made: np.dtype[Any] = jnp.empty(0, float if dtype is None else dtype).dtype
+    return made
 
 
 def check(draw: Draw, shape: Shape, dtype: Any) -> np.dtype[Any]:
     """Raise here what the draw would raise later, and give its dtype; nothing is made."""
-    nothing = draw(shape, seed=0, dtype=dtype, index=fanin.flat[0:0])
-    return np.dtype(nothing.dtype)
+    made: np.dtype[Any] = draw(shape, seed=0, dtype=dtype, index=fanin.flat[0:0]).dtype
+    return made
 
 
 def fill(
@@ -86,3 +87,25 @@ def sharded(
     return jax.make_array_from_callback(
         shape, sharding, lambda index: fill(draw, shape, dtype, stream, index), dtype=dtype
     )
+
+
+def as_sharding(sharding: Any) -> Any:
+    """A PartitionSpec on the mesh that `jax.set_mesh` has set; other shardings as they are."""
+    if not isinstance(sharding, jax.sharding.PartitionSpec):
+        return sharding
+    mesh = jax.sharding.get_mesh()
+    if mesh.empty:
+        raise ValueError(
+            f"out_sharding={sharding} needs a mesh: call inside jax.set_mesh(mesh), or give "
+            "jax.sharding.NamedSharding(mesh, spec)"
+        )
+    return jax.sharding.NamedSharding(mesh, sharding)
+
+
+def lay_out(array: jax.Array, sharding: Any) -> jax.Array:
+    """A traced array spread as `sharding` says, in the way that the mesh's axes want."""
+    named = isinstance(sharding, jax.sharding.NamedSharding)
+    mesh = sharding.mesh if named else jax.sharding.get_abstract_mesh()
+    if jax.sharding.AxisType.Explicit in mesh.axis_types:
+        return jax.sharding.reshard(array, sharding)
+    return jax.lax.with_sharding_constraint(array, sharding)

@@ -13,7 +13,7 @@ import numpy as np
 import fanin
 
 from ._complex import disk_truncated, disk_uniform
-from ._draws import Draw, Shape, array_of, as_dtype, as_shape, check, sharded
+from ._draws import Draw, Shape, array_of, as_dtype, as_shape, as_sharding, check, lay_out, sharded
 from ._keys import stream_of, words_of
 
 Axes: TypeAlias = int | Sequence[int]
@@ -51,12 +51,9 @@ class Initializer:
         check(self.draw, full, chosen)
         if out_sharding is None:
             return array_of(self.draw, words, full, chosen)
-        sharding = _named(out_sharding)
         if isinstance(words, jax.core.Tracer):
-            return jax.lax.with_sharding_constraint(
-                array_of(self.draw, words, full, chosen), sharding
-            )
-        return sharded(self.draw, full, chosen, stream_of(words), sharding)
+            return lay_out(array_of(self.draw, words, full, chosen), out_sharding)
+        return sharded(self.draw, full, chosen, stream_of(words), as_sharding(out_sharding))
 
     def __repr__(self) -> str:
         if not isinstance(self.draw, functools.partial):
@@ -64,19 +61,6 @@ class Initializer:
         name = self.draw.func.__name__.strip("_")
         given = ", ".join(f"{k}={v!r}" for k, v in self.draw.keywords.items())
         return f"<fanin.jax initializer {name}({given})>"
-
-
-def _named(sharding: Any) -> Any:
-    """A PartitionSpec on the mesh that `jax.set_mesh` has set."""
-    if not isinstance(sharding, jax.sharding.PartitionSpec):
-        return sharding
-    mesh = jax.sharding.get_mesh()
-    if mesh.empty:
-        raise ValueError(
-            f"out_sharding={sharding} needs a mesh: call inside jax.set_mesh(mesh), or give "
-            "jax.sharding.NamedSharding(mesh, spec)"
-        )
-    return jax.sharding.NamedSharding(mesh, sharding)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -100,7 +84,7 @@ def truncated_normal(
 
     As :func:`jax.nn.initializers.truncated_normal`; right beyond 5 sigma too.
     """
-    bounds = {"low": float(lower), "high": float(upper)}
+    bounds: dict[str, Any] = {"low": float(lower), "high": float(upper)}
     return Initializer(
         functools.partial(fanin.truncated_normal, scale=float(stddev), **bounds), dtype
     )
@@ -136,8 +120,8 @@ def variance_scaling(
     >>> experts(jax.random.key(0), (8, 64, 32)).shape
     (8, 64, 32)
     """
-    scaling = {"scale": float(scale), "mode": mode, "distribution": distribution}
-    axes = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
+    scaling: dict[str, Any] = {"scale": float(scale), "mode": mode, "distribution": distribution}
+    axes: dict[str, Any] = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
     return Initializer(functools.partial(_variance_scaling, **scaling, **axes), dtype)
 
 

@@ -45,3 +45,10 @@ def stream_of(words: Any) -> fanin.Stream:
     for word in np.asarray(words).tolist():
         seed = seed << 32 | word
     return fanin.Stream(seed)
+
+
+def as_stream(seed: Any) -> fanin.Stream:
+    """The stream of a `seed=`; a Generator gives its next child, so ask it last."""
+    if isinstance(seed, fanin.Generator):
+        return seed.spawn(1)[0].stream
+    return seed if isinstance(seed, fanin.Stream) else fanin.Stream(seed)

@@ -31,7 +31,7 @@ def _factory(row: fanin.Scheme) -> Callable[..., Initializer]:
             bound = signature.bind(*arguments, **named).arguments
         except TypeError as error:
             raise TypeError(f"{row.name}() {error}; it is called {row.name}{signature}") from None
-        axes = {
+        axes: dict[str, Any] = {
             "in_axes": bound.pop("in_axis", None),
             "out_axes": bound.pop("out_axis", None),
             "batch_axes": bound.pop("batch_axis", ()),

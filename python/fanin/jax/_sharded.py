@@ -8,10 +8,10 @@ from typing import Any
 import jax
 
 import fanin
-from fanin._stream import as_stream, check_seed
 
 from ._draws import as_dtype, as_shape, check, sharded
 from ._initializers import Initializer
+from ._keys import as_stream
 
 
 def make_array(
@@ -65,10 +65,10 @@ def make_array(
             f"sharding must be a jax.sharding.Sharding, got {sharding!r}; for a PartitionSpec "
             "jax.sharding.NamedSharding(mesh, spec)"
         )
-    check_seed(seed)
+    stream = None if isinstance(seed, fanin.Generator) else as_stream(seed)
     full = as_shape(shape)
     chosen = as_dtype(check(draw, full, dtype))
-    return sharded(draw, full, chosen, as_stream(seed), sharding)
+    return sharded(draw, full, chosen, stream or as_stream(seed), sharding)
 
 
 _LAWS = {
