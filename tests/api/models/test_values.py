@@ -9,8 +9,15 @@ import pytest
 from mpmath import mp
 
 import fanin
-from fanin import _recorded as recorded
-from fanin._recorded import Before, Literal, Norm, Part, Step, Value
+from fanin._models.steps import STEPS
+from fanin._models.value_data import (
+    part_from_data,
+    part_to_data,
+    value_from_data,
+    value_to_data,
+)
+from fanin._models.values import Before, Literal, Norm, Part, Step, Value, std_of
+from fanin._models.writing import write
 
 ROOT = fanin.Stream(7)
 
@@ -44,7 +51,7 @@ BUSY = Tensor(
 
 
 def whole(tensor, dtype=np.float32):
-    return recorded.write(tensor, ROOT, np.empty(tensor.shape, dtype))
+    return write(tensor, ROOT, np.empty(tensor.shape, dtype))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +63,7 @@ def whole(tensor, dtype=np.float32):
 def test_a_part_of_a_record_is_that_part_of_the_whole(index, dtype):
     full = whole(BUSY, dtype)
     want = np.asarray(full[index])
-    got = recorded.write(BUSY, ROOT, np.empty(want.shape, dtype), index=index)
+    got = write(BUSY, ROOT, np.empty(want.shape, dtype), index=index)
     assert got.tobytes() == np.ascontiguousarray(want).tobytes()
 
 
@@ -65,7 +72,7 @@ def test_every_run_of_a_record_is_that_run_of_the_whole():
     for start in range(21):
         for stop in range(start, 21):
             out = np.empty(stop - start, np.float32)
-            recorded.write(BUSY, ROOT, out, index=fanin.flat[start:stop])
+            write(BUSY, ROOT, out, index=fanin.flat[start:stop])
             assert (out == full[start:stop]).all()
 
 
@@ -101,7 +108,7 @@ def test_constants_and_literals_are_written_in_any_dtype(dtype):
 def test_float32_steps_round_the_exact_function_almost_always(name):
     low, high = {"exp": (-80, 80), "log": (1e-30, 1e30)}.get(name, (-0.9, 80))
     x = np.concatenate([np.linspace(low, high, 300), [1e-20, 3e-9, 1e-4]]).astype(np.float32)
-    got = recorded.STEPS[name](x)
+    got = STEPS[name](x)
     with mp.workdps(30):
         want = [getattr(mp, name)(mp.mpf(float(v))) for v in x]
         # float64 arithmetic errs by some 2^-50, so the rounded float32 is within half an ulp of
@@ -114,7 +121,7 @@ def test_float32_steps_round_the_exact_function_almost_always(name):
 def test_steps_end_where_the_functions_end(name):
     x = np.array([0.0, np.inf, -np.inf, np.nan, -1.0, 800.0, -800.0], np.float64)
     with np.errstate(all="ignore"):
-        got, want = recorded.STEPS[name](x), getattr(np, name)(x)
+        got, want = STEPS[name](x), getattr(np, name)(x)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
     np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
     np.testing.assert_allclose(got, want, rtol=1e-14)  # 50 ulp: the ends, not the accuracy
@@ -125,7 +132,7 @@ def test_powers_follow_numpy_for_any_sign(power):
     x = np.array([-2.0, -0.0, 0.0, 0.3, 7.0, np.inf], np.float64)
     with np.errstate(all="ignore"):
         want = np.power(x, power)
-        got = recorded.STEPS["pow"](x, power)
+        got = STEPS["pow"](x, power)
         np.testing.assert_allclose(np.abs(got), np.abs(want), rtol=1e-14)
         np.testing.assert_array_equal(np.sign(got[np.abs(x) > 0]), np.sign(want[np.abs(x) > 0]))
 
@@ -138,26 +145,26 @@ def test_the_norm_of_another_tensor_is_taken_over_the_axes_that_are_not_kept():
     np.testing.assert_allclose(got[0, 0], np.sqrt((v**2).sum((0, 1))), rtol=2**-23)
     one = np.empty((1, 1), np.float32)
     tensor = Tensor("g", (1, 1, 7), Value("norm", {"of": of}))
-    recorded.write(tensor, ROOT, one, index=(slice(None), slice(None), 4))
+    write(tensor, ROOT, one, index=(slice(None), slice(None), 4))
     assert one[0, 0] == got[0, 0, 4]
 
 
 def test_values_and_parts_come_back_from_json():
     literals = {}
-    data = recorded.value_to_data(BUSY.value, literals)
-    parts = [recorded.part_to_data(part, literals) for part in BUSY.parts]
+    data = value_to_data(BUSY.value, literals)
+    parts = [part_to_data(part, literals) for part in BUSY.parts]
     kept = {key: literal.to_data() for key, literal in literals.items()}
     data, parts, kept = json.loads(json.dumps([data, parts, kept], allow_nan=False))
     back = {key: Literal.from_data(row) for key, row in kept.items()}
-    assert recorded.value_from_data(data, back) == BUSY.value
-    assert tuple(recorded.part_from_data(part, back) for part in parts) == BUSY.parts
+    assert value_from_data(data, back) == BUSY.value
+    assert tuple(part_from_data(part, back) for part in parts) == BUSY.parts
 
 
 def test_infinite_bounds_and_norms_come_back_from_json():
     of = Norm("v", (3, 5), Value("truncated_normal", {"low": -float("inf"), "high": 1.0}), (1,))
     value = Value("norm", {"of": of})
-    data = json.loads(json.dumps(recorded.value_to_data(value, {}), allow_nan=False))
-    assert recorded.value_from_data(data, {}) == value
+    data = json.loads(json.dumps(value_to_data(value, {}), allow_nan=False))
+    assert value_from_data(data, {}) == value
 
 
 def test_literals_are_equal_by_their_values():
@@ -178,7 +185,7 @@ def test_literals_are_equal_by_their_values():
 )
 def test_bad_data_of_a_value_are_refused(data, words):
     with pytest.raises(ValueError, match=words):
-        recorded.value_from_data(data, {})
+        value_from_data(data, {})
 
 
 def test_a_literal_cannot_unpack_to_more_than_it_says():
@@ -191,8 +198,8 @@ def test_a_literal_cannot_unpack_to_more_than_it_says():
 
 def test_the_promised_spread_follows_linear_steps():
     halved = Value("uniform", {"low": -1.0, "high": 1.0}, (Step("mul", 0.5), Step("neg")))
-    assert recorded.std_of((5,), halved) == pytest.approx(0.5 / np.sqrt(3))
-    assert recorded.std_of((5,), Value("normal", {"scale": 0.1}, (Step("exp"),))) is None
-    assert recorded.std_of((4, 5), Value("literal", {"value": PATTERN})) == pytest.approx(
+    assert std_of((5,), halved) == pytest.approx(0.5 / np.sqrt(3))
+    assert std_of((5,), Value("normal", {"scale": 0.1}, (Step("exp"),))) is None
+    assert std_of((4, 5), Value("literal", {"value": PATTERN})) == pytest.approx(
         np.std(np.arange(20))
     )
