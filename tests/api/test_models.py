@@ -124,7 +124,7 @@ def test_every_tensor_is_the_call_that_the_plan_states(tmp_path, dtype):
 def test_the_file_does_not_depend_on_threads_pieces_or_order(tmp_path, monkeypatch):
     contents = set()
     for threads, piece in ((1, 1 << 22), (2, 4096), (3, 1 << 14), (7, 5 * 4096)):
-        monkeypatch.setattr("fanin.files.PIECE_BYTES", piece)
+        monkeypatch.setattr("fanin.files._pieces.PIECE_BYTES", piece)
         tensors = SMALL if threads % 2 else SMALL[::-1]
         path = tmp_path / "small.safetensors"
         Plan("small", tensors).write(path, seed=1, dtype="bfloat16", threads=threads)
