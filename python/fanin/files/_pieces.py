@@ -51,15 +51,9 @@ def write_pieces(
     size = extents[-1].stop if extents else len(header)
     with replacing(path, replace=replace, folder=folder) as file:
         file.reserve(size)
-        _run(
-            len(header),
-            size,
-            extents,
-            lambda data, start: file.write(data.data, start),
-            workers,
-            progress,
-        )
-        file.write(header, 0)
+        write = file.write
+        _run(len(header), size, extents, lambda data, at: write(data.data, at), workers, progress)
+        write(header, 0)
         file.commit()
     return size
 
@@ -193,9 +187,7 @@ def _fill(extent: Extent, data: npt.NDArray[np.uint8], start: int, stop: int) ->
     extent.fill(part, (first - extent.start) // part.itemsize)
 
 
-def _start(
-    pool: ThreadPoolExecutor, work: Callable[[], None], count: int
-) -> list[Future[None]]:
+def _start(pool: ThreadPoolExecutor, work: Callable[[], None], count: int) -> list[Future[None]]:
     """Start `count` workers, or as many as the system allows, or none and work here.
 
     One task for each worker, not for each piece: Ctrl-C within `submit` can leave a lock of the

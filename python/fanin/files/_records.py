@@ -10,6 +10,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from fanin._public import public
+
 __all__ = [
     "SIZE_LIMIT", "Entry", "Extent", "Fill", "Progress", "Tensor", "as_shape", "bits", "byte_length"
 ]  # fmt: skip
@@ -31,6 +33,7 @@ _PACKED_BITS = {
 _SHOWN_AXES = 8
 
 
+@public("fanin.files")
 class Tensor(NamedTuple):
     """One tensor to be written.
 
@@ -53,6 +56,7 @@ class Tensor(NamedTuple):
     fill: Fill
 
 
+@public("fanin.files")
 class Entry(NamedTuple):
     """Where a tensor lies in a file: dtype, shape, and its bytes ``start`` to ``stop``."""
 

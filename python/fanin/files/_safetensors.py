@@ -243,9 +243,7 @@ def _rank(dtype: np.dtype[Any], name: str) -> int:
         ) from None
 
 
-def _header(
-    tensors: Sequence[Tensor], metadata: Mapping[str, str]
-) -> tuple[list[Entry], bytes]:
+def _header(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> tuple[list[Entry], bytes]:
     """The places of tensors already in the file's order, and the header with its length."""
     rows: dict[str, Any] = {}
     if metadata:
