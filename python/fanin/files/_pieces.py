@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from fanin import runtime
 from ._records import Extent, Progress, bits
 from ._replacing import replacing
 
-__all__ = ["PIECE_BYTES", "Difference", "first_difference", "write_pieces"]
+__all__ = ["PIECE_BYTES", "first_difference", "write_pieces"]
 
 #: Bytes that one worker generates and writes at a time. Measured (1 GiB, 2 workers): 4 MiB pieces
 #: of a file whose blocks are reserved first take 0.14 s, 64 MiB pieces 0.36 s (they leave the
@@ -58,29 +58,18 @@ def write_pieces(
     return size
 
 
-class Difference(NamedTuple):
-    """The first byte that differs: which extent (-1: the header), and where in the file."""
-
-    extent: int
-    position: int
-
-
 def first_difference(
     descriptor: int,
-    header: bytes,
+    begin: int,
     extents: Sequence[Extent],
     threads: int | None,
     progress: Progress | None = None,
-) -> Difference | None:
-    """Generate the file again and compare; None if every byte is the same.
+) -> tuple[Extent, int] | None:
+    """Generate a file's data again and compare: where the first byte differs, None if nowhere.
 
-    A file that ends early differs where it ends, one that goes on where it should end.
+    `begin` is where the data begins. A file that ends early differs where it ends.
     """
-    size = extents[-1].stop if extents else len(header)
-    given = os.pread(descriptor, len(header), 0)
-    if given != header:
-        at = next((i for i, (a, b) in enumerate(zip(given, header)) if a != b), len(given))  # noqa: B905  # of two lengths
-        return Difference(-1, at)
+    size = extents[-1].stop if extents else begin
     found: list[int] = []
 
     def compare(data: npt.NDArray[np.uint8], start: int) -> bool:
@@ -92,16 +81,12 @@ def first_difference(
             found.append(start + given.size)
         return bool(found)
 
-    _run(len(header), size, extents, compare, _workers(threads), progress)
-    if not found and os.fstat(descriptor).st_size > size:
-        found.append(size)
+    _run(begin, size, extents, compare, _workers(threads), progress)
     if not found:
         return None
     # Pieces are taken in order, so all before the one that ended the work were compared.
-    position = min(found)
-    return Difference(
-        min(bisect_right([e.stop for e in extents], position), len(extents) - 1), position
-    )
+    at = min(found)
+    return next(extent for extent in extents if extent.stop > at), at
 
 
 def _workers(threads: int | None) -> int:
