@@ -241,10 +241,20 @@ def target(shape: Any, dtype: Any, out: Any, index: Any, default: Any = np.float
     return t
 
 
+#: Makers of arrays that nobody may change, though some of them lend their memory as writable.
+_IMMUTABLE = ("jax", "jaxlib", "tensorflow", "pyarrow")
+
+
 def destination(out: Any) -> np.ndarray[Any, Any]:
     """A NumPy view of the caller's memory, whatever the container."""
     if isinstance(out, np.ndarray):
         return out
+    maker = type(out).__module__.partition(".")[0]
+    if maker in _IMMUTABLE:
+        raise TypeError(
+            f"out is a {type(out).__name__} of {maker}, and such arrays are immutable; leave out= "
+            "away and convert the result, or draw with fanin.jax or fanin.keras"
+        )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(out, torch.Tensor):
         return _torch_view(out, torch)
