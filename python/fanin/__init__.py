@@ -81,6 +81,9 @@ from ._schemes.scheme import Scheme, get, schemes
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
+    from ._models.plan import Plan
+    from ._models.tensors import PlanTensor
+    from ._models.verifying import Verification, verify
     from ._random.bit_generator import BitGenerator
     from .propagation._recommend import Recommendation, recommend
 
@@ -92,6 +95,10 @@ __version__: str = _core.build_config()["version"]
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
+    "Plan": "_models.plan",
+    "PlanTensor": "_models.tensors",
+    "Verification": "_models.verifying",
+    "verify": "_models.verifying",
     "Recommendation": "propagation._recommend",
     "recommend": "propagation._recommend",
 }
@@ -122,9 +129,12 @@ __all__ = [
     "Fans",
     "Generator",
     "Layout",
+    "Plan",
+    "PlanTensor",
     "Recommendation",
     "Scheme",
     "Stream",
+    "Verification",
     "activations",
     "bilinear",
     "calculate_gain",
@@ -199,6 +209,7 @@ __all__ = [
     "unit_normal",
     "unitary",
     "variance_scaling",
+    "verify",
     "vit_default",
     "vit_mlp_bias",
     "wang_init",

@@ -34,6 +34,13 @@ def check_tensor(tensor: PlanTensor, default: str | None, wanted: str | None) ->
     length = byte_length(what, DTYPES[dtype], tensor.shape)
     try:
         tensor.name.encode()
+        for part in tensor.parts:
+            inside = len(part.box) == len(tensor.shape) and all(
+                0 <= start <= stop <= size and step >= 1
+                for (start, stop, step), size in zip(part.box, tensor.shape, strict=True)
+            )
+            if not inside:
+                raise ValueError(f"the part {part.box} is no box of the shape {tensor.shape}")
         for value in (tensor.value, *(part.value for part in tensor.parts)):
             _check_law(value, dtype)
         if not is_packed(dtype):

@@ -36,7 +36,8 @@ def tensors_like(path: str | os.PathLike[str]) -> tuple[str, tuple[PlanTensor, .
         files = [os.path.join(parent, name) for name in dict.fromkeys(shard_of.values())]
     else:
         files = [target]
-    model, rows = "", {}
+    model = ""
+    rows: dict[str, PlanTensor] = {}
     for file in files:
         name, found = _of_file(file)
         model = model or name

@@ -38,7 +38,7 @@ def as_dtype_name(dtype: Any, accepted: dict[str, np.dtype[Any]] = DTYPES) -> st
     if isinstance(text, str) and text in accepted:
         return text
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype).name)
     except TypeError:
         name = ""
     if name not in accepted:

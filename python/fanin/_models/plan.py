@@ -26,7 +26,13 @@ from .plan_file import Contents, read_json, read_plan_file, write_json, write_to
 from .plan_table import table
 from .reporting import shown
 from .storing import (
-    Resolved, Store, config_text, jobs_of, npy_job, seed_text, write_jobs,
+    Resolved,
+    Store,
+    config_text,
+    jobs_of,
+    npy_job,
+    seed_text,
+    write_jobs,
 )  # fmt: skip
 from .tensors import PlanTensor
 
@@ -207,7 +213,8 @@ class Plan:
         return table(self.model, self.tensors, dtypes, self.nbytes)
 
     def __repr__(self) -> str:
-        return f"<fanin.Plan {self.model}: {len(self.tensors)} tensors, {self.parameters:,} parameters>"
+        counts = f"{len(self.tensors)} tensors, {self.parameters:,} parameters"
+        return f"<fanin.Plan {self.model}: {counts}>"
 
     # Where it goes -----------------------------------------------------------------------------
 
@@ -334,10 +341,11 @@ class Plan:
 
 def _numbers(only: int | Iterable[int], count: int) -> list[int]:
     """The chosen shards, counted from 0."""
-    given = [only] if hasattr(only, "__index__") else list(only)  # type: ignore[arg-type, list-item]
-    for number in given:
+    numbers: list[int] = []
+    for number in only if isinstance(only, Iterable) else [only]:
         if isinstance(number, bool) or not hasattr(number, "__index__"):
             raise TypeError(f"only= takes numbers of shards, got {number!r}")
         if not 1 <= number <= count:
             raise ValueError(f"there is no shard {number}: the plan makes 1 to {count}")
-    return [int(number) - 1 for number in given]
+        numbers.append(int(number) - 1)
+    return numbers

@@ -186,7 +186,8 @@ class _Lines:
         start = re.search(rf'"{table}"\s*:\s*\[\s*', self._text)
         if start is None:
             return []
-        decoder, at, lines = json.JSONDecoder(), start.end(), []
+        decoder, at = json.JSONDecoder(), start.end()
+        lines: list[int] = []
         line, seen = 1, 0
         while True:
             line += self._text.count("\n", seen, at)

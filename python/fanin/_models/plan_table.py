@@ -32,7 +32,9 @@ def table(model: str, tensors: Sequence[PlanTensor], dtypes: Mapping[str, str], 
         rows.append((name, f"x{count}" if count > 1 else "", str(shape), dtype, law))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)), row[4]])
+        "  ".join(
+            [*(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)), row[4]]
+        )
         for row in rows
     ]
     numbers = sum(math.prod(tensor.shape) for tensor in tensors if not tensor.is_buffer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ from fanin.files._records import Progress
 
 __all__ = ["shown"]
 
-#: Seconds between two states of the line.
-_PERIOD = 0.1
+#: Seconds between two states of the line: on a terminal, and in a file.
+_PERIODS = (0.1, 5.0)
 
 _CLEAR = "\r\x1b[K"
 
@@ -35,12 +36,13 @@ class _Line:
     def __init__(self, title: str) -> None:
         self._title = title
         self._begin = time.perf_counter()
-        self._last = -1.0
+        self._last = -math.inf
         self._file: Any = sys.stderr
+        self._period = _PERIODS[not self._file.isatty()]
 
     def __call__(self, done: int, total: int) -> None:
         now = time.perf_counter()
-        if now - self._last < _PERIOD and done < total:
+        if now - self._last < self._period and done < total:
             return
         self._last = now
         rate = done / max(now - self._begin, 1e-9)

@@ -108,7 +108,7 @@ def jobs_of(
 
 
 def _job(name: str, tensors: Sequence[Resolved], seed: str, model: str, version: str) -> Job:
-    rows = [_row(one) for one in tensors]
+    rows = [_row(one) for one in sorted(tensors, key=lambda one: one.tensor.name)]
     state = {
         "plan": {"model": model, "tensors": rows},
         "seed": seed,
@@ -116,8 +116,7 @@ def _job(name: str, tensors: Sequence[Resolved], seed: str, model: str, version:
         "version": version,
     }
     records = [
-        Tensor(one.tensor.name, DTYPES[one.dtype], one.tensor.shape, filler(one))
-        for one in tensors
+        Tensor(one.tensor.name, DTYPES[one.dtype], one.tensor.shape, filler(one)) for one in tensors
     ]
     header, extents = arranged(records, {"format": "pt", "fanin": canonical(state)})
     return Job(name, header, extents)
@@ -137,8 +136,9 @@ def _row(one: Resolved) -> dict[str, Any]:
     row = tensor_to_data(one.tensor, literals)
     row["dtype"] = one.dtype
     if literals:
-        kept = {key: row[key] for key in ("name", "shape", "dtype", "buffer") if key in row}
-        return {**kept, "scheme": "literal", "sha256": _digest(one)}
+        kept = ("name", "shape", "dtype", "buffer")
+        stated = {key: value for key, value in row.items() if key in kept}
+        return {**stated, "scheme": "literal", "sha256": _digest(one)}
     return row
 
 
@@ -305,9 +305,7 @@ def _left_to_resume(
     """The names of the files that look whole; ValueError if one is of another plan or seed."""
     whole = set()
     for job in jobs:
-        state = found(
-            name or job.name, folder, job.header, job.extents, threads, only_header=True
-        )
+        state = found(name or job.name, folder, job.header, job.extents, threads, only_header=True)
         if state is Found.OTHER:
             raise ValueError(
                 f"{name or job.name} was written from another plan, seed or dtype: nothing was "

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from fanin._public import public
+
 from .values import Part, Step, Value, std_of
 
 __all__ = ["PlanTensor"]
 
 
+@public("fanin")
 @dataclass(frozen=True)
 class PlanTensor:
     """One tensor of a model: its name, its shape, and the law of its values.

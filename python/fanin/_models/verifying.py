@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -31,7 +31,8 @@ _HASHED_AT_A_TIME = 1 << 22
 
 
 @public("fanin")
-class Difference(NamedTuple):
+@dataclass(frozen=True)
+class Difference:
     """Where a file first differs from what its metadata states.
 
     Attributes
@@ -178,8 +179,9 @@ def verify(
             if first is None:
                 first = difference
     if len(seeds) > 1 and first is None:
-        (one, _), (other, file) = list(seeds.items())[:2][0], list(seeds.items())[1]
-        first = Difference(file, "(all)", None, f"of seed {other[0]}", f"of seed {one[0]}")
+        one, other = list(seeds)[:2]
+        found, wanted = f"{other[1]} of seed {other[0]}", f"{one[1]} of seed {one[0]}"
+        first = Difference(seeds[other], "(every tensor)", None, found, wanted)
     return Verification(
         first is None and not missing, tuple(tensors), first, missing, tuple(hashed)
     )
@@ -233,7 +235,9 @@ def _verify_file(
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         extents = [
-            Extent(entry.start, entry.stop, entry.dtype, _fill(descriptor, stated, tensor, entry, root))
+            Extent(
+                entry.start, entry.stop, entry.dtype, _fill(descriptor, stated, tensor, entry, root)
+            )
             for tensor, entry in ordered
         ]
         begin = extents[0].start if extents else os.fstat(descriptor).st_size

@@ -34,7 +34,9 @@ def as_size(size: int | str) -> int:
     if isinstance(size, str):
         match = _SIZE.fullmatch(size.strip().upper())
         if match is None or match[2] not in _UNITS:
-            raise ValueError(f'a size is an int of bytes or a text as "5GB", "512MiB", got {size!r}')
+            raise ValueError(
+                f'a size is an int of bytes or a text as "5GB", "512MiB", got {size!r}'
+            )
         size = int(float(match[1]) * _UNITS[match[2]])
     if isinstance(size, bool) or not hasattr(size, "__index__"):
         raise TypeError(f'a size is an int of bytes or a text as "5GB", got {size!r}')

@@ -58,6 +58,7 @@ def from_config(given: Mapping[str, Any], architecture: str) -> Iterator[PlanTen
             halved = index == 0 and (stage > 0 or sizes.flag("downsample_in_first_stage"))
             if inputs != width or halved:
                 yield from _convolution(f"{block}.shortcut", inputs, width, 1)
+            kernels: tuple[tuple[int, int, int], ...]
             if kind == "basic":
                 kernels = ((inputs, width, 3), (width, width, 3))
             else:
