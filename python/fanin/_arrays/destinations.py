@@ -155,9 +155,7 @@ def part_of(shape: tuple[int, ...], index: Any) -> Part:
         axes.append(range(position, position + 1))
         kept.append(False)
     first, stride, steps = 0, 1, []
-    for size, axis_range, keep in zip(
-        reversed(shape), reversed(axes), reversed(kept), strict=True
-    ):
+    for size, axis_range, keep in zip(reversed(shape), reversed(axes), reversed(kept), strict=True):
         first += axis_range.start * stride if len(axis_range) else 0
         if keep:
             steps.append(axis_range.step * stride)
@@ -185,13 +183,30 @@ class Target:
     fresh: bool
     _scalar: bool
 
+    def apart(self, value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """`value`, or a copy of it where writing the result might change it."""
+        return value.copy() if np.may_share_memory(value, self.array) else value
+
+    def touched(self) -> None:
+        """Tells what watches the caller's memory that it has been written."""
+        if self.result is not self.array:
+            _count_version(self.result)
+
     def done(self) -> Any:
         """What the public function returns, after the array has been written."""
+        self.touched()
         return self.array[()] if self._scalar else self.result
 
 
-def target(shape: Any, dtype: Any, out: Any, index: Any, default: Any = np.float32,
-           accepted: Sequence[np.dtype[Any]] = ALL, function: str = "fanin") -> Target:
+def target(
+    shape: Any,
+    dtype: Any,
+    out: Any,
+    index: Any,
+    default: Any = np.float32,
+    accepted: Sequence[np.dtype[Any]] = ALL,
+    function: str = "fanin",
+) -> Target:
     """Checks shape, dtype, out and index together and allocates if there is no `out`.
 
     Parameters
@@ -274,7 +289,8 @@ _HOST_DEVICES = (1, 3, 11)  # DLPack's kDLCPU, kDLCUDAHost, kDLROCMHost
 
 
 def _dlpack_view(out: Any) -> np.ndarray[Any, Any]:
-    """The exporter's memory; NumPy's own import marks what came the old way as read-only."""
+    """The exporter's memory. A capsule without a version cannot say that it is read-only (JAX's
+    immutable arrays come so), so that something else has to say that it is not."""
     if hasattr(out, "__dlpack_device__"):
         device = int(out.__dlpack_device__()[0])
         if device not in _HOST_DEVICES:
@@ -286,7 +302,36 @@ def _dlpack_view(out: Any) -> np.ndarray[Any, Any]:
         capsule = out.__dlpack__(max_version=(1, 0))
     except TypeError:  # an exporter from before version 1
         capsule = out.__dlpack__()
-    return _core.from_dlpack(capsule, np.dtype)
+    writable = _says_writable(out)
+    view = _core.from_dlpack(capsule, np.dtype, writable is True)
+    if writable is False:
+        view.flags.writeable = False
+    if writable is None and not view.flags.writeable:
+        raise ValueError(
+            f"out of type {type(out).__name__} does not say that its memory may be written: its "
+            "DLPack capsule has no version or is read-only, and it offers no writable buffer; "
+            "fill a NumPy array and copy it"
+        )
+    return view
+
+
+def _says_writable(out: Any) -> bool | None:
+    """Whether an exporter's other protocols let its memory be written; None: they are silent."""
+    try:
+        return not memoryview(out).readonly
+    except (TypeError, ValueError, BufferError):
+        interface = getattr(out, "__array_interface__", None)
+    try:
+        return not interface["data"][1]  # type: ignore[index]
+    except (TypeError, LookupError):
+        return None
+
+
+def _count_version(result: Any) -> None:
+    """Moves on the counter by which torch's autograd notices that a tensor has been overwritten."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(result, torch.Tensor) and not result.is_inference():
+        torch.autograd.graph.increment_version(result)
 
 
 def _torch_view(tensor: Any, torch: Any) -> np.ndarray[Any, Any]:

@@ -159,7 +159,8 @@ def _sample(
     threads: Any,
 ) -> Any:
     if out is None and index is None and dtype is None:
-        made = _core.small(law, shape, given, seed)
+        made = _core.small(law, shape, given, seed._key if type(seed) is Stream else seed,
+                           type(seed) is Stream)  # fmt: skip
         if made is not None:
             as_threads(threads)
             return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -18,7 +19,7 @@ _NUMBER_LIMIT = 1 << 64
 
 def _integer(value: Any, what: str) -> int:
     """`value` as a Python int; bool, float and the rest are refused."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{what} must be an int, a fanin.Stream or a fanin.Generator, got {value!r}; "
             "for several words of entropy or a name use fanin.Stream(seed)[name]"
@@ -118,11 +119,18 @@ def as_stream(seed: int | Stream | Generator) -> Stream:
     Call it after everything else has been checked: a refused call must not move a generator."""
     if isinstance(seed, Stream):
         return seed
-    take = getattr(seed, "_next_child", None)
-    return Stream(seed) if take is None else take()  # type: ignore[arg-type]
+    return seed._next_child() if _is_generator(seed) else Stream(seed)  # type: ignore[union-attr, arg-type]
 
 
 def check_seed(seed: Any) -> None:
     """Raises what `as_stream` would raise, without moving a generator."""
-    if not hasattr(seed, "_next_child"):
+    if not _is_generator(seed):
         as_stream(seed)
+
+
+def _is_generator(seed: Any) -> bool:
+    if isinstance(seed, int):
+        return False
+    from .generator import Generator  # which stands on this file
+
+    return isinstance(seed, Generator)
