@@ -30,7 +30,6 @@ __all__ = ["Difference", "Stated", "Verification", "read_stated", "verify"]
 _HASHED_AT_A_TIME = 1 << 22
 
 
-@public("fanin")
 @dataclass(frozen=True)
 class Difference:
     """Where a file first differs from what its metadata states.

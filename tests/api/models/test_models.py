@@ -144,9 +144,8 @@ def test_a_tensor_does_not_depend_on_the_rest_of_the_plan(tmp_path):
     one = SMALL[0]
     Plan("one", (one,)).write(tmp_path / "one.safetensors", seed=1)
     Plan("all", SMALL).write(tmp_path / "all.safetensors", seed=1)
-    np.testing.assert_array_equal(
-        load_file(tmp_path / "one.safetensors")[one.name], load_file(tmp_path / "all.safetensors")[one.name]
-    )
+    alone, among = (load_file(tmp_path / f"{name}.safetensors") for name in ("one", "all"))
+    np.testing.assert_array_equal(alone[one.name], among[one.name])
 
 
 def test_the_metadata_says_how_the_file_was_made(tmp_path):
