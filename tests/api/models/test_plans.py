@@ -49,7 +49,7 @@ FULL = Plan(
 )  # fmt: skip
 
 
-# Law -------------------------------------------------------------------------------------------
+# Law ------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "float8_e4m3fn", "uint8"])
@@ -141,7 +141,7 @@ def test_one_orthogonal_matrix_over_many_pieces_is_the_call(tmp_path, monkeypatc
     np.testing.assert_array_equal(values, fanin.orthogonal((70, 70), seed=fanin.Stream(0)["q"]))
 
 
-# Files of plans --------------------------------------------------------------------------------
+# Files of plans ------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["toml", "json"])
@@ -325,7 +325,7 @@ def test_any_header_is_read_or_a_value_error(tmp_path_factory, header, data):
     assert sum(entry.stop - entry.start for entry in entries.values()) == len(data)
 
 
-# Checkpoints and configs -------------------------------------------------------------------------
+# Checkpoints and configs ------------------------------------------------
 
 
 def test_a_plan_like_a_checkpoint_has_its_names_shapes_and_dtypes(tmp_path):
