@@ -107,6 +107,6 @@ def _encoder(
 
 
 def _masked_head(width: int, vocabulary: int, dense: Dense) -> Iterator[PlanTensor]:
+    yield PlanTensor("cls.predictions.bias", (vocabulary,), "zeros")
     yield from dense("cls.predictions.transform.dense", width, width)
     yield from norm("cls.predictions.transform.LayerNorm", width)
-    yield PlanTensor("cls.predictions.bias", (vocabulary,), "zeros")
