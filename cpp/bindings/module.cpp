@@ -2,6 +2,7 @@
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of fanin; use the functions of the package instead.";
+  fanin::bindings::register_functions(m);
   fanin::bindings::register_random(m);
   fanin::bindings::register_linear(m);
   fanin::bindings::register_integers(m);
