@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin._arrays.destinations import KINDS
+from fanin._arrays.kinds import KINDS
 
 from . import _core
 from .runtime import as_threads

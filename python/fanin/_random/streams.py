@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 from fanin import _core
 from fanin._public import public
-
-if TYPE_CHECKING:
-    from .generator import Generator
 
 _NAME, _NUMBER, _SPAWN = 1, 2, 3  # the tags of core/stream.hpp
 _SEED_LIMIT = 1 << 128
@@ -112,17 +109,8 @@ class Stream:
         return (Stream._from_key, (self._key,))
 
 
-def as_stream(seed: int | Stream | Generator) -> Stream:
-    """The stream a `seed=` argument stands for; a Generator gives its next child.
+class Spawner:
+    """What may stand for a seed and gives a child of its stream: a Generator."""
 
-    Call it after everything else has been checked: a refused call must not move a generator."""
-    if isinstance(seed, Stream):
-        return seed
-    take = getattr(seed, "_next_child", None)
-    return Stream(seed) if take is None else take()  # type: ignore[arg-type]
-
-
-def check_seed(seed: Any) -> None:
-    """Raises what `as_stream` would raise, without moving a generator."""
-    if not hasattr(seed, "_next_child"):
-        as_stream(seed)
+    def _next_child(self) -> Stream:
+        raise NotImplementedError

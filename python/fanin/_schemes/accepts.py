@@ -68,16 +68,6 @@ def _finite_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     return array
 
 
-def _gates(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {value!r}")
-    if not {"i", "f"} <= set(value) or len(set(value)) != len(value):
-        raise ValueError(
-            f'{name} {value!r} must name each gate once, among them "i" and "f", as in "ifgo"'
-        )
-    return value
-
-
 def at_least(least: int) -> Accepts:
     """Integers from `least` on."""
 
@@ -116,9 +106,3 @@ POSITIVE = Accepts("float, finite and > 0", _positive)
 FRACTION = Accepts("float, in [0, 1]", _fraction)
 FINITE_ARRAY = Accepts("number or array, finite", _finite_array)
 COUNT = at_least(1)
-GATES = Parameter(
-    "gates",
-    Accepts('str of one letter per gate, with "i" and "f"', _gates),
-    'The gates in the order of the last axis: "ifgo" is that of torch and Keras.',
-    "ifgo",
-)

@@ -13,14 +13,14 @@ import numpy as np
 from fanin import _core
 from fanin._activations.activation import as_activation
 from fanin._public import public
-from fanin._random.streams import as_stream, check_seed
+from fanin._random.seeds import as_stream, check_seed
 from fanin.runtime import as_threads
 
 from ._networks import propagate
 
 if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike
-    from fanin._random.stateless import Seed
+    from fanin._random.seeds import Seed
 
     from ._profile import Profile
 
