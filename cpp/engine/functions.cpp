@@ -40,6 +40,20 @@ double exponential(double x) {
   return x < kExpLowest ? 0.0 : evaluate("exp", x);
 }
 
+void logarithms(const double* in, double* out, std::size_t count) {
+  evaluate("log", in, out, count);
+}
+
+void exponentials(const double* in, double* out, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i)
+    out[i] = in[i] < kExpLowest ? kExpLowest : in[i] > kExpHighest ? kExpHighest : in[i];
+  evaluate("exp", out, out, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (in[i] < kExpLowest) out[i] = 0;
+    if (in[i] > kExpHighest) out[i] = std::numeric_limits<double>::infinity();
+  }
+}
+
 double power(double x, double y) {
   if (y == 0 || x == 1) return 1.0;
   // log x as a sum: one Newton step on exp finds what the rounding of log x lost.

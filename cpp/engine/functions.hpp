@@ -16,6 +16,10 @@ double power(double x, double y);
 /// e^x for every x: 0 below -745, infinite above 709.78.
 double exponential(double x);
 
+/// The same at many points.
+void logarithms(const double* in, double* out, std::size_t count);
+void exponentials(const double* in, double* out, std::size_t count);
+
 /// P(Z > x) of the unit normal for every x: 0 above 38.4, below the smallest double.
 double upper_tail(double x);
 

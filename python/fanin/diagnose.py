@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import as_activation
+from fanin._functions import upper_tail
 from fanin.propagation._nodes import gaussian_nodes
 from fanin.propagation._profile import Profile
-
-from . import _core
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -337,7 +336,7 @@ def saturation(
     phi = as_activation(activation)
     u, mass = gaussian_nodes(std * std, phi.kinks)
     mean = float((mass * np.asarray(phi.derivative(u), np.float64)).sum())
-    return Saturation(mean, float(2 * _core.math_upper_tail(threshold / std)))
+    return Saturation(mean, float(2 * upper_tail(threshold / std)))
 
 
 def chain_gradient(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._functions import exp
 from fanin._public import public
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo")
-_E = 2.718281828459045
 
 
 @dataclass(frozen=True)
@@ -421,7 +420,7 @@ class Attention:
     def through(self, state: State) -> tuple[State, Array]:
         spread = self.query_var * self.key_var * state.q * state.q * state.one_minus_c
         # Beyond the logarithm of any number of tokens one key takes all the weight.
-        sharp = np.asarray(_core.math_pow(_E, np.minimum(spread, 64.0)))
+        sharp = exp(np.minimum(spread, 64.0))
         share = np.minimum(1.0, sharp / self.tokens)
         scale = self.value_var * state.q
         q = scale * (state.c + state.one_minus_c * share)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._functions import exp
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-_E = 2.718281828459045
 _TAU = 6.283185307179586
 #: Nodes of one panel, and how far out in standard deviations the panels reach: the tail beyond
 #: weighs 2e-23, and a panel of half a standard deviation is exact to rounding.
@@ -65,6 +64,6 @@ def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Array, Arra
     nodes, weights = legendre_rule(_PANEL_NODES)
     half = 0.5 * np.diff(edges)[:, None]
     u = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes).ravel()
-    bell = _core.math_pow(_E, -0.5 * (u / scale) * (u / scale)) / (scale * math.sqrt(_TAU))
+    bell = exp(-0.5 * (u / scale) * (u / scale)) / (scale * math.sqrt(_TAU))
     mass = (half * weights).ravel() * bell
     return u, mass / mass.sum()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._functions import upper_tail
 from fanin._public import public
 
 if TYPE_CHECKING:
@@ -212,12 +212,6 @@ def saturated_fraction(q: Array) -> Array:
     with np.errstate(divide="ignore"):
         distance = np.where(q > 0, SATURATED_AT / np.sqrt(np.where(q > 0, q, 1.0)), np.inf)
     return np.where(np.isnan(q), np.nan, 2 * upper_tail(distance))
-
-
-def upper_tail(distance: Array) -> Array:
-    """Upper tail probability of the unit normal at a distance >= 0; 0 at infinity."""
-    inside = np.minimum(distance, 38.0)  # beyond that the tail is below the smallest double
-    return np.where(distance > 38.0, 0.0, np.asarray(_core.math_upper_tail(inside)))
 
 
 def dead_fraction(q: Array, phi: Activation) -> Array:

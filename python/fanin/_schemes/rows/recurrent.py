@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fanin import _core
 from fanin._arrays.boxes import as_slices, assign, boxes, common
 from fanin._arrays.targets import target
+from fanin._functions import log
 from fanin._random.seeds import as_stream
 from fanin._random.stateless import uniform
 from fanin._schemes.accepts import NON_NEGATIVE, Accepts, Parameter, finite
@@ -95,7 +95,7 @@ def _write_chrono(weight: Weight, t_max: float, gates: str) -> Any:
                 index=(*as_slices(box)[:-1], there),
                 threads=weight.threads,
             )
-            assign(array[..., here], sign * weight.gain * _core.math_log(spans))
+            assign(array[..., here], sign * weight.gain * log(spans))
     return goal.done()
 
 
