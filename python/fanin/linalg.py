@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fanin._arrays.kinds import KINDS
 
 from . import _core
-from .runtime import as_threads
+from ._checks import as_threads
 
 __all__ = ["QR", "orthonormalize", "qr"]
 

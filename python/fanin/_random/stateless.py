@@ -13,7 +13,7 @@ import numpy as np
 from fanin import _core
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import target
-from fanin.runtime import as_threads
+from fanin._checks import as_threads
 
 from .draws import (
     localise,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from fanin._arrays.boxes import Box, as_slices
 from fanin._arrays.kinds import REAL
 from fanin._arrays.targets import Target, target
+from fanin._checks import as_threads
 from fanin._random.seeds import as_stream, check_seed
 from fanin._random.streams import Stream
-from fanin.runtime import as_threads
 
 from .weight import Weight
 

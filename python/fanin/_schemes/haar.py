@@ -15,8 +15,8 @@ from fanin import _core
 from fanin._arrays.boxes import Box, boxes
 from fanin._arrays.kinds import KINDS, REAL
 from fanin._arrays.targets import Target, target
+from fanin._checks import as_threads
 from fanin._random.seeds import as_stream, check_seed
-from fanin.runtime import as_threads
 
 from .fans import Layout
 from .weight import Weight

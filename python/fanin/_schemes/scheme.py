@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fanin._checks import non_negative
 from fanin._public import public
 
-from .accepts import REQUIRED, Parameter, finite
+from .accepts import REQUIRED, Parameter
 from .fans import LayoutLike, ShapeLike, as_layout, as_shape
 from .laws import Law
 from .weight import Weight
@@ -141,7 +142,7 @@ class Scheme:
             return None
         law = self.law if isinstance(self.law, Law) else self.law(**parameters)
         spread = weight.gain * self.spread(weight, **parameters)
-        return law, finite(f"gain * spread of {self.name}", spread)
+        return law, non_negative(f"gain * spread of {self.name}", spread)
 
     def fill(self, weight: Weight, parameters: Mapping[str, Any]) -> Any:
         """Write the values and return the result."""
@@ -168,9 +169,9 @@ class Scheme:
 def read_gain(gain: float | str) -> float:
     """A gain given as a number or by the name of an activation."""
     if not isinstance(gain, str):
-        return finite("gain", gain)
+        return non_negative("gain", gain)
     from fanin._activations.activation import (  # the activations stand above the schemes
         gain as gain_of_activation,
     )
 
-    return finite(f"the gain of {gain!r}", gain_of_activation(gain))
+    return non_negative(f"the gain of {gain!r}", gain_of_activation(gain))

@@ -21,8 +21,8 @@ from fanin._activations.activation import (
 )
 from fanin._functions import log
 from fanin._public import public
+from fanin._types import Floats
 
-Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
 Flags = NDArray[np.bool_]
 

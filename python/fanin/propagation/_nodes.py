@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fanin._functions import exp
-
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+from fanin._types import Floats
 
 _TAU = 6.283185307179586
 #: Nodes of one panel, and how far out in standard deviations the panels reach: the tail beyond
@@ -23,7 +20,7 @@ _STEP = 0.5
 _BENDS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 
 
-def _legendre(count: int, x: Array) -> tuple[Array, Array]:
+def _legendre(count: int, x: Floats) -> tuple[Floats, Floats]:
     """P_count and its derivative on (-1, 1), by the three-term recurrence."""
     before, value = np.ones_like(x), x
     for n in range(2, count + 1):
@@ -32,7 +29,7 @@ def _legendre(count: int, x: Array) -> tuple[Array, Array]:
 
 
 @functools.cache
-def legendre_rule(count: int) -> tuple[Array, Array]:
+def legendre_rule(count: int) -> tuple[Floats, Floats]:
     """Nodes and weights of Gauss and Legendre on [-1, 1].
 
     The roots of P_n separate those of P_(n-1), so bisection finds every one of them."""
@@ -51,7 +48,7 @@ def legendre_rule(count: int) -> tuple[Array, Array]:
     return roots, 2 / ((1 - roots * roots) * slope * slope)
 
 
-def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Array, Array]:
+def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Floats, Floats]:
     """Nodes u and weights of E g(u), u ~ N(0, q); panels end at the kinks of g.
 
     The weights add up to one, whatever the rounding."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from fanin._arrays.kinds import REAL
 from fanin._arrays.targets import target
+from fanin._checks import as_integer
 from fanin._schemes.accepts import Accepts, Parameter, optional
-from fanin._schemes.fans import as_integer
 from fanin._schemes.haar import _COMPLEX, matrix_axes, size_of, with_batch, write_orthogonal
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fanin import _core
 from fanin._arrays.boxes import Box, as_slices, assign, boxes
 from fanin._arrays.kinds import KINDS
+from fanin._checks import as_threads
 from fanin._random.stateless import random
 from fanin._random.streams import Stream
 from fanin._schemes.base_weight import BaseWeight, begin, require_enough_outputs, require_no_groups
@@ -18,7 +19,6 @@ from fanin._schemes.fans import Axes, Layout
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
-from fanin.runtime import as_threads
 
 from .orthogonal import orthogonal
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fanin._checks import as_integer
 from fanin._schemes.accepts import COUNT, NON_NEGATIVE, Accepts, Parameter, one_of
-from fanin._schemes.fans import as_integer
 
 DENSE = {"shape": (256, 128)}
 _MODES = one_of("fan_in", "fan_out", "fan_avg", "fan_geo", "fan_geo_avg")

@@ -8,10 +8,11 @@ import numpy as np
 
 from fanin._arrays.boxes import as_slices, assign, boxes, common
 from fanin._arrays.targets import target
+from fanin._checks import non_negative
 from fanin._functions import log
 from fanin._random.seeds import as_stream
 from fanin._random.stateless import uniform
-from fanin._schemes.accepts import NON_NEGATIVE, Accepts, Parameter, finite
+from fanin._schemes.accepts import NON_NEGATIVE, Accepts, Parameter
 from fanin._schemes.laws import NORMAL
 from fanin._schemes.patterns import write_pattern
 from fanin._schemes.registry import add
@@ -100,7 +101,7 @@ def _write_chrono(weight: Weight, t_max: float, gates: str) -> Any:
 
 
 def _read_t_max(name: str, value: Any) -> float:
-    number = finite(name, value)
+    number = non_negative(name, value)
     if number < 2.0:
         raise ValueError(f"{name} must be at least 2, got {value!r}")
     return number

@@ -9,16 +9,10 @@ import numpy as np
 
 from fanin._arrays.boxes import as_slices, boxes, pieces
 from fanin._arrays.targets import target
+from fanin._checks import non_negative
 from fanin._random.seeds import as_stream
 from fanin._random.stateless import normal, random
-from fanin._schemes.accepts import (
-    COUNT,
-    FRACTION,
-    NON_NEGATIVE,
-    Parameter,
-    finite,
-    optional,
-)
+from fanin._schemes.accepts import COUNT, FRACTION, NON_NEGATIVE, Parameter, optional
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
@@ -39,7 +33,7 @@ def _kept_inputs(weight: Weight, sparsity: float | None, non_zeros: int | None) 
 
 def _write_sparse(weight: Weight, sparsity: float | None, std: float, non_zeros: int | None) -> Any:
     kept = _kept_inputs(weight, sparsity, non_zeros)
-    spread = finite("gain * std", weight.gain * std)
+    spread = non_negative("gain * std", weight.gain * std)
     (in_axis,) = weight.layout.axes(weight.shape).inputs
     column_axes = [axis for axis in range(len(weight.shape)) if axis != in_axis]
     columns_per_block = max(1, _BLOCK_KEYS // max(1, weight.shape[in_axis]))
