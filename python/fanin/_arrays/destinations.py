@@ -11,11 +11,20 @@ from fanin import _core
 
 from .kinds import bfloat16
 
+#: Makers of arrays that nobody may change, though some of them lend their memory as writable.
+_IMMUTABLE = ("jax", "jaxlib", "tensorflow", "pyarrow")
+
 
 def destination(out: Any) -> np.ndarray[Any, Any]:
     """A NumPy view of the caller's memory, whatever the container."""
     if isinstance(out, np.ndarray):
         return out
+    maker = type(out).__module__.partition(".")[0]
+    if maker in _IMMUTABLE:
+        raise TypeError(
+            f"out is a {type(out).__name__} of {maker}, and such arrays are immutable; leave out= "
+            "away and convert the result, or draw with fanin.jax or fanin.keras"
+        )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(out, torch.Tensor):
         return _torch_view(out, torch)
@@ -35,7 +44,8 @@ _HOST_DEVICES = (1, 3, 11)  # DLPack's kDLCPU, kDLCUDAHost, kDLROCMHost
 
 
 def _dlpack_view(out: Any) -> np.ndarray[Any, Any]:
-    """The exporter's memory; NumPy's own import marks what came the old way as read-only."""
+    """The exporter's memory. A capsule without a version cannot say that it is read-only (JAX's
+    immutable arrays come so), so that something else has to say that it is not."""
     if hasattr(out, "__dlpack_device__"):
         device = int(out.__dlpack_device__()[0])
         if device not in _HOST_DEVICES:
@@ -47,7 +57,36 @@ def _dlpack_view(out: Any) -> np.ndarray[Any, Any]:
         capsule = out.__dlpack__(max_version=(1, 0))
     except TypeError:  # an exporter from before version 1
         capsule = out.__dlpack__()
-    return _core.from_dlpack(capsule, np.dtype)
+    writable = _says_writable(out)
+    view = _core.from_dlpack(capsule, np.dtype, writable is True)
+    if writable is False:
+        view.flags.writeable = False
+    if writable is None and not view.flags.writeable:
+        raise ValueError(
+            f"out of type {type(out).__name__} does not say that its memory may be written: its "
+            "DLPack capsule has no version or is read-only, and it offers no writable buffer; "
+            "fill a NumPy array and copy it"
+        )
+    return view
+
+
+def _says_writable(out: Any) -> bool | None:
+    """Whether an exporter's other protocols let its memory be written; None: they are silent."""
+    try:
+        return not memoryview(out).readonly
+    except (TypeError, ValueError, BufferError):
+        interface = getattr(out, "__array_interface__", None)
+    try:
+        return not interface["data"][1]  # type: ignore[index]
+    except (TypeError, LookupError):
+        return None
+
+
+def count_version(result: Any) -> None:
+    """Moves on the counter by which torch's autograd notices that a tensor has been overwritten."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(result, torch.Tensor) and not result.is_inference():
+        torch.autograd.graph.increment_version(result)
 
 
 def _torch_view(tensor: Any, torch: Any) -> np.ndarray[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .destinations import destination, overlaps_itself
+from .destinations import count_version, destination, overlaps_itself
 from .kinds import ALL, as_dtype
 from .parts import Part, part_of
 from .shapes import as_shape
@@ -23,8 +23,18 @@ class Target(NamedTuple):
     fresh: bool = False  # whether the call allocated it
     scalar: bool = False  # whether a scalar is returned in place of the array
 
+    def apart(self, value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """`value`, or a copy of it where writing the result might change it."""
+        return value.copy() if np.may_share_memory(value, self.array) else value
+
+    def touched(self) -> None:
+        """Tells what watches the caller's memory that it has been written."""
+        if self.result is not self.array:
+            count_version(self.result)
+
     def done(self) -> Any:
         """What the public function returns, after the array has been written."""
+        self.touched()
         return self.array[()] if self.scalar else self.result
 
 

@@ -25,6 +25,7 @@ from .draws import (
     require_scale,
 )
 from .seeds import Seed, as_stream, check_seed
+from .streams import Stream
 
 
 def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
@@ -75,7 +76,9 @@ class _Call(NamedTuple):
 
 def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     if call.out is None and call.index is None and call.dtype is None:
-        made = _core.small(law.name, call.shape, given, call.seed)
+        plain = type(call.seed) is Stream
+        seed = call.seed._key if plain else call.seed
+        made = _core.small(law.name, call.shape, given, seed, plain)
         if made is not None:
             as_threads(call.threads)
             return made

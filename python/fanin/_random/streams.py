@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from typing import Any, SupportsIndex
 
@@ -15,7 +16,7 @@ _NUMBER_LIMIT = 1 << 64
 
 def _integer(value: Any, what: str) -> int:
     """`value` as a Python int; bool, float and the rest are refused."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{what} must be an int, a fanin.Stream or a fanin.Generator, got {value!r}; "
             "for several words of entropy or a name use fanin.Stream(seed)[name]"

@@ -30,6 +30,9 @@ def write_value(weight: Weight, value: NDArray[Any]) -> Any:
     ):
         raise ValueError(f"value of shape {value.shape} does not broadcast to the shape {shape}")
 
+    if weight.out is not None:
+        value = value.copy()  # it may overlap `out`, which is written block by block
+
     def values(*at: Coordinates) -> Any:
         return value[
             tuple(at[first + axis] if size != 1 else 0 for axis, size in enumerate(value.shape))
