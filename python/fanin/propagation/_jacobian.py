@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fanin._activations.activation import as_activation, check_slope
+from fanin._activations.activation import as_activation
+from fanin._activations.moments import check_slope
 from fanin._checks import as_count, as_variance
 from fanin._public import public
 from fanin._types import Floats
