@@ -138,7 +138,7 @@ def _parameters(
     return tuple(np.broadcast_arrays(*given))
 
 
-def _solve(
+def solve(
     own: Activation, weight_var: ArrayLike, bias_var: ArrayLike, dropout: ArrayLike
 ) -> Solved:
     """Fixed points of the variance map."""
@@ -248,7 +248,7 @@ def fixed_points(
     >>> str(found.status), round(float(found.q), 9), round(float(found.chi), 9)
     ('unique', 1.17848049, 1.20983132)
     """
-    solved = _solve(as_activation(activation), weight_var, bias_var, dropout)
+    solved = solve(as_activation(activation), weight_var, bias_var, dropout)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(solved.q == 0, 0.0, _MAP_ERROR * solved.q / np.abs(1 - solved.slope))
     missing, _ = solved.correlations
@@ -265,7 +265,7 @@ def fixed_points(
     )
 
 
-def _scale(slope: Floats) -> Floats:
+def depth_scale(slope: Floats) -> Floats:
     """|1 / ln slope|: 0 at 0, infinite at 1 and NaN for a slope below 0."""
     usable = (slope > 0) & (slope < np.inf)
     value = log(np.where(usable, slope, 1.0))
@@ -276,7 +276,7 @@ def _scale(slope: Floats) -> Floats:
 
 def _scales(solved: Solved) -> DepthScales:
     slope = np.minimum(solved.correlations[1], 1.0)
-    found = (_scale(x) for x in (np.abs(solved.slope), slope, solved.chi))
+    found = (depth_scale(x) for x in (np.abs(solved.slope), slope, solved.chi))
     return DepthScales(*(solved.shaped(x) for x in found))
 
 
@@ -310,6 +310,6 @@ def depth_scales(
     >>> round(float(scales.xi_c), 1)
     933.4
     """
-    return _scales(_solve(as_activation(activation), weight_var, bias_var, 0.0))
+    return _scales(solve(as_activation(activation), weight_var, bias_var, 0.0))
 
 

@@ -14,7 +14,7 @@ from ._layers import (
     as_layers,
 )
 from ._profile import Profile
-from ._stack import _fields
+from ._stack import profile_fields
 from ._state import starting_state
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Network:
             states.append(after)
             factors.append(factor)
         return Profile(
-            _fields(self.layers, states, factors, correlated),
+            profile_fields(self.layers, states, factors, correlated),
             ("input", *(_title(layer) for layer in self.layers)),
         )
 

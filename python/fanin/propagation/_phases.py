@@ -13,7 +13,7 @@ from fanin._activations.activation import Activation, ActivationLike, as_activat
 from fanin._public import public
 from fanin._types import Floats
 
-from ._fixed_points import CRITICAL, Solved, Strings, _scale, _solve
+from ._fixed_points import CRITICAL, Solved, Strings, depth_scale, solve
 
 PHASES = np.array(["ordered", "chaotic", "critical", "none"])
 
@@ -52,13 +52,13 @@ class PhaseDiagram:
     @cached_property
     def xi_q(self) -> Floats:
         """-1 / ln |dV/dq|, in layers."""
-        return np.asarray(self.solved.shaped(_scale(np.abs(self.solved.slope))))
+        return np.asarray(self.solved.shaped(depth_scale(np.abs(self.solved.slope))))
 
     @cached_property
     def xi_c(self) -> Floats:
         """-1 / ln R'(c*), in layers."""
         slope = np.minimum(self.solved.correlations[1], 1.0)
-        return np.asarray(self.solved.shaped(_scale(slope)))
+        return np.asarray(self.solved.shaped(depth_scale(slope)))
 
     def plot(self, **options: Any) -> Any:
         """Draw the diagram with matplotlib (an optional extra); returns its axes or figure."""
@@ -102,7 +102,7 @@ def phase_diagram(
             f"{columns.shape}"
         )
     own = as_activation(activation)
-    solved = _solve(own, rows[:, None], columns, 0.0)
+    solved = solve(own, rows[:, None], columns, 0.0)
     q, chi = solved.shaped(solved.q), solved.shaped(solved.chi)
     code = np.where(chi > 1, np.int8(1), np.int8(0))
     code[np.abs(chi - 1) <= CRITICAL] = 2

@@ -17,8 +17,8 @@ Field = Floats | Callable[[], Floats]
 
 __all__ = ["Profile"]
 
-_COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
-_FIELDS = (*_COLUMNS[:6], "mean", "second", *_COLUMNS[6:])
+COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
+_FIELDS = (*COLUMNS[:6], "mean", "second", *COLUMNS[6:])
 
 
 @public("fanin.propagation")
@@ -120,11 +120,11 @@ class Profile:
             2  0.23645  0.72673        1      0.23645  6.8499e-10     0
         """
         fields = self._lane(lane)
-        shown = [n for n in _COLUMNS if not all(math.isnan(x) for x in fields[n])]
+        shown = [n for n in COLUMNS if not all(math.isnan(x) for x in fields[n])]
         rows = [["layer", *shown]]
         names = self.layers
         for i, name in enumerate(names):
-            rows.append([name, *(_figures(fields[n][i]) for n in shown)])
+            rows.append([name, *(figures(fields[n][i]) for n in shown)])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -191,7 +191,7 @@ def _finite(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _figures(value: float, digits: int = 5) -> str:
+def figures(value: float, digits: int = 5) -> str:
     """A number with so many significant digits, as short as it goes."""
     if math.isnan(value):
         return "-"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._profile import Field
 
 
-def _fields(
+def profile_fields(
     layers: Sequence[Any], states: list[State], factors: list[Floats], correlated: bool
 ) -> dict[str, Any]:
     shape = np.broadcast_shapes(*(state.q.shape for state in states))
