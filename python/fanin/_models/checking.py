@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fanin._arrays.destinations import FlatRun
+from fanin._arrays.parts import FlatRun
 from fanin._random.streams import Stream
-from fanin._schemes.scheme import schemes
+from fanin._schemes.registry import schemes
 from fanin.files._records import SIZE_LIMIT, byte_length
 
 from .dtypes import DTYPES, is_float, is_packed, resolved

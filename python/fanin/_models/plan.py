@@ -11,7 +11,8 @@ from typing import Any
 
 from fanin import _core
 from fanin._public import public
-from fanin._random.streams import Stream, as_stream, check_seed
+from fanin._random.seeds import as_stream, check_seed
+from fanin._random.streams import Stream
 from fanin._schemes.rules import Rules, RulesLike
 from fanin.files import _shards
 from fanin.files._records import Progress

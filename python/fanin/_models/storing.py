@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin import _core
-from fanin._arrays.destinations import FlatRun
+from fanin._arrays.parts import FlatRun
 from fanin._random.streams import Stream
-from fanin._schemes.scheme import schemes
+from fanin._schemes.registry import schemes
 from fanin.files import _shards
 from fanin.files._npy import npy_header
 from fanin.files._pieces import write_pieces
