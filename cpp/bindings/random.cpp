@@ -49,7 +49,9 @@ std::vector<const double*> pointers(const std::vector<Column>& columns, py::ssiz
 
 void check_each(const std::string& law, const std::vector<Column>& columns, int element) {
   const py::ssize_t count = columns.at(0).size();
-  engine::check_each(law, pointers(columns, count), count, Element(element));
+  const auto arguments = pointers(columns, count);
+  const Released released;
+  engine::check_each(law, arguments, count, Element(element));
 }
 
 void run_fill_each(const std::string& law, const std::vector<Column>& columns, int element,

@@ -19,7 +19,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr std::size_t kChunk = 2048;
+constexpr std::size_t kChunk = 256;          ///< variances at a time: 16 KB of moments on the stack
+constexpr std::size_t kShared = 8 * kChunk;  ///< variances that a thread takes at a time
 /// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0) and
 /// of phi less its tangent at 0.
 constexpr int kCentredMean = kVariance, kCentredSecond = kVariance + 1;
@@ -293,10 +294,12 @@ void Activation::moments(std::span<const double> q, std::span<const int> which, 
   if (row() == nullptr) threads = 1;  // a user's function is called by one thread only
   // Tables are made by the calling thread, which may have to ask Python for values.
   if (row() == nullptr || row()->closed == nullptr) prepare(q);
-  parallel_for((count + kChunk - 1) / kChunk, count < 2 * kChunk ? 1 : threads, true, {},
+  parallel_for((count + kShared - 1) / kShared, count < 2 * kShared ? 1 : threads, true, {},
                [&](u64 number) {
-                 const std::size_t from = std::size_t(number) * kChunk;
-                 chunk(q.data() + from, std::min(count - from, kChunk), which, out + from, count);
+                 const std::size_t first = std::size_t(number) * kShared,
+                                   last = std::min(count, first + kShared);
+                 for (std::size_t from = first; from < last; from += kChunk)
+                   chunk(q.data() + from, std::min(last - from, kChunk), which, out + from, count);
                });
 }
 

@@ -399,8 +399,7 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
   std::shared_ptr<Along> line;
   if (!formula && count >= kFewestAlong && q1.step == 0 && q2.step == 0)
     line = along(q1[0], q2[0], x, missing, out);
-  // Contracted polynomials of a chunk of many variances fill a cache.
-  const std::size_t together = formula || line ? kChunk : kChunk / 4;
+  const std::size_t together = kChunk;
   const u64 chunks = (count + together - 1) / together;
   if (!formula && !line)  // by the calling thread, which may have to ask Python for values
     for (u64 chunk = 0; chunk < chunks; ++chunk) {
@@ -409,7 +408,7 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
            std::min(count - std::size_t(chunk) * together, together));
       prepare(p, out.gap != nullptr);
     }
-  parallel_for(chunks, chunks < 4 ? 1 : threads, false, {}, [&](u64 chunk) {
+  parallel_for(chunks, chunks < 16 ? 1 : threads, false, {}, [&](u64 chunk) {
     const std::size_t from = std::size_t(chunk) * together;
     Points p;
     fill(p, from, std::min(count - from, together));

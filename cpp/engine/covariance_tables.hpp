@@ -14,7 +14,7 @@ inline constexpr int kAngleTerms = 20;     ///< coefficients in x of a piece
 inline constexpr int kMostIntervals = 40;  ///< of x
 inline constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2
 
-inline constexpr std::size_t kChunk = 1024;
+inline constexpr std::size_t kChunk = 256;       ///< points at a time: 8 KB of a small stack
 inline constexpr std::size_t kFewestAlong = 32;  ///< correlations for which a line is worth while
 
 /// Some points, checked: c and delta are NaN where one was out of range.

@@ -7,6 +7,9 @@ namespace fanin::engine {
 namespace {
 
 constexpr i64 kSerialValues = 64 * 1024;           ///< up to here the caller does the work itself
+constexpr i64 kEachValues = 1024;                  ///< of a chunk with arguments of their own
+constexpr i64 kSerialEach = 4096;                  ///< of these, what the caller does itself
+constexpr i64 kPlansUnheard = 64;                  ///< the dearest takes half a millisecond
 constexpr i64 kChunkBytes = 256 * 1024;            ///< of one chunk of a contiguous run
 constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
 constexpr i64 kStreamBytes = 16 * 1024 * 1024;     ///< from here on stores go past the caches,
@@ -142,7 +145,8 @@ void check_each(const std::string& law, std::span<const double* const> arguments
       values[a] = arguments[a][k];
       repeated = repeated && arguments[a][k - 1] == values[a];
     }
-    if (!repeated) plan(law, {values, arguments.size()}, element);
+    if (k % kEachValues == 0) listen();
+    if (!repeated) check(law, {values, arguments.size()}, element);
   }
 }
 
@@ -164,23 +168,35 @@ bool fill_each(const std::string& law, std::span<const double* const> arguments,
       if (values[a] != values[b]) return false;
     return true;
   };
-  return parallel_for(
-      u64(rows), rows * inner.count <= kSerialValues ? 1 : threads, false, poll, [&](u64 number) {
-        char* data = d.data;
-        u64 first = d.first;
-        i64 rest = i64(number);
-        for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
-          const i64 k = rest % d.axes[a].count;
-          rest /= d.axes[a].count;
-          data += k * d.axes[a].bytes;
-          first += u64(k) * d.axes[a].address;
-        }
-        const i64 base = i64(number) * inner.count;
-        for (i64 from = 0, to = 0; from < inner.count; from = to) {
-          for (to = from + 1; to < inner.count && same(base + from, base + to);) ++to;
-          fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
-        }
-      });
+  const auto row = [&](i64 number, i64 begin, i64 end) {
+    char* data = d.data;
+    u64 first = d.first;
+    i64 rest = number;
+    for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
+      const i64 k = rest % d.axes[a].count;
+      rest /= d.axes[a].count;
+      data += k * d.axes[a].bytes;
+      first += u64(k) * d.axes[a].address;
+    }
+    const i64 base = number * inner.count;
+    for (i64 from = begin, to = 0; from < end; from = to) {
+      if (from % kPlansUnheard == 0) listen();
+      for (to = from + 1; to < end && same(base + from, base + to);) ++to;
+      fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
+    }
+  };
+  const i64 total = rows * inner.count;
+  return parallel_for(u64((total + kEachValues - 1) / kEachValues),
+                      total <= kSerialEach ? 1 : threads, false, poll, [&](u64 chunk) {
+                        i64 from = i64(chunk) * kEachValues;
+                        const i64 to = std::min(total, from + kEachValues);
+                        while (from < to) {
+                          const i64 begin = from % inner.count;
+                          const i64 end = std::min(inner.count, begin + to - from);
+                          row(from / inner.count, begin, end);
+                          from += end - begin;
+                        }
+                      });
 }
 
 }  // namespace fanin::engine

@@ -196,6 +196,15 @@ const char* plan_truncated(Params& p, double low, double high, bool single) {
   return "truncated";
 }
 
+/// The outermost values of the dtype within the bounds of a truncated normal.
+void cut(Params& p, double loc, double scale, double low, double high, Element element) {
+  p.lowest = scale == 0 ? -kInfinity : smallest_at_least(loc + scale * low, element);
+  p.highest = scale == 0 ? kInfinity : largest_at_most(loc + scale * high, element);
+  if (p.lowest > p.highest)
+    throw std::invalid_argument(
+        "no value of the dtype lies within the bounds of the truncated normal");
+}
+
 const FillRow& fill_row(const char* name) {
   for (const FillRow& row : table().fills)
     if (std::strcmp(row.name, name) == 0) return row;
@@ -226,11 +235,7 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
     row = plan_truncated(p, low, high, element != Element::f64);
     p.loc[0] = p.loc[1] = loc;
     p.scale = scale;
-    p.lowest = scale == 0 ? -kInfinity : smallest_at_least(loc + scale * low, element);
-    p.highest = scale == 0 ? kInfinity : largest_at_most(loc + scale * high, element);
-    if (p.lowest > p.highest)
-      throw std::invalid_argument(
-          "no value of the dtype lies within the bounds of the truncated normal");
+    cut(p, loc, scale, low, high, element);
   } else {
     p.loc[0] = argument(0);
     p.scale = argument(1);
@@ -240,6 +245,12 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
   made.tile_values = tile_values(element);
   made.fill = fill_row(row).fill[int(element)];
   return made;
+}
+
+void check(const std::string& law, std::span<const double> arguments, Element element) {
+  if (law != "truncated_normal" || arguments.size() < 4) return void(plan(law, arguments, element));
+  Params p;
+  cut(p, arguments[0], arguments[1], arguments[2], arguments[3], element);
 }
 
 double truncated_normal_std(double low, double high) {

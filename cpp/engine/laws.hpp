@@ -20,6 +20,9 @@ struct Plan {
 /// Throws std::invalid_argument if no value of the destination type lies within the bounds.
 Plan plan(const std::string& law, std::span<const double> arguments, Element element);
 
+/// Throws what plan() throws, without what makes a plan dear.
+void check(const std::string& law, std::span<const double> arguments, Element element);
+
 /// Standard deviation of the unit normal cut to [low, high]; either bound may be infinite.
 double truncated_normal_std(double low, double high);
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -33,6 +35,24 @@ thread_local OfThread own;
 void mark_forked() { forked.fetch_add(1); }
 const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
 
+/// The stack that libgomp gives its threads: OMP_STACKSIZE, a number with B, K, M or G, in K without
+/// one; 0 if it says none.
+std::size_t stack_bytes() {
+  const char* text = std::getenv("OMP_STACKSIZE");
+  if (text == nullptr) text = std::getenv("GOMP_STACKSIZE");
+  if (text == nullptr) return 0;
+  char* end = nullptr;
+  const unsigned long long number = std::strtoull(text, &end, 10);
+  while (std::isspace(static_cast<unsigned char>(*end)) != 0) ++end;
+  switch (std::tolower(static_cast<unsigned char>(*end))) {
+    case 'b': return std::size_t(number);
+    case 'm': return std::size_t(number) << 20;
+    case 'g': return std::size_t(number) << 30;
+    default: return std::size_t(number) << 10;
+  }
+}
+const std::size_t worker_stack = stack_bytes();  // libgomp, too, reads it once
+
 /// How many of `wanted` threads the system would start now. libgomp ends the process where it
 /// cannot start one, so they are tried first: whenever this thread asks for more than its last team
 /// had (libgomp lets the others go).
@@ -44,11 +64,15 @@ int startable(int wanted) {
       const std::lock_guard<std::mutex> pass(*static_cast<std::mutex*>(held));
       return nullptr;
     };
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (worker_stack > 0) pthread_attr_setstacksize(&attributes, worker_stack);
     std::size_t started = 0;
     gate.lock();
-    while (started < tried.size() && pthread_create(&tried[started], nullptr, wait, &gate) == 0)
+    while (started < tried.size() && pthread_create(&tried[started], &attributes, wait, &gate) == 0)
       ++started;
     gate.unlock();
+    pthread_attr_destroy(&attributes);
     for (std::size_t i = 0; i < started; ++i) pthread_join(tried[i], nullptr);
     wanted = int(started) + 1;
   }

@@ -303,3 +303,89 @@ def test_import_takes_less_than_30_ms_beyond_numpy():
         "print(time.perf_counter() - start)"
     )
     assert min(float(run(code)[0]) for _ in range(10)) < 0.030
+
+
+# ---- stacks --------------------------------------------------------------------------------------
+
+ON_A_SMALL_STACK = """
+import threading
+import numpy as np
+import fanin
+from fanin import propagation as p
+
+q, c = np.geomspace(1e-3, 1e3, 3000), np.linspace(-1, 1, 3000)
+work = [
+    lambda: fanin.normal(300_000, seed=0, threads=2),
+    lambda: fanin.orthogonal((200, 200), seed=0, threads=2),
+    lambda: p.moments(q, "gelu").second,
+    lambda: p.moments(q, "relu").second,
+    lambda: p.covariance(1.0, 1.0, c, "gelu"),
+    lambda: p.covariance(1.0, q[:60], 0.3, "silu"),
+    lambda: p.propagate("tanh", 9, weight_var=np.linspace(1, 2, 3000)).q,
+    lambda: p.simulate("tanh", 3, 64, weight_var=1.0, networks=4, seed=0).q,
+]
+expected = [call() for call in work]
+got = []
+threading.stack_size(131072)
+worker = threading.Thread(target=lambda: got.extend(call() for call in work))
+worker.start()
+worker.join()
+print(all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True)))
+"""
+
+
+def test_a_thread_with_a_stack_of_128_kb_runs_everything():
+    assert run(ON_A_SMALL_STACK) == ["True"]
+    assert run(ON_A_SMALL_STACK, OMP_STACKSIZE="128k") == ["True"]
+
+
+def test_threads_whose_stacks_do_not_fit_are_fewer_threads():
+    code = """
+import resource, fanin
+expected = fanin.normal(2_000_000, seed=0, threads=1).tobytes()
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+print(fanin.normal(2_000_000, seed=0, threads=4).tobytes() == expected)
+"""
+    assert run(code, OMP_STACKSIZE="1G") == ["True"]
+
+
+@pytest.mark.parametrize("method", ["weights", "exact"])
+@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"depth": 0, "width": 2**62, "inputs": 4},
+        {"depth": 1, "width": 2**40, "inputs": 2**23},
+        {"depth": 0, "width": 4, "networks": 2**62, "inputs": 4},
+        {"depth": 0, "width": 4, "inputs": 2**32},
+    ],
+)
+def test_a_simulation_beyond_any_memory_is_refused(sizes, weights, method):
+    with pytest.raises(ValueError, match="more than any memory holds"):
+        fanin.propagation.simulate(
+            "tanh", weight_var=1.0, seed=0, weights=weights, method=method,
+            **{"networks": 1, **sizes},
+        )  # fmt: skip
+
+
+# ---- arguments of their own for every element ----------------------------------------------------
+
+
+def test_a_row_of_arguments_is_shared_out_with_the_same_bits():
+    scale = np.linspace(0.5, 2.0, 20_000)
+    expected = [fanin.normal(20_000, 0.0, float(s), seed=0, index=i) for i, s in
+                list(enumerate(scale))[::1999]]  # fmt: skip
+    for threads in (1, 2, 5):
+        got = fanin.normal(20_000, 0.0, scale, seed=0, threads=threads)
+        assert same(got[::1999], np.array(expected))
+
+
+@pytest.mark.timing
+def test_an_interrupt_is_heard_among_bounds_in_the_far_tail():
+    # 100,000 plans of half a millisecond each, in one row.
+    code = INTERRUPTED.replace(
+        "fanin.normal(memory.shape, seed=0, out=memory, threads={threads})",
+        "fanin.truncated_normal(100_000, low=np.linspace(40, 400, 100_000), high=np.inf, seed=0)",
+    ).replace("(40, 2**21)", "(4, 4)")
+    waited, _ = run(code)
+    assert float(waited) < 0.2

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Simulation", "simulate"]
 
+_MOST_NUMBERS = (1 << 63) // 16  # of 8 bytes, with room for padding
 METHODS = ("weights", "exact")
 WEIGHTS = ("gaussian", "orthogonal")
 
@@ -196,6 +197,15 @@ def simulate(
         if not -1 <= c0 <= 1:
             raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
         inputs = max(inputs, 2)
+    widest = max(sizes)
+    for numbers, what in (
+        (inputs * widest, "signals of a layer"),
+        (inputs * inputs, "pairs of inputs"),
+        (networks * (depth + 1) * inputs, "mean squares"),
+        (widest * widest if weights == "orthogonal" else 0, "weights of a layer"),
+    ):
+        if numbers > _MOST_NUMBERS:
+            raise ValueError(f"{numbers} {what} are more than any memory holds")
     root = math.sqrt(q0)
     start = [root * entry for entry in _correlation_factor(inputs, c0 or 0.0)]
     phi = as_activation(activation)
