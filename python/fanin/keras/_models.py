@@ -117,7 +117,7 @@ def _variables(model: Any) -> list[tuple[str, Any, Any]]:
     A wrapper may hold its layer's variables too: the first place counts, and the first layer that
     has an initializer."""
     found: dict[int, tuple[str, Any, Any]] = {}
-    for path, layer in _layers(model, "", set()):
+    for path, layer in _layers(model, "", {}):
         # The layer's own, as its save_own_variables counts them.
         own = layer._trainable_variables + layer._non_trainable_variables
         for position, variable in enumerate(own):
@@ -127,11 +127,14 @@ def _variables(model: Any) -> list[tuple[str, Any, Any]]:
     return list(found.values())
 
 
-def _layers(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Layers below `value` with their paths, as Keras's saving walks a model."""
+def _layers(value: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, Any]]:
+    """Layers below `value` with their paths, as Keras's saving walks a model.
+
+    `seen` holds what has been visited, so that the id of a list that a property made anew is not
+    given to another."""
     if id(value) in seen:
         return
-    seen.add(id(value))
+    seen[id(value)] = value
     if isinstance(value, keras.Layer):
         yield path, value
         for attribute, child in saving_lib._walk_saveable(value):
