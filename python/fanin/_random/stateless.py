@@ -404,3 +404,18 @@ def truncated_normal_std(low: float, high: float) -> float:
     low, high = parameter(low, "low"), parameter(high, "high")
     require_bounds(low, high)
     return float(_core.truncated_normal_std(low, high))
+
+
+def fill(
+    law: str, parameters: tuple[float, ...], array: np.ndarray[Any, Any], seed: Stream
+) -> None:
+    """Fill a whole array by a law whose parameters have been checked: the adapters' short way.
+
+    `array` is a C-contiguous array of a dtype of `KINDS`, real or with a normal law.
+    """
+    kind = KINDS[array.dtype]
+    if kind.complex:
+        loc, scale = parameters
+        parameters = (loc, _half_power(scale), 0.0)
+    _core.fill(law, parameters, kind.element, kind.complex, seed._key, 0, array, 0, None,
+               as_threads(None), False)  # fmt: skip
