@@ -41,6 +41,7 @@ from ._functions import (
     xavier_uniform_,
     zeros_,
 )
+from ._recording import record
 
 __all__ = [
     "calculate_gain",
@@ -59,6 +60,7 @@ __all__ = [
     "ones_",
     "orthogonal",
     "orthogonal_",
+    "record",
     "sparse",
     "sparse_",
     "trunc_normal_",

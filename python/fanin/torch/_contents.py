@@ -41,7 +41,8 @@ class Geometry:
     def is_run(self) -> bool:
         """Whether the view is a run of the storage without holes, in whatever order of axes."""
         wanted = 1
-        for stride, size in reversed(list(zip(self.dense().stride, self.dense().size, strict=True))):
+        dense = self.dense()
+        for stride, size in zip(reversed(dense.stride), reversed(dense.size), strict=True):
             if stride != wanted:
                 return False
             wanted *= size
@@ -50,7 +51,7 @@ class Geometry:
 
 def geometry_of(tensor: torch.Tensor) -> Geometry:
     """Where a tensor lies in its storage."""
-    return Geometry(tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))
+    return Geometry(int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride()))
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Contents:
 
     keep: Any  # the storage itself, so that its address is not used again
     count: int
+    dtype: torch.dtype
     writes: list[tuple[Geometry, Cell]] = field(default_factory=list)
     initial: torch.Tensor | None = None
     """The real memory of a tensor that existed before, as one flat view."""
@@ -140,11 +142,10 @@ class Contents:
         touched = [(at, cell) for at, cell in self.writes if not _apart(at, where)]
         if any(cell.is_random or cell.opaque for _, cell in touched) or self.count > MOST_VALUES:
             return None
-        dtype = next((c.real.dtype for _, c in touched if c.real is not None), None)
         if self.initial is not None:
             flat = self.initial.clone()
         else:
-            flat = torch.zeros(self.count, dtype=dtype or self.keep.dtype)
+            flat = torch.zeros(self.count, dtype=self.dtype)
             covered = torch.zeros(self.count, dtype=torch.bool)
             for at, _ in touched:
                 covered.as_strided(at.size, at.stride, at.offset).fill_(True)

@@ -43,7 +43,8 @@ def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
     by_bits = _BY_BITS.get(dtype)
     if by_bits is not None:
         return np.dtype(by_bits[1])
-    return np.dtype(torch.empty(0, dtype=dtype).numpy().dtype)
+    made: np.dtype[Any] = np.dtype(torch.empty(0, dtype=dtype).numpy().dtype)
+    return made
 
 
 def changed(tensor: torch.Tensor) -> None:
