@@ -41,9 +41,12 @@ from ._functions import (
     xavier_uniform_,
     zeros_,
 )
+from ._modules import InitReport, init_
+from ._patching import patched
 from ._recording import record
 
 __all__ = [
+    "InitReport",
     "calculate_gain",
     "constant",
     "constant_",
@@ -51,6 +54,7 @@ __all__ = [
     "dirac_",
     "eye",
     "eye_",
+    "init_",
     "kaiming_normal",
     "kaiming_normal_",
     "kaiming_uniform",
@@ -60,6 +64,7 @@ __all__ = [
     "ones_",
     "orthogonal",
     "orthogonal_",
+    "patched",
     "record",
     "sparse",
     "sparse_",

@@ -12,16 +12,18 @@ from fanin._models.tensors import PlanTensor
 from fanin._models.values import Value
 from fanin._models.writing import write, write_value
 from fanin._random.stateless import fill
+from fanin._schemes.rules import DRAWS, Rule
 
-from ._memory import array_of, changed, fill_blocks
+from ._memory import array_of, changed, dtype_of, fill_blocks
 from ._shards import is_distributed, local_parts
 
-__all__ = ["fill_recorded", "fill_run", "fill_tensor", "is_fillable"]
+__all__ = ["fill_recorded", "fill_run", "fill_tensor", "is_fillable", "write_rule"]
 
 #: Laws in the core's words, and the dtypes of its short way.
 _ORDER = {"normal": ("loc", "scale"), "uniform": ("low", "high"),
           "truncated_normal": ("loc", "scale", "low", "high")}  # fmt: skip
 _REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_CORE = tuple(map(dtype_of, (*_REAL, torch.complex64, torch.complex128)))
 _FLOAT8 = (
     torch.float8_e4m3fn,
     torch.float8_e5m2,
@@ -80,6 +82,43 @@ def fill_run(tensor: torch.Tensor, record: PlanTensor, root: fanin.Stream, start
         write(record, root, array, index=fanin.flat[first : first + array.size])
 
     _fill(tensor, values)
+
+
+def write_rule(
+    rule: Rule,
+    shape: tuple[int, ...],
+    stream: fanin.Stream,
+    *,
+    into: torch.Tensor | None = None,
+    start: int | None = None,
+    index: Any = None,
+) -> Any:
+    """What a rule says, written into a tensor, or the part `index` of it as an array.
+
+    A scheme by name reads the shape in torch's order, (out, in), unless the rule has a layout.
+    """
+    scheme: Any = rule.scheme
+    arguments = dict(rule.arguments)
+    if isinstance(scheme, str) and scheme in DRAWS:
+        scheme = DRAWS[scheme]
+    elif isinstance(scheme, str):
+        scheme = fanin.get(scheme)
+        arguments.setdefault("layout", "oi")
+    if into is None:
+        return scheme(shape, **arguments, seed=stream, index=index)
+
+    def values(array: NDArray[Any], part: Any) -> None:
+        if start is not None:
+            (along,) = part
+            first = start + (along.start or 0)
+            part = fanin.flat[first : first + array.size]
+        if array.dtype in _CORE:
+            scheme(shape, **arguments, seed=stream, out=array, index=part)
+        else:  # float8: by float32, rounded once
+            array[...] = scheme(shape, **arguments, seed=stream, index=part).astype(array.dtype)
+
+    _fill(into, values)
+    return into
 
 
 def _fill(tensor: torch.Tensor, values: Any) -> None:

@@ -42,9 +42,10 @@ def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
     """NumPy's dtype of that name."""
     by_bits = _BY_BITS.get(dtype)
     if by_bits is not None:
-        return np.dtype(by_bits[1])
-    made: np.dtype[Any] = np.dtype(torch.empty(0, dtype=dtype).numpy().dtype)
-    return made
+        named: np.dtype[Any] = np.dtype(by_bits[1])
+        return named
+    array: NDArray[Any] = torch.empty(0, dtype=dtype).numpy()
+    return array.dtype
 
 
 def changed(tensor: torch.Tensor) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from fanin._models.plan import Plan
 from fanin._models.tensors import PlanTensor
@@ -111,15 +112,14 @@ def _with_dtypes(plan: Plan, module: nn.Module) -> Plan:
     for row in named_tensors(module):
         for name in (row.name, *row.tied):
             have[name] = dtype_of(row.tensor.dtype).name
-    tensors = tuple(
-        replace(tensor, dtype=have.get(tensor.name, tensor.dtype)) for tensor in plan.tensors
-    )
-    return replace(plan, tensors=tensors)
+    tensors: tuple[Any, ...] = plan.tensors
+    named = tuple(replace(t, dtype=have.get(t.name, t.dtype)) for t in tensors)
+    return replace(plan, tensors=named)
 
 
 def _of_factory(factory: Any, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
     recorder = Recorder()
-    with torch.device("meta"), _hooks.swapped(recorder=recorder), recorder:
+    with _recording_into(recorder):
         module = factory()
         if not isinstance(module, nn.Module):
             raise TypeError(f"the factory built no module but {type(module).__name__}")
@@ -127,7 +127,7 @@ def _of_factory(factory: Any, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
             if how is not None:
                 how(module)
             elif hasattr(module, "initialize_weights"):
-                module.initialize_weights()
+                _call(module, "initialize_weights")
     return _described(module, recorder, {})
 
 
@@ -135,12 +135,36 @@ def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecor
     """The record of `how` alone, run on tensors without memory that stand in for the module's."""
     recorder = Recorder()
     with _stand_ins(module) as originals:
-        with torch.device("meta"), _hooks.swapped(recorder=recorder), recorder, torch.no_grad():
+        with _recording_into(recorder), torch.no_grad():
             if how is None:
                 _reset(module)
             else:
                 how(module)
         return _described(module, recorder, originals)
+
+
+class _RealData(TorchFunctionMode):
+    """Tensors of given values keep them, where torch.device("meta") would drop them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor, torch.scalar_tensor):
+            kwargs = {**kwargs, "device": "cpu"}
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _recording_into(recorder: Recorder) -> Iterator[None]:
+    """New tensors on meta, and everything that is done to tensors told to the recorder."""
+    with torch.device("meta"), _RealData(), _hooks.swapped(recorder=recorder), recorder:
+        yield
+
+
+def _call(module: nn.Module, name: str) -> None:
+    method: Any = getattr(module, name)
+    method()
 
 
 def _reset(module: nn.Module) -> None:
@@ -186,7 +210,8 @@ def _stand_ins(root: nn.Module) -> Iterator[dict[int, torch.Tensor]]:
     try:
         with _flags_cleared(root):
             for module in modules:
-                for group in (module._parameters, module._buffers):
+                groups: list[dict[str, Any]] = [module._parameters, module._buffers]
+                for group in groups:
                     for name, tensor in list(group.items()):
                         if tensor is None:
                             continue
@@ -219,7 +244,7 @@ def _described(
         contents = recorder.contents(row.tensor)
         if contents is not None and len(contents.writes) == 1 and contents.writes[0][1].is_random:
             leaves.setdefault(contents.writes[0][1].leaf, row)
-    tensors: list[PlanTensor] = []
+    tensors: list[Any] = []
     unknown: dict[str, CannotRecord] = {}
     for row in rows:
         try:
