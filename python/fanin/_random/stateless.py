@@ -313,11 +313,8 @@ def fill(
 ) -> None:
     """Fill a whole array by a law whose parameters have been checked: the adapters' short way.
 
-    `array` is a C-contiguous array of a dtype of `KINDS`, real or with a normal law.
+    `array` is a C-contiguous array of a real dtype of `KINDS`.
     """
     kind = KINDS[array.dtype]
-    if kind.complex:
-        loc, scale = parameters
-        parameters = (loc, _half_power(scale), 0.0)
-    _core.fill(law, parameters, kind.element, kind.complex, seed._key, 0, array, 0, None,
+    _core.fill(law, parameters, kind.element, False, seed._key, 0, array, 0, None,
                as_threads(None), False)  # fmt: skip

@@ -156,7 +156,7 @@ class Contents:
             if cell.real is not None:
                 view.copy_(cell.real)
             else:
-                view.fill_(cell.constant)  # type: ignore[arg-type]
+                view.fill_(cell.constant)
         real = flat.as_strided(where.size, where.stride, where.offset)
         set_by = touched[-1][1].set_by if touched else ""
         return Cell(real=real, set_by=set_by)

@@ -394,7 +394,8 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
     (1.6666666666666667, 1.53353)
     """
     try:
-        return torch_init.calculate_gain(nonlinearity, param)  # type: ignore[arg-type]
+        gain: float = torch_init.calculate_gain(nonlinearity, param)
+        return gain
     except ValueError as unsupported:
         if not isinstance(nonlinearity, str) or nonlinearity not in fanin.activations():
             raise

@@ -247,7 +247,7 @@ def _fill(task: _Task, root: fanin.Stream) -> None:
 
 
 def _nbytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
+    return int(tensor.numel() * tensor.element_size())
 
 
 class _Telling:

@@ -48,7 +48,7 @@ def patched(seed: Any = None) -> Iterator[None]:
         yield
 
 
-class _Mode(TorchFunctionMode):
+class _Mode(TorchFunctionMode):  # type: ignore[misc]
     """Sees calls of torch and of tensors' methods in this thread."""
 
     def __init__(self, generator: Any) -> None:

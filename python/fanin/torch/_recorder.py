@@ -27,11 +27,11 @@ class CannotRecord(ValueError):
     """Code asks for something that a recorder cannot know without drawing."""
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recorder(TorchDispatchMode):  # type: ignore[misc]
     """While entered, keeps what is written to tensors of the meta device and to known ones."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._known: dict[int, Contents] = {}
 
     # ---- what is known ---------------------------------------------------------------------------

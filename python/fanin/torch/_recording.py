@@ -143,7 +143,7 @@ def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecor
         return _described(module, recorder, originals)
 
 
-class _RealData(TorchFunctionMode):
+class _RealData(TorchFunctionMode):  # type: ignore[misc]
     """Tensors of given values keep them, where torch.device("meta") would drop them."""
 
     def __torch_function__(
