@@ -130,6 +130,60 @@ def test_the_catalogue_has_the_stds_that_transformers_draws(architecture, config
 
 
 @pytest.mark.parametrize(("architecture", "configuration"), CASES, ids=IDS)
+def test_from_config_is_the_same_with_and_without_transformers(
+    tmp_path, monkeypatch, architecture, configuration
+):
+    (tmp_path / "config.json").write_text(json.dumps(entries(architecture, configuration)))
+    recorded = Plan.from_config(tmp_path / "config.json")
+    monkeypatch.setattr("fanin._models.configs.has_transformers", lambda: False)
+    known = Plan.from_config(tmp_path)
+    assert recorded.model == known.model == architecture
+    assert recorded.config == known.config
+    rows = {tensor.name: tensor for tensor in recorded.tensors}
+    assert [t.name for t in recorded.tensors] == [t.name for t in known.tensors]
+    for tensor in known.tensors:
+        other = rows[tensor.name]
+        assert (tensor.shape, tensor.is_buffer) == (other.shape, other.is_buffer), tensor.name
+        assert other.expected_std() == pytest.approx(tensor.expected_std(), rel=1e-6), tensor.name
+        assert [part.box for part in tensor.parts] == [part.box for part in other.parts]
+    recorded.write(tmp_path / "x.safetensors", seed=1)
+    assert fanin.verify(tmp_path / "x.safetensors").ok
+
+
+@pytest.mark.parametrize(
+    ("architecture", "configuration"),
+    [
+        ("MixtralForCausalLM", transformers.MixtralConfig(
+            **SMALL, **WORDS, num_key_value_heads=1, num_local_experts=3,
+        )),
+        ("T5ForConditionalGeneration", transformers.T5Config(
+            d_model=24, d_kv=12, d_ff=40, num_layers=2, num_heads=2, **WORDS,
+        )),
+        ("SwinForImageClassification", transformers.SwinConfig(
+            image_size=32, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4,
+        )),
+        (None, bert()),
+    ],
+)  # fmt: skip
+def test_any_architecture_is_planned_written_and_read(tmp_path, architecture, configuration):
+    config = json.loads(configuration.to_json_string())
+    if architecture is not None:
+        config["architectures"] = [architecture]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    plan = Plan.from_config(tmp_path)
+    plan.save(tmp_path / "plan.toml")
+    assert Plan.from_file(tmp_path / "plan.toml") == plan
+    plan.write(tmp_path / "model", seed=0, shard_size="20KB")
+    assert fanin.verify(tmp_path / "model").ok
+    kind = transformers.AutoModel if architecture is None else getattr(transformers, architecture)
+    model, report = kind.from_pretrained(
+        tmp_path / "model", output_loading_info=True, local_files_only=True
+    )
+    assert not any(report.values()), report
+    assert sum(p.numel() for p in model.parameters()) == plan.parameters
+
+
+@pytest.mark.parametrize(("architecture", "configuration"), CASES, ids=IDS)
 def test_from_pretrained_reads_a_folder_of_the_catalogue(tmp_path, architecture, configuration):
     name, tensors = from_catalogue(entries(architecture, configuration))
     plan = Plan(name, tensors, config=entries(architecture, configuration))
