@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fanin import _core
+from fanin._checks import as_variance, finite, non_negative
 from fanin._floating_point import steady
 from fanin._public import public
-from fanin._schemes.accepts import finite
+from fanin._types import Floats
 
 __all__ = [
     "Activation",
@@ -26,7 +27,6 @@ __all__ = [
     "gain",
 ]
 
-Floats = NDArray[np.float64]
 
 # Columns of _core.activation_moments.
 MEAN, SECOND, SLOPE_SECOND, SLOPE_FOURTH, CURVATURE_SECOND, GROWTH, VARIANCE, EXCESS = range(8)
@@ -172,7 +172,7 @@ class Activation:
         elif callable(activation):
             if parameters:
                 raise TypeError(f"parameters {sorted(parameters)} belong to a named activation")
-            self._from_callable(activation, derivative, kinks, finite("unit", unit))
+            self._from_callable(activation, derivative, kinks, non_negative("unit", unit))
         else:
             raise TypeError(
                 "an activation is a name, a fanin.Activation or a callable on arrays, got "
@@ -354,14 +354,6 @@ def moments_at(activation: Activation, q: ArrayLike, *which: int, threads: int =
     return [row.reshape(array.shape) for row in rows]
 
 
-def check_variance(name: str, value: ArrayLike) -> Floats:
-    """A variance as float64; a negative one is an error where it stands alone, NaN in an array."""
-    array = np.asarray(value, dtype=np.float64)
-    if array.ndim == 0 and array < 0:
-        raise ValueError(f"{name} is a variance (second moment) and must be >= 0, got {value!r}")
-    return array
-
-
 @steady
 def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") -> Any:
     """Factor that an activation asks of the weights before it.
@@ -398,7 +390,7 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
     column = {"forward": SECOND, "backward": SLOPE_SECOND, "std": VARIANCE}.get(kind)
     if column is None:
         raise ValueError(f'kind must be "forward", "backward" or "std", got {kind!r}')
-    variance = check_variance("q", q)
+    variance = as_variance("q", q)
     [moment] = moments_at(as_activation(activation), variance, column)
     with np.errstate(divide="ignore", invalid="ignore"):
         result = np.sqrt(1.0 / moment)

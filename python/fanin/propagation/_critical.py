@@ -19,8 +19,8 @@ from fanin._activations.activation import (
     moments_at,
 )
 from fanin._public import public
+from fanin._types import Floats
 
-Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
 
 # Bisections that bring an interval of ratio 9/8 to neighbouring doubles.

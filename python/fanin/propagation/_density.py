@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import ActivationLike
+from fanin._types import Floats
 
 from ._jacobian import _check, slope_law
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
     Complex = np.ndarray[Any, np.dtype[np.complex128]]
 
 __all__ = ["jacobian_density"]
@@ -30,7 +30,7 @@ def jacobian_density(
     *,
     weights: str = "gaussian",
     q: float = 1.0,
-) -> Array:
+) -> Floats:
     """Density of the squared singular values of the Jacobian over their mean.
 
     rho(x) = -Im G(x + i0)/pi, G = (1 + z)/lambda the resolvent and z the root of

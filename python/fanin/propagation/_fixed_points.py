@@ -19,9 +19,10 @@ from fanin._activations.activation import (
     as_activation,
     moments_at,
 )
+from fanin._functions import log
 from fanin._public import public
+from fanin._types import Floats
 
-Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
 Flags = NDArray[np.bool_]
 
@@ -275,7 +276,7 @@ def fixed_points(
 def _scale(slope: Floats) -> Floats:
     """|1 / ln slope|: 0 at 0, infinite at 1 and NaN for a slope below 0."""
     usable = (slope > 0) & (slope < np.inf)
-    value = _core.logarithms(np.where(usable, slope, 1.0))
+    value = log(np.where(usable, slope, 1.0))
     with np.errstate(divide="ignore"):
         scale = np.abs(1 / value)
     return np.where(usable, scale, np.where((slope == 0) | (slope == np.inf), 0.0, np.nan))

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._checks import as_count
+from fanin._functions import exp
 from fanin._public import public
+from fanin._types import Floats
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = [
     "Attention",
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo")
-_E = 2.718281828459045
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,18 @@ class State:
     gaussian   a sum of many independent terms, as an activation needs it
     """
 
-    q: Array
-    m: Array
-    c: Array
-    one_minus_c: Array
+    q: Floats
+    m: Floats
+    c: Floats
+    one_minus_c: Floats
     width: float | None = None
     copies: int = 1
     image: tuple[int, ...] | None = None
     gaussian: bool = True
 
-    def mixed(self, shared: Array, common: Array | float, separate: Array | float = 0.0) -> State:
+    def mixed(
+        self, shared: Floats, common: Floats | float, separate: Floats | float = 0.0
+    ) -> State:
         """Two inputs' signals of variance `shared`, correlated as here, with a `common` term and
         `separate` ones added. No difference of large numbers appears in 1 - c."""
         q = shared + common + separate
@@ -91,11 +93,6 @@ def _check_variances(weight_var: Any, bias_var: Any) -> None:
         raise ValueError("weight_var and bias_var are variances, at least 0, got a negative one")
 
 
-def _check_count(value: object, what: str) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:  # type: ignore[operator]
-        raise ValueError(f"{what} is an int of at least 1, got {value!r}")
-
-
 @public("fanin.propagation")
 @dataclass(frozen=True)
 class Dense:
@@ -121,11 +118,11 @@ class Dense:
 
     def __post_init__(self) -> None:
         if self.width is not None:
-            _check_count(self.width, "width")
+            as_count(self.width, "width")
         _check_variances(self.weight_var, self.bias_var)
         object.__setattr__(self, "mode", check_mode(self.mode))
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         units = state.width or self.width or 1.0
         before, after = units * state.copies, self.width or units
         number = fan(self.mode, before, after)
@@ -173,13 +170,13 @@ class Conv:
     delta: bool = False
 
     def __post_init__(self) -> None:
-        _check_count(self.channels, "channels")
-        _check_count(self.groups, "groups")
+        as_count(self.channels, "channels")
+        as_count(self.groups, "groups")
         kernel = (self.kernel,) * 2 if isinstance(self.kernel, int) else tuple(self.kernel)
         stride = self.stride
         strides = (stride,) * len(kernel) if isinstance(stride, int) else tuple(stride)
         for number in (*kernel, *strides):
-            _check_count(number, "a side of kernel or stride")
+            as_count(number, "a side of kernel or stride")
         if len(strides) != len(kernel):
             raise ValueError(f"stride has {len(strides)} axes, the kernel {len(kernel)}")
         if self.padding not in ("circular", "zero"):
@@ -202,7 +199,7 @@ class Conv:
             share *= sum(max(0, side - abs(o)) for o in offsets) / (side * taps)
         return share
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         before = (state.width or self.channels) * state.copies
         taps = 1 if self.delta else math.prod(self.kernel)  # type: ignore[arg-type]
         fan_in = before / self.groups * taps
@@ -262,7 +259,7 @@ class Residual:
             f"Attention), or the cross terms with the skip do not vanish; got {layers[-1:]!r}"
         )
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         inner, factor = state, np.ones_like(state.q)
         for layer in self.layers:
             inner, one = layer.through(inner)
@@ -299,7 +296,7 @@ class Dropout:
         if not 0 <= self.rate < 1:
             raise ValueError(f"rate is in [0, 1), got {self.rate!r}")
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         keep = 1 - self.rate
         made = state.mixed(state.q, 0.0, state.q * (self.rate / keep))
         made = replace(made, gaussian=state.gaussian and self.rate == 0)
@@ -325,12 +322,12 @@ class AveragePool:
     def __post_init__(self) -> None:
         size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
         for side in size:
-            _check_count(side, "a side of size")
+            as_count(side, "a side of size")
         object.__setattr__(self, "size", size)
         if not -1 <= self.correlation <= 1:
             raise ValueError(f"correlation is in [-1, 1], got {self.correlation!r}")
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         size: tuple[int, ...] = tuple(self.size)  # type: ignore[arg-type]
         pixels = math.prod(size)
         image = state.image
@@ -346,7 +343,7 @@ class AveragePool:
 class RMSNorm:
     """x/rms(x): second moment 1 behind it; a gradient goes back with 1/q."""
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = 1 / state.q
             made = replace(state, q=state.q * factor, m=state.m * np.sqrt(factor))
@@ -360,7 +357,7 @@ class LayerNorm:
 
     On pre-activations the mean over the units is zero at infinite width."""
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         square = state.m * state.m
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = 1 / (state.q - square)
@@ -384,7 +381,7 @@ class BatchNorm:
     it, and a gradient goes back with 1/(q (1 - c)) (Yang et al. 2019). Inputs given without a c0
     count as uncorrelated."""
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = 1 / (state.q * state.one_minus_c)
         one = np.where(np.isnan(state.q), np.nan, 1.0)
@@ -415,13 +412,13 @@ class Attention:
     value_var: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_count(self.tokens, "tokens")
+        as_count(self.tokens, "tokens")
         _check_variances([self.query_var, self.key_var], self.value_var)
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         spread = self.query_var * self.key_var * state.q * state.q * state.one_minus_c
         # Beyond the logarithm of any number of tokens one key takes all the weight.
-        sharp = np.asarray(_core.math_pow(_E, np.minimum(spread, 64.0)))
+        sharp = exp(np.minimum(spread, 64.0))
         share = np.minimum(1.0, sharp / self.tokens)
         scale = self.value_var * state.q
         q = scale * (state.c + state.one_minus_c * share)
@@ -438,7 +435,7 @@ class Apply:
 
     activation: Activation
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         from fanin import propagation as p
 
         if not state.gaussian:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin._activations.activation import as_activation, check_variance
+from fanin._activations.activation import as_activation
+from fanin._checks import as_count, as_variance
 from fanin._public import public
+from fanin._types import Floats
 
 from ._layers import (
     Apply,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from ._profile import Field
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Network", "as_layers", "propagate"]
 
@@ -167,7 +168,7 @@ def starting_state(
     image: tuple[int, ...] | None = None,
 ) -> tuple[State, bool]:
     """The edge that `q0` and `c0` describe, and whether a correlation was given."""
-    q = check_variance("q0", q0)
+    q = as_variance("q0", q0)
     c = np.asarray(0.0 if c0 is None else c0, np.float64)
     if c.ndim == 0 and abs(c) > 1:
         raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
@@ -176,7 +177,7 @@ def starting_state(
 
 
 def _fields(
-    layers: Sequence[Any], states: list[State], factors: list[Array], correlated: bool
+    layers: Sequence[Any], states: list[State], factors: list[Floats], correlated: bool
 ) -> dict[str, Any]:
     shape = np.broadcast_shapes(*(state.q.shape for state in states))
     count = len(states)
@@ -275,8 +276,7 @@ def propagate(
     from fanin import propagation as p
 
     phi = as_activation(activation)
-    if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 0:
-        raise ValueError(f"depth is the number of layers, an int of at least 0, got {depth!r}")
+    depth = as_count(depth, "depth", 0)
     if widths is not None and (len(widths) != depth + 1 or min(widths) < 1):
         raise ValueError(
             f"widths are {depth + 1} positive sizes for {depth} layers, got {widths!r}"
@@ -288,7 +288,7 @@ def propagate(
     back = [m / number for m, number in zip(sizes[1:], fans, strict=True)]
 
     start, correlated = starting_state(q0, c0)
-    weight, bias = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    weight, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
     rate = np.asarray(dropout, np.float64)
     if rate.ndim == 0 and not 0 <= rate < 1:
         raise ValueError(f"dropout is a rate in [0, 1), got {dropout!r}")
@@ -321,16 +321,16 @@ def propagate(
     layers_last = np.moveaxis(q, 0, -1)
     weight_last, keep_last = weight[..., None], keep[..., None]
 
-    def chi() -> Array:
+    def chi() -> Floats:
         return np.array(p.chi(layers_last, phi, weight_var=weight_last / keep_last))
 
-    def grad() -> Array:
+    def grad() -> Floats:
         out = np.ones(layers_last.shape)
         for layer in reversed(range(depth)):
             out[..., layer] = out[..., layer + 1] * back[layer] * profile.chi[..., layer]
         return out
 
-    def weight_grad() -> Array:
+    def weight_grad() -> Floats:
         inputs = np.empty(layers_last.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
             inputs[..., 0] = (layers_last[..., 0] - bias) / weight

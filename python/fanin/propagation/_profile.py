@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._functions import upper_tail
 from fanin._public import public
+from fanin._types import Floats
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Field = Array | Callable[[], Array]
+Field = Floats | Callable[[], Floats]
 
 __all__ = ["Profile"]
 
@@ -58,27 +58,27 @@ class Profile:
         Names of the entries.
     """
 
-    q: Array
-    c: Array
-    one_minus_c: Array
-    chi: Array
-    grad: Array
-    weight_grad: Array
-    mean: Array
-    second: Array
-    saturated: Array
-    dead: Array
+    q: Floats
+    c: Floats
+    one_minus_c: Floats
+    chi: Floats
+    grad: Floats
+    weight_grad: Floats
+    mean: Floats
+    second: Floats
+    saturated: Floats
+    dead: Floats
     layers: tuple[str, ...]
 
     def __init__(self, fields: Mapping[str, Field], layers: tuple[str, ...]) -> None:
         vars(self).update(_fields=dict(fields), layers=layers)
 
-    def __getattr__(self, name: str) -> Array:
+    def __getattr__(self, name: str) -> Floats:
         # Long profiles of many lanes are large, so that a field is made when it is asked for.
         if name not in _FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         field = vars(self)["_fields"][name]
-        value: Array = field() if callable(field) else field
+        value: Floats = field() if callable(field) else field
         value.flags.writeable = False
         vars(self)[name] = value
         return value
@@ -207,20 +207,14 @@ def _figures(value: float, digits: int = 5) -> str:
     return f"{figures.rstrip('0').rstrip('.')}e{int(power)}" if power else figures
 
 
-def saturated_fraction(q: Array) -> Array:
+def saturated_fraction(q: Floats) -> Floats:
     """P(|u| > 3) at variance q."""
     with np.errstate(divide="ignore"):
         distance = np.where(q > 0, SATURATED_AT / np.sqrt(np.where(q > 0, q, 1.0)), np.inf)
     return np.where(np.isnan(q), np.nan, 2 * upper_tail(distance))
 
 
-def upper_tail(distance: Array) -> Array:
-    """Upper tail probability of the unit normal at a distance >= 0; 0 at infinity."""
-    inside = np.minimum(distance, 38.0)  # beyond that the tail is below the smallest double
-    return np.where(distance > 38.0, 0.0, np.asarray(_core.math_upper_tail(inside)))
-
-
-def dead_fraction(q: Array, phi: Activation) -> Array:
+def dead_fraction(q: Floats, phi: Activation) -> Floats:
     """P(phi'(u) = 0) at variance q: the intervals between kinks on which phi is constant."""
     kinks = sorted(phi.kinks)
     total = np.zeros_like(q)
@@ -235,7 +229,7 @@ def dead_fraction(q: Array, phi: Activation) -> Array:
     return total
 
 
-def _between(low: float, high: float, q: Array) -> Array:
+def _between(low: float, high: float, q: Floats) -> Floats:
     """P(low < u < high), u ~ N(0, q): differences of tails on the side where they are small."""
     if low < 0 < high:
         return 1 - _between(-math.inf, low, q) - _between(high, math.inf, q)

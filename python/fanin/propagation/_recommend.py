@@ -10,14 +10,13 @@ import numpy as np
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation, check_slope
 from fanin._public import public
+from fanin._types import Floats
 
 from ._findings import findings
 from ._jacobian import jacobian
 from ._layers import Conv, Dense, Residual, State
 from ._networks import Network, propagate, starting_state
 from ._profile import Profile, dead_fraction
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -51,9 +50,9 @@ class Recommendation:
     """
 
     scheme: str
-    weight_var: float | Array
+    weight_var: float | Floats
     bias_var: float
-    gain: float | Array
+    gain: float | Floats
     mode: str
     profile: Profile
     reasons: tuple[str, ...]
