@@ -10,7 +10,6 @@ from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would
 from . import _core, runtime
 from ._activations.activation import Activation, activations, calculate_gain, gain
 from ._arrays.parts import flat
-from ._random.generator import Generator, default_rng
 from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._random.streams import Stream
 from ._schemes.depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -67,6 +66,7 @@ from ._schemes.scheme import Scheme
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
     from ._random.bit_generator import BitGenerator
+    from ._random.generator import Generator, default_rng
     from .propagation._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
@@ -77,7 +77,9 @@ __version__: str = _core.build_config()["version"]
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
+    "Generator": "_random.generator",
     "Recommendation": "propagation._recommend",
+    "default_rng": "_random.generator",
     "recommend": "propagation._recommend",
 }
 _LAZY_MODULES = ("diagnose", "files", "linalg", "propagation")
