@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, runtime
-from ._activations.activation import Activation, activations, calculate_gain, gain
+from ._activations.activation import Activation
+from ._activations.gains import calculate_gain, gain
+from ._activations.table import activations
 from ._arrays.parts import flat
 from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._random.streams import Stream

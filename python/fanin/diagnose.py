@@ -461,7 +461,8 @@ def report(
     ()
     """
     from fanin.propagation._findings import findings
-    from fanin.propagation._networks import Network, propagate
+    from fanin.propagation._networks import Network
+    from fanin.propagation._stack import propagate
 
     if isinstance(network, Network):
         return Report(profile := network.propagate(q0=q0), findings(profile))

@@ -30,6 +30,7 @@ KINDS: dict[np.dtype[Any], Kind] = {
     np.dtype(np.complex128): Kind(1, True, 8, _DOUBLE),
 }
 REAL = tuple(d for d, k in KINDS.items() if not k.complex)
+COMPLEX = tuple(d for d, k in KINDS.items() if k.complex)
 ALL = tuple(KINDS)
 
 

@@ -24,7 +24,6 @@ from .weight import Weight
 Progress: TypeAlias = Callable[[int, int], object]
 
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
-_COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
 
 
 class MatrixAxes(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fanin._activations.gains import gain as gain_of_activation
 from fanin._checks import non_negative
 from fanin._public import public
 
@@ -170,8 +171,4 @@ def read_gain(gain: float | str) -> float:
     """A gain given as a number or by the name of an activation."""
     if not isinstance(gain, str):
         return non_negative("gain", gain)
-    from fanin._activations.activation import (  # the activations stand above the schemes
-        gain as gain_of_activation,
-    )
-
     return non_negative(f"the gain of {gain!r}", gain_of_activation(gain))

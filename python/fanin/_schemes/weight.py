@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass, replace
 from typing import Any
+
+from fanin._modes import divisor
 
 from .fans import Axes, Fans, Layout, fans_of
 
@@ -40,13 +41,7 @@ class Weight:
 
     def fan(self, mode: str) -> float:
         """The denominator that `mode` names: fan_in, fan_out, fan_avg or fan_geo(_avg)."""
-        if mode == "fan_in":
-            return self.fan_in
-        if mode == "fan_out":
-            return self.fan_out
-        if mode == "fan_avg":
-            return (self.fan_in + self.fan_out) / 2
-        return math.sqrt(self.fan_in * self.fan_out)
+        return divisor(mode, self.fan_in, self.fan_out)
 
     def single_axes(self, least_kernel_axes: int, most_kernel_axes: int) -> Axes:
         """The axes, if there is one of inputs, one of outputs and a fit number of the kernel."""

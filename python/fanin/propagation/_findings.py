@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fanin._activations.activation import Activation, ActivationLike, as_activation, gain
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.gains import gain
 from fanin._functions import power
 
 from ._nodes import gaussian_nodes

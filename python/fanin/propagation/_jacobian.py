@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fanin._activations.activation import as_activation, check_slope
+from fanin._activations.activation import as_activation
+from fanin._activations.moments import check_slope
 from fanin._checks import as_count, as_variance
 from fanin._public import public
 from fanin._types import Floats
@@ -192,7 +193,7 @@ def _relative_variance(
     return total
 
 
-def _check(depth: int, weights: str, widths: Sequence[int] | None) -> list[float]:
+def check_depth(depth: int, weights: str, widths: Sequence[int] | None) -> list[float]:
     if weights not in WEIGHTS:
         raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
     depth = as_count(depth, "depth")
@@ -269,7 +270,7 @@ def jacobian(
     >>> round(r.relative_variance.item(), 10), round(r.lambda_max.item(), 6)
     (10.0, 25.811748)
     """
-    sizes = _check(depth, weights, widths)
+    sizes = check_depth(depth, weights, widths)
     check_slope(as_activation(activation))
     scale, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
     variance = as_variance("q", q)

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fanin._activations.activation import as_activation
 from fanin._checks import as_count
 from fanin._functions import exp
+from fanin._modes import as_mode, divisor
 from fanin._public import public
 from fanin._types import Floats
+
+from ._maps import moments
+from ._pairs import covariance, one_minus_correlation_map
+from ._state import State
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
@@ -33,59 +39,6 @@ __all__ = [
     "RMSNorm",
     "Residual",
 ]
-
-MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo")
-
-
-@dataclass(frozen=True)
-class State:
-    """One edge of a network.
-
-    q       second moment of a unit          m       mean of a unit over the units
-    c       second-moment correlation of two inputs, and 1 - c without cancellation
-    width   number of units or channels, if anybody said
-    copies  outputs of the activation for every unit: 2 behind a crelu
-    image   sides of the image in pixels, if anybody said
-    gaussian   a sum of many independent terms, as an activation needs it
-    """
-
-    q: Floats
-    m: Floats
-    c: Floats
-    one_minus_c: Floats
-    width: float | None = None
-    copies: int = 1
-    image: tuple[int, ...] | None = None
-    gaussian: bool = True
-
-    def mixed(
-        self, shared: Floats, common: Floats | float, separate: Floats | float = 0.0
-    ) -> State:
-        """Two inputs' signals of variance `shared`, correlated as here, with a `common` term and
-        `separate` ones added. No difference of large numbers appears in 1 - c."""
-        q = shared + common + separate
-        with np.errstate(invalid="ignore", divide="ignore"):
-            c = (shared * self.c + common) / q
-            one_minus_c = (shared * self.one_minus_c + separate) / q
-        return replace(self, q=q, c=c, one_minus_c=one_minus_c)
-
-
-def fan(mode: str, fan_in: float, fan_out: float) -> float:
-    """The number that divides weight_var."""
-    if mode == "fan_in":
-        return fan_in
-    if mode == "fan_out":
-        return fan_out
-    return 0.5 * (fan_in + fan_out) if mode == "fan_avg" else math.sqrt(fan_in * fan_out)
-
-
-def check_mode(mode: str) -> str:
-    """The mode without its alias."""
-    if mode == "fan_geo_avg":
-        return "fan_geo"
-    if mode not in MODES:
-        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, got {mode!r}")
-    return mode
 
 
 def _check_variances(weight_var: Any, bias_var: Any) -> None:
@@ -120,12 +73,12 @@ class Dense:
         if self.width is not None:
             as_count(self.width, "width")
         _check_variances(self.weight_var, self.bias_var)
-        object.__setattr__(self, "mode", check_mode(self.mode))
+        object.__setattr__(self, "mode", as_mode(self.mode))
 
     def through(self, state: State) -> tuple[State, Floats]:
         units = state.width or self.width or 1.0
         before, after = units * state.copies, self.width or units
-        number = fan(self.mode, before, after)
+        number = divisor(self.mode, before, after)
         weight = np.asarray(self.weight_var, np.float64)
         bias = np.asarray(self.bias_var, np.float64)
         made = state.mixed(before / number * weight * state.q, bias)
@@ -184,7 +137,7 @@ class Conv:
         if self.channels % self.groups:
             raise ValueError(f"{self.channels} channels do not split into {self.groups} groups")
         _check_variances(self.weight_var, self.bias_var)
-        object.__setattr__(self, "mode", check_mode(self.mode))
+        object.__setattr__(self, "mode", as_mode(self.mode))
         object.__setattr__(self, "kernel", kernel)
         object.__setattr__(self, "stride", strides)
 
@@ -204,7 +157,7 @@ class Conv:
         taps = 1 if self.delta else math.prod(self.kernel)  # type: ignore[arg-type]
         fan_in = before / self.groups * taps
         fan_out = self.channels / self.groups * taps
-        number = fan(self.mode, fan_in, fan_out)
+        number = divisor(self.mode, fan_in, fan_out)
         weight, share = np.asarray(self.weight_var, np.float64), self._inside(state.image)
         bias = np.asarray(self.bias_var, np.float64)
         made = state.mixed(share * fan_in / number * weight * state.q, bias)
@@ -245,7 +198,6 @@ class Residual:
     branch: float = 1.0
 
     def __post_init__(self) -> None:
-        from ._networks import as_layers
 
         layers = as_layers(self.layers)
         object.__setattr__(self, "layers", layers)
@@ -436,18 +388,16 @@ class Apply:
     activation: Activation
 
     def through(self, state: State) -> tuple[State, Floats]:
-        from fanin import propagation as p
-
         if not state.gaussian:
             raise ValueError(
                 f"{self.activation!r} needs a Gaussian pre-activation, the output of weights; "
                 "put a Dense or Conv layer before it"
             )
         phi = self.activation
-        found = p.moments(state.q, phi)
+        found = moments(state.q, phi)
         with np.errstate(invalid="ignore", divide="ignore"):
-            near = p.one_minus_correlation_map(state.one_minus_c, state.q, phi, weight_var=1.0)
-            far = p.covariance(state.q, state.q, state.c, phi) / found.second
+            near = one_minus_correlation_map(state.one_minus_c, state.q, phi, weight_var=1.0)
+            far = covariance(state.q, state.q, state.c, phi) / found.second
         close = state.c > 0.5
         made = replace(
             state,
@@ -462,3 +412,26 @@ class Apply:
             # Both relu(x) and relu(-x) go out, and a unit's gradient comes back over either.
             return replace(made, copies=2), 2 * factor
         return made, factor
+
+
+LAYERS = (
+    Dense,
+    Conv,
+    Residual,
+    Dropout,
+    AveragePool,
+    LayerNorm,
+    RMSNorm,
+    BatchNorm,
+    Attention,
+    Apply,
+)
+
+
+def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
+    """Layers as they are; everything else is an activation."""
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers are a list, such as ['relu', Dense(256)], got {layers!r}")
+    return tuple(
+        layer if isinstance(layer, LAYERS) else Apply(as_activation(layer)) for layer in layers
+    )

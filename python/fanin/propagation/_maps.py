@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fanin import _core
-from fanin._activations.activation import (
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import (
     CURVATURE_SECOND,
     GROWTH,
     MEAN,
     SECOND,
     SLOPE_FOURTH,
     SLOPE_SECOND,
-    Activation,
-    ActivationLike,
-    as_activation,
     moments_at,
 )
 from fanin._checks import as_variance

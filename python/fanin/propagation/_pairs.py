@@ -8,13 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fanin import _core
-from fanin._activations.activation import (
-    SECOND,
-    Activation,
-    ActivationLike,
-    as_activation,
-    moments_at,
-)
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import SECOND, moments_at
 from fanin._checks import as_variance
 from fanin._types import Floats
 

@@ -7,23 +7,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fanin._functions import upper_tail
 from fanin._public import public
 from fanin._types import Floats
 
 if TYPE_CHECKING:
-    from fanin._activations.activation import Activation
+    pass
 
 Field = Floats | Callable[[], Floats]
 
 __all__ = ["Profile"]
 
-#: |u| above this counts as saturated, whatever the activation.
-SATURATED_AT = 3.0
-_COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
-_FIELDS = (*_COLUMNS[:6], "mean", "second", *_COLUMNS[6:])
+COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
+_FIELDS = (*COLUMNS[:6], "mean", "second", *COLUMNS[6:])
 
 
 @public("fanin.propagation")
@@ -125,11 +120,11 @@ class Profile:
             2  0.23645  0.72673        1      0.23645  6.8499e-10     0
         """
         fields = self._lane(lane)
-        shown = [n for n in _COLUMNS if not all(math.isnan(x) for x in fields[n])]
+        shown = [n for n in COLUMNS if not all(math.isnan(x) for x in fields[n])]
         rows = [["layer", *shown]]
         names = self.layers
         for i, name in enumerate(names):
-            rows.append([name, *(_figures(fields[n][i]) for n in shown)])
+            rows.append([name, *(figures(fields[n][i]) for n in shown)])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -196,7 +191,7 @@ def _finite(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _figures(value: float, digits: int = 5) -> str:
+def figures(value: float, digits: int = 5) -> str:
     """A number with so many significant digits, as short as it goes."""
     if math.isnan(value):
         return "-"
@@ -207,35 +202,3 @@ def _figures(value: float, digits: int = 5) -> str:
     return f"{figures.rstrip('0').rstrip('.')}e{int(power)}" if power else figures
 
 
-def saturated_fraction(q: Floats) -> Floats:
-    """P(|u| > 3) at variance q."""
-    with np.errstate(divide="ignore"):
-        distance = np.where(q > 0, SATURATED_AT / np.sqrt(np.where(q > 0, q, 1.0)), np.inf)
-    return np.where(np.isnan(q), np.nan, 2 * upper_tail(distance))
-
-
-def dead_fraction(q: Floats, phi: Activation) -> Floats:
-    """P(phi'(u) = 0) at variance q: the intervals between kinks on which phi is constant."""
-    kinks = sorted(phi.kinks)
-    total = np.zeros_like(q)
-    if not kinks:
-        return total
-    for low, high in zip([-math.inf, *kinks], [*kinks, math.inf], strict=True):
-        left = high - 64.0 if math.isinf(low) else low
-        right = low + 64.0 if math.isinf(high) else high
-        inside = left + (right - left) * np.arange(1.0, 16.0) / 16.0
-        if not np.asarray(phi.derivative(inside)).any():
-            total = total + _between(low, high, q)
-    return total
-
-
-def _between(low: float, high: float, q: Floats) -> Floats:
-    """P(low < u < high), u ~ N(0, q): differences of tails on the side where they are small."""
-    if low < 0 < high:
-        return 1 - _between(-math.inf, low, q) - _between(high, math.inf, q)
-    near, far = (low, high) if low >= 0 else (-high, -low)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        std = np.sqrt(q)
-        inner = upper_tail(np.where(std > 0, near / std, np.inf if near > 0 else 0.0))
-        outer = upper_tail(far / std) if math.isfinite(far) else np.zeros_like(q)
-    return np.where(std > 0, inner - outer, 0.0)

@@ -17,7 +17,7 @@ from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
 from fanin._types import Floats
 
-from ._networks import propagate
+from ._stack import propagate
 
 if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from fanin._arrays.kinds import REAL
+from fanin._arrays.kinds import COMPLEX, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_integer
 from fanin._schemes.accepts import Accepts, Parameter, optional
-from fanin._schemes.haar import _COMPLEX, matrix_axes, size_of, with_batch, write_orthogonal
+from fanin._schemes.haar import matrix_axes, size_of, with_batch, write_orthogonal
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
@@ -31,7 +31,7 @@ def _write_unitary(weight: Weight, batch_axes: tuple[int, ...]) -> Any:
     weight = with_batch(weight, batch_axes)
     weight.layout.axes(weight.shape)
     goal = target(weight.shape, weight.dtype, weight.out, weight.index, default=np.complex64,
-                  accepted=_COMPLEX, function="unitary")  # fmt: skip
+                  accepted=COMPLEX, function="unitary")  # fmt: skip
     return write_orthogonal(weight, None, goal)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fanin._checks import as_integer
+from fanin._modes import MODE_ALIASES, MODES
 from fanin._schemes.accepts import COUNT, NON_NEGATIVE, Accepts, Parameter, one_of
 
 DENSE = {"shape": (256, 128)}
-_MODES = one_of("fan_in", "fan_out", "fan_avg", "fan_geo", "fan_geo_avg")
+_MODES = one_of(*MODES, *MODE_ALIASES)
 _DISTRIBUTIONS = one_of("truncated_normal", "normal", "untruncated_normal", "uniform")
 SCALING = (
     Parameter("scale", NON_NEGATIVE, "Variance factor: fan * Var(w).", 1.0),
