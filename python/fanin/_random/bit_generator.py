@@ -107,19 +107,18 @@ class BitGenerator(NumpyBitGenerator):
         if not isinstance(seed, StreamSeeds):
             seed = StreamSeeds(entropy_stream() if seed is None else as_stream(seed))
         super().__init__(seed)  # type: ignore[arg-type]  # NumPy's stub knows SeedSequence only
-        self._seeds = seed
-        self._cursor = _core.Cursor(self.capsule, self.lock)
-        self._cursor.seek(seed.stream._key, 0, 0)
+        self.cursor = _core.Cursor(self.capsule, self.lock)
+        self.cursor.seek(seed.stream._key, 0, 0)
 
     @property
     def stream(self) -> Stream:
         """The stream of the words."""
-        return Stream._from_key(self._cursor.state()[0])
+        return Stream._from_key(self.cursor.state()[0])
 
     @property
     def state(self) -> dict[str, Any]:
         """Name of the class, key of the stream, id (jumps) and number of the next word."""
-        key, id, word = self._cursor.state()
+        key, id, word = self.cursor.state()
         return {
             "bit_generator": _NAME,
             "state": {"key": int.from_bytes(key, "little"), "id": id, "word": word},
@@ -141,7 +140,7 @@ class BitGenerator(NumpyBitGenerator):
                 f"got {dict(inner)}"
             )
         with self.lock:
-            self._cursor.seek(key.to_bytes(16, "little"), id, word)
+            self.cursor.seek(key.to_bytes(16, "little"), id, word)
 
     def advance(self, delta: int) -> BitGenerator:
         """Moves on (or back, if negative) as `delta` values of `random_raw` do: two words each.
@@ -160,12 +159,12 @@ class BitGenerator(NumpyBitGenerator):
         """
         words = 2 * as_integer(delta, "delta")
         with self.lock:
-            key, id, word = self._cursor.state()
+            key, id, word = self.cursor.state()
             if not 0 <= word + words <= _WORD_LIMIT:
                 raise ValueError(
                     f"delta must lead to a word in 0 .. 2**63, got {delta} at word {word}"
                 )
-            self._cursor.seek(key, id, word + words)
+            self.cursor.seek(key, id, word + words)
         return self
 
     def jumped(self, jumps: int = 1) -> BitGenerator:
@@ -176,17 +175,17 @@ class BitGenerator(NumpyBitGenerator):
         state["state"]["id"] += count
         if count < 0 or state["state"]["id"] >= _ID_LIMIT:
             raise ValueError(f"jumps must lead to an id in 0 .. 2**64 - 1, got {jumps}")
-        other = type(self)(self._seeds)
+        other = type(self)(self.seed_seq)
         other.state = state
         return other
 
     def spawn(self, n_children: int) -> list[BitGenerator]:
         """`n_children` new ones, on the streams that `Generator.spawn` gives its children."""
-        return [type(self)(seed) for seed in self._seeds.spawn(n_children)]
+        return [type(self)(seed) for seed in self.seed_seq.spawn(n_children)]
 
     def __reduce__(self) -> Any:
-        seeds = StreamSeeds(self._seeds.stream, self._seeds.n_children_spawned)
-        return type(self), (seeds,), self.state
+        seeds = self.seed_seq
+        return type(self), (StreamSeeds(seeds.stream, seeds.n_children_spawned),), self.state
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

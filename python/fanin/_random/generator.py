@@ -67,7 +67,7 @@ class Generator(Spawner, NumpyGenerator):
             )
         super().__init__(bit_generator)
         self._bits = bit_generator
-        self._cursor = bit_generator._cursor
+        self._cursor = bit_generator.cursor
 
     @property
     def stream(self) -> Stream:
@@ -80,7 +80,7 @@ class Generator(Spawner, NumpyGenerator):
         return [Generator(bits) for bits in self._bits.spawn(n_children)]
 
     def _next_child(self) -> Stream:
-        return self._bits._seeds.spawn(1)[0].stream
+        return self._bits.seed_seq.spawn(1)[0].stream
 
     # ---- state: ==, copy, pickle -----------------------------------------------------------------
 
@@ -93,8 +93,11 @@ class Generator(Spawner, NumpyGenerator):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Generator):
             return NotImplemented
-        mine, theirs = self._bits, other._bits
-        return mine is theirs or mine.__reduce__()[1:] == theirs.__reduce__()[1:]
+        return self._facts() == other._facts()
+
+    def _facts(self) -> Any:
+        seeds = self._bits.seed_seq
+        return self._bits.state, seeds.stream, seeds.n_children_spawned
 
     __hash__ = None  # type: ignore[assignment]
 
