@@ -67,6 +67,9 @@ from ._schemes.scheme import Scheme
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
+    from ._models.plan import Plan
+    from ._models.tensors import PlanTensor
+    from ._models.verifying import Verification, verify
     from ._random.bit_generator import BitGenerator
     from ._random.generator import Generator, default_rng
     from .propagation._recommend import Recommendation, recommend
@@ -80,6 +83,10 @@ __version__: str = _core.build_config()["version"]
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
     "Generator": "_random.generator",
+    "Plan": "_models.plan",
+    "PlanTensor": "_models.tensors",
+    "Verification": "_models.verifying",
+    "verify": "_models.verifying",
     "Recommendation": "propagation._recommend",
     "default_rng": "_random.generator",
     "recommend": "propagation._recommend",
@@ -111,9 +118,12 @@ __all__ = [
     "Fans",
     "Generator",
     "Layout",
+    "Plan",
+    "PlanTensor",
     "Recommendation",
     "Scheme",
     "Stream",
+    "Verification",
     "activations",
     "bilinear",
     "calculate_gain",
@@ -188,6 +198,7 @@ __all__ = [
     "unit_normal",
     "unitary",
     "variance_scaling",
+    "verify",
     "vit_default",
     "vit_mlp_bias",
     "wang_init",

@@ -88,7 +88,7 @@ he_uniform = add(
         example=DENSE,
         law=UNIFORM,
         spread=lambda weight: math.sqrt(6.0 / weight.fan_in),
-        notes="The formula of seed document 002, a = sqrt(6) / (2 sqrt(n + m)), is wrong: for "
+        notes="A widespread formula, a = sqrt(6) / (2 sqrt(n + m)), is wrong: for "
         "n = m its bound is 0.354 times the right one and its variance one eighth of what ReLU "
         "needs, so every layer divides the signal's second moment by 8. For n = 1000 the right "
         "bound is 0.0774597, that formula's 0.0273861.",
@@ -117,7 +117,7 @@ lecun_uniform = add(
         example=DENSE,
         law=UNIFORM,
         spread=lambda weight: math.sqrt(3.0 / weight.fan_in),
-        notes="The formula of seed document 003, a = sqrt(1 / n), is wrong: its variance is "
+        notes="A widespread formula, a = sqrt(1 / n), is wrong: its variance is "
         "1 / (3 n), which is torch's default for linear layers (torch_linear_default), not "
         "LeCun's. For n = 10 the right bound is 0.547723, that formula's 0.316228.",
     )
