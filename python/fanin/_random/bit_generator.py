@@ -107,6 +107,7 @@ class BitGenerator(NumpyBitGenerator):
         if not isinstance(seed, StreamSeeds):
             seed = StreamSeeds(entropy_stream() if seed is None else as_stream(seed))
         super().__init__(seed)  # type: ignore[arg-type]  # NumPy's stub knows SeedSequence only
+        self.seeds = seed
         self.cursor = _core.Cursor(self.capsule, self.lock)
         self.cursor.seek(seed.stream._key, 0, 0)
 
@@ -175,16 +176,16 @@ class BitGenerator(NumpyBitGenerator):
         state["state"]["id"] += count
         if count < 0 or state["state"]["id"] >= _ID_LIMIT:
             raise ValueError(f"jumps must lead to an id in 0 .. 2**64 - 1, got {jumps}")
-        other = type(self)(self.seed_seq)
+        other = type(self)(self.seeds)
         other.state = state
         return other
 
     def spawn(self, n_children: int) -> list[BitGenerator]:
         """`n_children` new ones, on the streams that `Generator.spawn` gives its children."""
-        return [type(self)(seed) for seed in self.seed_seq.spawn(n_children)]
+        return [type(self)(seed) for seed in self.seeds.spawn(n_children)]
 
     def __reduce__(self) -> Any:
-        seeds = self.seed_seq
+        seeds = self.seeds
         return type(self), (StreamSeeds(seeds.stream, seeds.n_children_spawned),), self.state
 
     def __setstate__(self, state: Any) -> None:

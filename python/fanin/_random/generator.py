@@ -80,7 +80,7 @@ class Generator(Spawner, NumpyGenerator):
         return [Generator(bits) for bits in self._bits.spawn(n_children)]
 
     def _next_child(self) -> Stream:
-        return self._bits.seed_seq.spawn(1)[0].stream
+        return self._bits.seeds.spawn(1)[0].stream
 
     # ---- state: ==, copy, pickle -----------------------------------------------------------------
 
@@ -95,8 +95,8 @@ class Generator(Spawner, NumpyGenerator):
             return NotImplemented
         return self._facts() == other._facts()
 
-    def _facts(self) -> Any:
-        seeds = self._bits.seed_seq
+    def _facts(self) -> tuple[Any, ...]:
+        seeds = self._bits.seeds
         return self._bits.state, seeds.stream, seeds.n_children_spawned
 
     __hash__ = None  # type: ignore[assignment]
