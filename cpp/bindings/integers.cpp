@@ -32,18 +32,18 @@ void register_integers(py::module_& m) {
       "fill_integers",
       [](u64 low, u64 span, int element, const py::bytes& key, u64 id, py::array array, u64 first,
          bool fresh) {
-        run(engine::integers(low, span, Element(element)), element, source_from(key, id), array, first,
-            fresh);
+        run(engine::integers(low, span, Element(element)), element, source_from(key, id), array,
+            first, fresh);
       },
-      py::arg("low"), py::arg("span"), py::arg("element"), py::arg("key"), py::arg("id"), py::arg("array"),
-      py::arg("first"), py::arg("fresh"));
+      py::arg("low"), py::arg("span"), py::arg("element"), py::arg("key"), py::arg("id"),
+      py::arg("array"), py::arg("first"), py::arg("fresh"));
   m.def(
       "fill_signs",
       [](int element, const py::bytes& key, u64 id, py::array array, u64 first, bool fresh) {
-        run(engine::signs(Element(element)), element, source_from(key, id), array, first,
-            fresh);
+        run(engine::signs(Element(element)), element, source_from(key, id), array, first, fresh);
       },
-      py::arg("element"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"), py::arg("fresh"));
+      py::arg("element"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
+      py::arg("fresh"));
   m.def("scale_words", &scale_words, py::arg("words").noconvert(), py::arg("low").noconvert(),
         py::arg("span").noconvert());
 }

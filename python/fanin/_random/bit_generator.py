@@ -155,7 +155,7 @@ class BitGenerator(NumpyBitGenerator):
 
         >>> import fanin
         >>> there, then = fanin.BitGenerator(0), fanin.BitGenerator(0).advance(10)
-        >>> there.random_raw(11)[-1] == then.random_raw()
+        >>> bool(there.random_raw(11)[-1] == then.random_raw())
         True
         """
         words = 2 * as_integer(delta, "delta")
