@@ -250,20 +250,23 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
 }
 
 double truncated_normal_std(double low, double high) {
-  // Moments about the mode, over the part of the interval where the density is above e^-40 of its
-  // peak.
+  // Moments about the mode in units of `reach`, over the part of the interval where the density is
+  // above e^-40 of its peak.
   const double mode = low > 0 ? low : high < 0 ? high : 0.0;
   const double distance = std::fabs(mode);
-  const double reach = 80 / (distance + std::sqrt(distance * distance + 80));
-  const double from = std::max(low - mode, -reach), to = std::min(high - mode, reach);
-  const auto density = [&](double h) { return exponential(-h * (mode + 0.5 * h)); };
+  const double reach =
+      distance > 1e8 ? 40 / distance : 80 / (distance + std::sqrt(distance * distance + 80));
+  const double slope = reach * mode, curvature = 0.5 * reach * reach;
+  const double from = std::max((low - mode) / reach, -1.0);
+  const double to = std::min((high - mode) / reach, 1.0);
+  const auto density = [&](double t) { return exponential(-t * (slope + curvature * t)); };
   constexpr int panels = 24;
   const double total = integrate(from, to, panels, density);
-  const double mean = integrate(from, to, panels, [&](double h) { return h * density(h); }) / total;
+  const double mean = integrate(from, to, panels, [&](double t) { return t * density(t); }) / total;
   const double variance =
-      integrate(from, to, panels, [&](double h) { return (h - mean) * (h - mean) * density(h); }) /
+      integrate(from, to, panels, [&](double t) { return (t - mean) * (t - mean) * density(t); }) /
       total;
-  return std::sqrt(variance);
+  return reach * std::sqrt(variance);
 }
 
 double logarithm(double x) { return evaluate("log", x); }
