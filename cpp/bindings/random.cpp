@@ -32,12 +32,8 @@ void run_fill(const std::string& law, const std::vector<double>& arguments, int 
   const Source source = source_from(key, id);
   const engine::Destination d =
       destination_from(array, steps, first, Element(element), complex, fresh);
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = engine::fill(plan, source, d, threads, SignalPoll());
-  }
-  if (!finished) throw py::error_already_set();
+  const Released released;
+  engine::fill(plan, source, d, threads, {});
 }
 
 using Column = py::array_t<double, py::array::c_style | py::array::forcecast>;
@@ -63,12 +59,8 @@ void run_fill_each(const std::string& law, const std::vector<Column>& columns, i
   const engine::Destination d =
       destination_from(array, steps, first, Element(element), complex, false);
   const auto arguments = pointers(columns, array.size() * (complex ? 2 : 1));
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = engine::fill_each(law, arguments, source, d, threads, SignalPoll());
-  }
-  if (!finished) throw py::error_already_set();
+  const Released released;
+  engine::fill_each(law, arguments, source, d, threads, {});
 }
 
 /// An exact Python int or float as a double.
@@ -149,7 +141,7 @@ py::array_t<u32> words(const py::bytes& key, u64 id, u64 first_tile, py::ssize_t
   py::array_t<u32> out(tiles * kTileWords);
   const Source source = source_from(key, id);
   u32* data = out.mutable_data();
-  const py::gil_scoped_release release;
+  const Released released;
   engine::table().words(source, first_tile, u64(tiles), data);
   return out;
 }

@@ -90,17 +90,22 @@ constexpr double kNodes[] = {0.14887433898163122, 0.4333953941292472, 0.67940956
 constexpr double kWeights[] = {0.29552422471475287, 0.26926671930999635, 0.21908636251598204,
                                0.14945134915058059, 0.06667134430868814};
 
-/// Gauss-Legendre rule of ten points on each of `panels` parts of [low, high].
+/// Gauss-Legendre rule of ten points on each of `panels` parts of [low, high], summed without
+/// rounding errors to speak of (Neumaier 1974).
 template <class F>
 double integrate(double low, double high, int panels, F f) {
   const double half = (high - low) / (2 * panels);
-  double sum = 0;
+  double sum = 0, lost = 0;
   for (int p = 0; p < panels; ++p) {
     const double middle = low + (2 * p + 1) * half;
-    for (int i = 0; i < 5; ++i)
-      sum += kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
+    for (int i = 0; i < 5; ++i) {
+      const double term = kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
+      const double before = sum;
+      sum += term;
+      lost += std::fabs(before) >= std::fabs(term) ? (before - sum) + term : (term - sum) + before;
+    }
   }
-  return sum * half;
+  return (sum + lost) * half;
 }
 
 /// Phi(high) - Phi(low) without cancellation for short intervals.

@@ -120,7 +120,7 @@ class Factors {
   bool factorise(i64 begin, i64 end, const Work& work, PerThread<Scratch<T>>& pool) {
     const i64 base = kBaseNumbers / parts_;
     if (end - begin <= base) {
-      if (work.poll && work.poll()) return false;
+      if (work.poll ? work.poll() : (listen(), false)) return false;
       factorise_base(begin, end, pool.own());
       return true;
     }
