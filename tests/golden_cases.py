@@ -32,8 +32,8 @@ REAL = ["float32", "float64", "float16", "bfloat16"]
 COMPLEX_TYPES = ("complex64", "complex128")
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 
-#: Haar matrices at the edges of the reflectors in memory, of the runs and panels of sums, and, from
-#: 8193 rows on and in `unitary`, of the blocks of 32, 64 and 128 reflectors.
+#: Haar matrices at the edges of blocks of 32 numbers, of runs of 128 rows and bands of 4096, and of
+#: what is kept in memory.
 #: Name -> shape and keywords.
 HAAR: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "orthogonal(1,1)": ((1, 1), {}),
@@ -46,9 +46,12 @@ HAAR: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "orthogonal(1600,1540)[:,130:132]": ((1600, 1540), {"index": (slice(None), slice(130, 132))}),
     "orthogonal(2**40,20,20)[2**39]": ((2**40, 20, 20), {"batch_axes": 0, "index": 2**39}),
     "orthogonal(258,257)": ((258, 257), {}),
-    "orthogonal(8193,3)": ((8193, 3), {}),
+    "orthogonal(4097,3)": ((4097, 3), {}),
+    "orthogonal(34,8200)": ((34, 8200), {}),
     "orthogonal(8193,641)[:,66:67]": ((8193, 641), {"index": (slice(None), slice(66, 67))}),
+    "orthogonal(32800,2)": ((32800, 2), {}),
     "unitary(130,97)": ((130, 97), {}),
+    "unitary(8200,17)[:,15:17]": ((8200, 17), {"index": (slice(None), slice(15, 17))}),
     "unitary(700,641)[:,66:69]": ((700, 641), {"index": (slice(None), slice(66, 69))}),
     "unitary(1600,1540)[:,130:132]": ((1600, 1540), {"index": (slice(None), slice(130, 132))}),
     "unitary(5,40,40)": ((5, 40, 40), {"batch_axes": 0}),

@@ -233,7 +233,7 @@ def factorised(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 def one_after_the_other(v: np.ndarray, x: np.ndarray) -> None:
     """x -= v (v^H x), the real and the imaginary part of v^H x in turn, in place."""
     real, made = numbers(np.ascontiguousarray(v)), numbers(np.ascontiguousarray(x)).copy()
-    for axis in [real, times_i(real)][: 2 if v.dtype.kind == "c" else 1]:
+    for axis in [real, times_i(real)] if v.dtype.kind == "c" else [real]:
         factor = made.dtype.type(dot16(axis.astype(np.float64), made.astype(np.float64)))
         made = fused(np.full_like(made, -factor), axis, made)
     x[...] = made.view(x.dtype)
@@ -263,9 +263,9 @@ def qr(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     v, r, phases, _ = factorised(a)
     q = formed(v, np.diag(phases))
     if a.dtype.kind == "f":
-        return q, r * phases[:, None]
+        return q, np.triu(r * phases[:, None])
     re, im = numbers(r)[:, ::2], numbers(r)[:, 1::2]
     d, e = phases.real[:, None], phases.imag[:, None]
     made = (re * d + im * e) + 1j * (im * d - re * e)
     np.fill_diagonal(made, made.diagonal().real)
-    return q, made.astype(a.dtype)
+    return q, np.triu(made).astype(a.dtype)

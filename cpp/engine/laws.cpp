@@ -255,15 +255,16 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
 }
 
 double truncated_normal_std(double low, double high) {
-  // Moments about the mode in units of `reach`, over the part of the interval where the density is
-  // above e^-40 of its peak.
+  // Moments about the mode, in units that keep squares of far ones in range, over the part of the
+  // interval where the density is above e^-46 of its peak.
   const double mode = low > 0 ? low : high < 0 ? high : 0.0;
   const double distance = std::fabs(mode);
-  const double reach =
-      distance > 1e8 ? 40 / distance : 80 / (distance + std::sqrt(distance * distance + 80));
-  const double slope = reach * mode, curvature = 0.5 * reach * reach;
-  const double from = std::max((low - mode) / reach, -1.0);
-  const double to = std::min((high - mode) / reach, 1.0);
+  const bool far = distance > 1e8;  // the density falls as e^(-distance h)
+  const double unit = far ? 1 / distance : 1;
+  const double reach = far ? 46 : 92 / (distance + std::sqrt(distance * distance + 92));
+  const double from = std::max((low - mode) / unit, -reach);
+  const double to = std::min((high - mode) / unit, reach);
+  const double slope = unit * mode, curvature = 0.5 * unit * unit;
   const auto density = [&](double t) { return exponential(-t * (slope + curvature * t)); };
   constexpr int panels = 24;
   const double total = integrate(from, to, panels, density);
@@ -271,7 +272,7 @@ double truncated_normal_std(double low, double high) {
   const double variance =
       integrate(from, to, panels, [&](double t) { return (t - mean) * (t - mean) * density(t); }) /
       total;
-  return reach * std::sqrt(variance);
+  return unit * std::sqrt(variance);
 }
 
 double logarithm(double x) { return evaluate("log", x); }
