@@ -6,13 +6,13 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from package import modules
 
 import fanin
 
@@ -39,8 +39,7 @@ def examples() -> dict[str, doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
     for name in fanin.__all__:
         getattr(fanin, name)  # what is imported when it is first used
-    names = [module.name for module in pkgutil.walk_packages(fanin.__path__, "fanin.")]
-    for module in [fanin, *map(importlib.import_module, names)]:
+    for module in [fanin, *map(importlib.import_module, modules())]:
         found += finder.find(module)
         for value in list(vars(module).values()):
             if inspect.isclass(value) and value.__module__.partition(".")[0] == "fanin":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 from fanin import _core
 from fanin._public import public
-
-if TYPE_CHECKING:
-    from .generator import Generator
 
 _NAME, _NUMBER, _SPAWN = 1, 2, 3  # the tags of core/stream.hpp
 _SEED_LIMIT = 1 << 128
@@ -18,7 +16,7 @@ _NUMBER_LIMIT = 1 << 64
 
 def _integer(value: Any, what: str) -> int:
     """`value` as a Python int; bool, float and the rest are refused."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{what} must be an int, a fanin.Stream or a fanin.Generator, got {value!r}; "
             "for several words of entropy or a name use fanin.Stream(seed)[name]"
@@ -112,17 +110,8 @@ class Stream:
         return (Stream._from_key, (self._key,))
 
 
-def as_stream(seed: int | Stream | Generator) -> Stream:
-    """The stream a `seed=` argument stands for; a Generator gives its next child.
+class Spawner:
+    """What may stand for a seed and gives a child of its stream: a Generator."""
 
-    Call it after everything else has been checked: a refused call must not move a generator."""
-    if isinstance(seed, Stream):
-        return seed
-    take = getattr(seed, "_next_child", None)
-    return Stream(seed) if take is None else take()  # type: ignore[arg-type]
-
-
-def check_seed(seed: Any) -> None:
-    """Raises what `as_stream` would raise, without moving a generator."""
-    if not hasattr(seed, "_next_child"):
-        as_stream(seed)
+    def _next_child(self) -> Stream:
+        raise NotImplementedError

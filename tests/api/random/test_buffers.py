@@ -81,10 +81,12 @@ class Exporter:
     """Memory of zeros behind DLPack; counts how often its deleter is called."""
 
     def __init__(self, shape, code=FLOAT, bits=32, lanes=1, strides=None, offset=0, device=CPU,
-                 version=(1, 0), flags=0, once=False, size=4096):  # fmt: skip
+                 version=(1, 0), flags=0, once=False, size=4096,
+                 writable=True):  # fmt: skip
         self.memory = ctypes.create_string_buffer(size)
         self.version, self.flags, self.device, self.once = version, flags, device, once
         self.deleted, self.capsule, self.kept = 0, None, []
+        self.writable = writable
         rank = len(shape)
         self.sizes = (ctypes.c_int64 * max(rank, 1))(*shape)
         steps = None if strides is None else (ctypes.c_int64 * max(rank, 1))(*strides)
@@ -107,6 +109,13 @@ class Exporter:
 
     def __dlpack_device__(self):
         return self.device, 0
+
+    @property
+    def __array_interface__(self):
+        """Only here is a capsule without a version said to be writable."""
+        if self.version is not None or not self.writable:
+            raise AttributeError
+        return {"data": (ctypes.addressof(self.memory), False)}
 
     def __dlpack__(self, **keywords):
         if self.version is None and keywords:
@@ -225,7 +234,7 @@ def test_what_is_no_capsule_is_refused(result):
 
 def test_the_memory_lives_as_long_as_the_view():
     out = Exporter((6,), version=None)
-    view = fanin._core.from_dlpack(out.__dlpack__(), np.dtype)
+    view = fanin._core.from_dlpack(out.__dlpack__(), np.dtype, True)
     assert out.deleted == 0
     part = view[1:]
     del view
@@ -246,9 +255,58 @@ def test_numpys_own_export_works_old_and_new():
             def __dlpack__(self, **_):
                 return self.array.__dlpack__(**self.keywords)
 
+            @property
+            def __array_interface__(self):
+                return self.array.__array_interface__
+
         out = Holder(keywords)
         fanin.normal((3, 2), seed=1, out=out)
         assert same(np.ascontiguousarray(out.array), fanin.normal((3, 2), seed=1))
+
+
+# ---- memory that nobody calls writable ----------------------------------------------------------
+
+
+def test_a_capsule_without_a_version_is_refused_if_nothing_says_that_it_is_writable():
+    out = Exporter((6,), version=None, writable=False)
+    with pytest.raises(ValueError, match="does not say that its memory may be written"):
+        fanin.normal(6, seed=0, out=out)
+    with pytest.raises(ValueError, match="does not say that its memory may be written"):
+        fanin.default_rng(0).normal(out=out)
+    gc.collect()
+    assert out.deleted == 2 and not out.values(np.float32, 6).any()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_exporter_whose_array_interface_is_read_only_is_refused(version):
+    class Immutable(Exporter):
+        @property
+        def __array_interface__(self):
+            return {"data": (ctypes.addressof(self.memory), True)}
+
+    out = Immutable((6,), version=version)
+    with pytest.raises(ValueError, match="read-only"):
+        fanin.normal(6, seed=0, out=out)
+    assert not out.values(np.float32, 6).any()
+
+
+class ReadOnlyBuffer(bytes):
+    """A read-only buffer whose memory is also exported by DLPack, as JAX's arrays are."""
+
+    version: tuple[int, int] | None = None
+
+    def __dlpack__(self, **_):
+        inner = self.__dict__.setdefault("exporter", Exporter((6,), version=self.version))
+        return inner.__dlpack__()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_exporter_whose_buffer_is_read_only_is_refused(version):
+    out = ReadOnlyBuffer(24)
+    out.version = version
+    with pytest.raises(ValueError, match="read-only"):
+        fanin.normal(6, seed=0, out=out)
+    assert not out.exporter.values(np.float32, 6).any()
 
 
 # ---- the buffer protocol -------------------------------------------------------------------------
