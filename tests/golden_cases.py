@@ -282,12 +282,17 @@ def _haar(name: str, dtype: str, seed: int) -> Case:
     return Case(name, dtype, seed, 0, draw)
 
 
-def _qr(dtype: str) -> Case:
-    def draw(count: int) -> np.ndarray:
-        q, r = fanin.linalg.qr(fanin.normal((2, 70, 65), seed=1, dtype=dtype))
-        return np.concatenate([q.ravel(), r.ravel()])[:count]
+#: Two blocks and more, wide, and trees of two leaves and of more than one storey.
+QR_SHAPES = [(2, 70, 65), (40, 70), (2100, 3), (70_000, 17)]
 
-    return Case("qr(2,70,65)", dtype, 1, 0, draw)
+
+def _qr(shape: tuple[int, ...], dtype: str) -> Case:
+    def draw(count: int) -> np.ndarray:
+        q, r = fanin.linalg.qr(fanin.normal(shape, seed=1, dtype=dtype))
+        return np.concatenate([r.ravel(), q.ravel()])[:count]
+
+    name = ",".join(map(str, shape))
+    return Case(f"qr({name})", dtype, 1, 0, draw)
 
 
 def cases() -> Iterator[Case]:
@@ -323,7 +328,8 @@ def cases() -> Iterator[Case]:
             for seed in (1,) if "[" in name else (1, 2**128 - 1):
                 yield _haar(name, dtype, seed)
     for dtype in (*REAL[:2], *COMPLEX_TYPES):
-        yield _qr(dtype)
+        for shape in QR_SHAPES:
+            yield _qr(shape, dtype)
 
 
 def _schemes() -> Iterator[Case]:

@@ -139,7 +139,11 @@ def reflector(x: np.ndarray) -> tuple[np.ndarray, np.generic, float]:
     factor = 1 / np.sqrt(norm * (norm + head))
     v = wide * factor
     v[:parts] = (wide[:parts] + phase * norm) * factor
-    return v.astype(x.real.dtype).view(x.dtype), (-phase).astype(x.real.dtype).view(x.dtype)[0], norm
+    return (
+        v.astype(x.real.dtype).view(x.dtype),
+        (-phase).astype(x.real.dtype).view(x.dtype)[0],
+        norm,
+    )
 
 
 def sums_over_rows(panel: np.ndarray, strip: np.ndarray) -> np.ndarray:
@@ -179,12 +183,12 @@ def apply_block(v: np.ndarray, q: np.ndarray, *, adjoint: bool = False) -> None:
     done: list[int] = []
     for i in order:
         w = sums[i]
-        for l in done:
-            g = couplings[l, i:] if adjoint else couplings[i, l:]
-            w = fused(np.full_like(w, -g[0]), sums[l], w)
+        for other in done:
+            g = couplings[other, i:] if adjoint else couplings[i, other:]
+            w = fused(np.full_like(w, -g[0]), sums[other], w)
             if complex_:
                 im = g[1] if adjoint else -g[1]
-                w = fused(np.full_like(w, im), sums[l + 1], w)
+                w = fused(np.full_like(w, im), sums[other + 1], w)
         sums[i] = w
         if complex_:
             sums[i + 1] = times_i(w)

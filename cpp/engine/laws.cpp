@@ -92,7 +92,8 @@ double integrate(double low, double high, int panels, F f) {
   for (int p = 0; p < panels; ++p) {
     const double middle = low + (2 * p + 1) * half;
     for (int i = 0; i < 5; ++i) {
-      const double term = kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
+      const double term =
+          kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
       const double before = sum;
       sum += term;
       lost += std::fabs(before) >= std::fabs(term) ? (before - sum) + term : (term - sum) + before;

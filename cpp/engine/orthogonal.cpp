@@ -12,9 +12,9 @@ constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
 constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
 
-constexpr i64 kPanelsBytes = 8 << 20;  ///< of the blocks in memory, if it is more than one
-constexpr i64 kStripRows = 32768;      ///< the most of a strip that is kept from block to block
-constexpr i64 kDrawnRows = 8192;       ///< the most of which all vectors of a block are held
+constexpr i64 kPanelsBytes = 8 << 20;      ///< of the blocks in memory, if it is more than one
+constexpr i64 kStripRows = 32768;          ///< the most of a strip that is kept from block to block
+constexpr i64 kDrawnRows = 8192;           ///< the most of which all vectors of a block are held
 constexpr i64 kDrawnTogether = 2 * kTile;  ///< the most numbers of such vectors
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
@@ -198,8 +198,7 @@ class Maker {
       std::fill_n(row, i * parts_, T(0));
       form_reflector(reflection, drawn, numbers, int(parts_), true, row + i * parts_);
     }
-    if (held)
-      return fill_panel(vectors, step, block.count, block.rows, int(parts_), panel, width_);
+    if (held) return fill_panel(vectors, step, block.count, block.rows, int(parts_), panel, width_);
     // Drawn again, some rows at a time: row r of the panel takes element r - i of vector i.
     for (i64 begin = 0; begin < block.rows; begin += chunk) {
       const i64 end = std::min(begin + chunk, block.rows);
@@ -207,8 +206,8 @@ class Maker {
         T* const row = vectors + i * step;
         const i64 top = begin == 0 ? i : 0, numbers = (end - begin - top) * parts_;
         std::fill_n(row, top * parts_, T(0));
-        const i64 before = source_.draw_from(source, block.first + i, (begin + top - i) * parts_,
-                                             numbers, drawn);
+        const i64 before =
+            source_.draw_from(source, block.first + i, (begin + top - i) * parts_, numbers, drawn);
         form_reflector(scratch.reflections[std::size_t(i)], drawn + before, numbers, int(parts_),
                        begin == 0, row + top * parts_);
       }
@@ -304,14 +303,12 @@ class Maker {
     const PanelKernels<T>& kernels = panel_kernels<T>();
     if (!haar_.turned)
       return kernels.copy(strip, part.stride, rows, count * parts_, gain, here, part.step);
-    if (gain != 1)
-      kernels.copy(strip, part.stride, rows, part.stride, gain, strip, part.stride);
+    if (gain != 1) kernels.copy(strip, part.stride, rows, part.stride, gain, strip, part.stride);
     turn(strip, part.stride, rows, count, here, part.step);
   }
 
   void turn(const T* from, i64 from_step, i64 rows, i64 columns, T* to, i64 to_step) const {
-    if (parts_ == 1)
-      return panel_kernels<T>().turn(from, from_step, rows, columns, to, to_step);
+    if (parts_ == 1) return panel_kernels<T>().turn(from, from_step, rows, columns, to, to_step);
     for (i64 r = 0; r < rows; ++r)
       for (i64 c = 0; c < columns; ++c)
         std::copy_n(from + r * from_step + 2 * c, 2, to + c * to_step + 2 * r);
@@ -343,8 +340,8 @@ bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step
       const Work work{large ? threads : 1, large ? poll : Poll{}};
       Maker<T> maker(haar, work, 1);
       for (i64 b = 0; b < count; ++b)
-        if ((poll && poll()) || !maker.run(ids[std::size_t(b)], out + b * matrix_step, step,
-                                           progress))
+        if ((poll && poll()) ||
+            !maker.run(ids[std::size_t(b)], out + b * matrix_step, step, progress))
           return false;
       return true;
     });

@@ -96,8 +96,7 @@ class Factors {
       std::size_t skipped = 0;
       if (top == nullptr) {
         for (i64 c = left; c < right; ++c)
-          std::copy_n(signs_.data() + c * parts_, parts_,
-                      strip + c * stride + (c - left) * parts_);
+          std::copy_n(signs_.data() + c * parts_, parts_, strip + c * stride + (c - left) * parts_);
         while (order[skipped]->first >= right) ++skipped;
       } else {
         for (i64 i = 0; i < rank_; ++i)

@@ -38,9 +38,7 @@ Reflection reflection_of(T* x, i64 length, int parts, T* sign) {
   if (length == 1) return {0, {0, 0}, norm / scale};
   if (norm == 0) return {0, {std::sqrt(2.0), 0}, 0};
   const double factor = 1 / std::sqrt(norm * (norm + head));
-  return {factor,
-          {(re + phase_re * norm) * factor, (im + phase_im * norm) * factor},
-          norm / scale};
+  return {factor, {(re + phase_re * norm) * factor, (im + phase_im * norm) * factor}, norm / scale};
 }
 
 template <class T>

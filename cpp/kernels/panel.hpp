@@ -267,10 +267,23 @@ void add_multiple(T a, const T* x, T* y, i64 count) {
 
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,         kPanelColumns<T>,  &pack_left<T>, &pack_right<T>,
-          &tile<T>,           &dot<T>,           &sum_of_squares<T>, &largest<T>,
-          &scaled<T>,         &add_multiple<T>,  kLanes<T>,     &pass_block<T>,
-          &couple<T>,         &finish_couplings<T>, &solve<T>,  &copy<T>, &turn<T>};
+  return {kPanelRows,
+          kPanelColumns<T>,
+          &pack_left<T>,
+          &pack_right<T>,
+          &tile<T>,
+          &dot<T>,
+          &sum_of_squares<T>,
+          &largest<T>,
+          &scaled<T>,
+          &add_multiple<T>,
+          kLanes<T>,
+          &pass_block<T>,
+          &couple<T>,
+          &finish_couplings<T>,
+          &solve<T>,
+          &copy<T>,
+          &turn<T>};
 }
 
 }  // namespace

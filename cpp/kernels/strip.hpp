@@ -71,8 +71,7 @@ template <class T, int Rows, int Vectors>
   for (i64 k = 0; k < depth; ++k) {
     Lanes<T> row[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v)
-      row[v] = load<Lanes<T>>(products + (k * Vectors + v) * lanes);
+    for (int v = 0; v < Vectors; ++v) row[v] = load<Lanes<T>>(products + (k * Vectors + v) * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const Lanes<T> factor = splat(panel[r * width + k]);
@@ -124,10 +123,9 @@ template <class T, int Vectors>
 void subtract(const Pass<T>& pass, i64 begin, i64 end) {
   in_tiles(begin, end, [&](i64 r, auto rows) {
     const i64 depth = least(pass.done_count, (r + rows.value) * pass.parts);
-    subtract_tile<T, rows.value, Vectors>(pass.done + r * pass.width, pass.width, depth,
-                                          pass.products,
-                                          pass.strip + (pass.done_first + r) * pass.stride,
-                                          pass.stride);
+    subtract_tile<T, rows.value, Vectors>(
+        pass.done + r * pass.width, pass.width, depth, pass.products,
+        pass.strip + (pass.done_first + r) * pass.stride, pass.stride);
   });
 }
 
@@ -147,10 +145,9 @@ template <class T, int Vectors>
 void pass_of(const Pass<T>& pass) {
   const i64 origin = pass.next != nullptr ? pass.next_first : pass.done_first;
   for (i64 begin = pass.begin; begin < pass.end;) {
-    const i64 end =
-        begin < origin
-            ? least(origin, pass.end)
-            : least(origin + ((begin - origin) / kRunRows + 1) * kRunRows, pass.end);
+    const i64 end = begin < origin
+                        ? least(origin, pass.end)
+                        : least(origin + ((begin - origin) / kRunRows + 1) * kRunRows, pass.end);
     if (pass.done != nullptr && end > pass.done_first)
       subtract<T, Vectors>(pass, most(begin - pass.done_first, 0), end - pass.done_first);
     if (pass.next != nullptr && begin >= origin)

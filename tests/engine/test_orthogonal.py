@@ -81,7 +81,9 @@ def test_a_matrix_is_that_of_the_contract_bit_for_bit(isa, dtype, rows, columns)
 
 # Less and more than one block, wide; of 2100 rows a tree of two leaves.
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 3), (3, 5), (40, 19), (19, 40), (2100, 2)])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(1, 1), (5, 3), (3, 5), (40, 19), (19, 40), (2100, 2)]
+)
 def test_qr_is_that_of_the_contract_bit_for_bit(isa, dtype, rows, columns):
     a = fanin.normal((rows, columns), seed=rows, dtype=dtype)
     q, r = fanin.linalg.qr(a, threads=2)
@@ -384,7 +386,7 @@ def test_eigenphases_of_unitary_matrices_repel_as_those_of_a_reference():
 
 
 def peak_growth(call):
-    """Bytes by which a call of two threads raises the peak of the process, and those of its result."""
+    """Bytes by which a call raises the peak of its process, and the most that are allowed."""
     code = f"""
 import resource, numpy as np, fanin
 a = np.full({call[2]}, 0.5, np.float32) if {call[2]} else None
