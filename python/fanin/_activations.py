@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._environment import steady
+from ._hints import did_you_mean
 from ._parameters import finite
 
 __all__ = [
@@ -184,11 +185,15 @@ class Activation:
             raise ValueError(
                 f"there is no activation {given!r}; there are {', '.join(_rows())} "
                 f"(and {', '.join(ALIASES)}), or give any callable on arrays"
+                + did_you_mean(given, [*_rows(), *ALIASES])
             )
         unknown = set(parameters) - set(row.parameters)
         if unknown:
             own = ", ".join(row.parameters) or "none"
-            raise ValueError(f"{name} has no parameter {sorted(unknown)}; its parameters: {own}")
+            raise ValueError(
+                f"{name} has no parameter {sorted(unknown)}; its parameters: {own}"
+                + did_you_mean(min(unknown), row.parameters)
+            )
         values = {}
         for key, standard in row.parameters.items():
             value = float(parameters.get(key, standard))

@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from . import _core
+from ._hints import is_array, not_a_shape
 
 _MAX_SIZE = (1 << 63) - 1
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
@@ -40,31 +41,54 @@ ALL = tuple(KINDS)
 
 def as_dtype(dtype: Any, accepted: Sequence[np.dtype[Any]], function: str) -> np.dtype[Any]:
     """`dtype` as one of `accepted`, or NumPy's TypeError and the list of what is."""
-    found: np.dtype[Any] = np.dtype(dtype)
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        found = _by_name(dtype)
     if found not in accepted:
         names = ", ".join(d.name for d in accepted)
         raise TypeError(f"Unsupported dtype {found!r} for {function}; accepted: {names}")
     return found
 
 
+#: Names that NumPy has not; those of torch, JAX and others follow a dot, as in torch.bfloat16.
+_NAMES = {
+    **{dtype.name: dtype for dtype in KINDS},
+    **{"bf16": bfloat16, "fp16": np.dtype(np.float16), "fp32": _SINGLE, "fp64": _DOUBLE},
+    **{"half": np.dtype(np.float16), "float": _SINGLE, "double": _DOUBLE},
+}
+
+
+def _by_name(dtype: Any) -> np.dtype[Any]:
+    """A dtype of another library, known by its name; else the TypeError of NumPy."""
+    name = str(dtype).rpartition(".")[2]
+    if name in _NAMES:
+        return _NAMES[name]
+    return np.dtype(dtype if isinstance(dtype, str) else name)
+
+
 def as_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of Python ints, in NumPy's words where it is refused."""
-    if isinstance(shape, (bool, np.bool_)) or isinstance(shape, float):
-        raise TypeError(f"expected a sequence of integers or a single integer, got '{shape}'")
-    if hasattr(shape, "__index__") and not (isinstance(shape, np.ndarray) and shape.ndim):
+    listed = is_array(shape)
+    if isinstance(shape, (bool, np.bool_, float)) or listed and len(shape.shape) > 1:
+        raise not_a_shape(shape)
+    if hasattr(shape, "__index__") and not listed:
         entries: tuple[Any, ...] = (shape,)
     else:
         try:
             entries = tuple(shape)
         except TypeError:
-            raise TypeError(
-                f"expected a sequence of integers or a single integer, got '{shape}'"
-            ) from None
+            raise not_a_shape(shape) from None
     sizes = []
     for entry in entries:
         if isinstance(entry, (bool, np.bool_)):
-            raise TypeError(f"expected a sequence of integers or a single integer, got '{shape}'")
-        sizes.append(operator.index(entry))
+            raise not_a_shape(shape)
+        try:
+            sizes.append(operator.index(entry))
+        except TypeError:
+            if listed:
+                raise not_a_shape(shape) from None
+            raise
     if any(size < 0 for size in sizes):
         raise ValueError("negative dimensions are not allowed")
     if any(size > _MAX_SIZE for size in sizes):

@@ -28,7 +28,7 @@ from ._parameters import (
 )
 from ._patterns import as_slices, assign, boxes, common, pieces
 from ._random import normal, random, uniform
-from ._schemes import Scheme, add, get
+from ._schemes import Scheme, add, gain_held_by, get
 from ._stream import as_stream
 
 _BLOCK_KEYS = 1 << 20  # keys held at a time while connections are chosen
@@ -183,6 +183,7 @@ icnr = add(
         source="Aitken et al. 2017",
         example={"shape": (3, 3, 16, 32)},
         write=_write_icnr,
+        gain_of=lambda base, **_: gain_held_by(base),
         parameters=(
             Parameter("scale", COUNT, "Upsampling factor r of each kernel axis.", 2),
             Parameter(

@@ -124,6 +124,7 @@ mitchell = add(
 fixup = add(
     Scheme(
         name="fixup",
+        gain_of="relu",
         summary="Layers inside a residual branch under Fixup.",
         formula="N(0, 2 / n) times L**(-1 / (2 d - 2)), L = n_branches, d = branch_depth",
         source="Zhang et al. 2019, section 3",
@@ -327,6 +328,7 @@ siren_first = add(
 siren_hidden = add(
     Scheme(
         name="siren_hidden",
+        gain_of="sin",
         summary="Hidden layer of a sine network (SIREN).",
         formula="U(-a, a), a = sqrt(6 / n) / omega0, omega0 = 30",
         source="Sitzmann et al. 2020, section 3.2",

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ._environment import steady
 from ._fans import LayoutLike, ShapeLike, as_layout, as_shape
+from ._hints import did_you_mean, foreign_call, needs_seed, short
 from ._laws import Law, Weight
 from ._parameters import REQUIRED, Parameter, finite
 from ._scheme_docs import docstring, table_text
@@ -77,6 +78,9 @@ class Scheme:
         The scheme's own parameters, in order.
     keyword_only : bool
         Whether the parameters are given by name only.
+    gain_of : str or callable
+        The activation whose gain the formula holds already (``gain_of(**parameters)`` where
+        parameters decide), or ""; with one, `gain` cannot name another.
     default_dtype : str
         The dtype of the values if neither `dtype` nor `out` says.
     needs_seed : bool
@@ -98,6 +102,7 @@ class Scheme:
     std: Callable[..., float] | None = None
     parameters: tuple[Parameter, ...] = ()
     keyword_only: bool = False
+    gain_of: str | Callable[..., str] = ""
     default_dtype: str = "float32"
     needs_seed: bool = True
     notes: str = ""
@@ -125,13 +130,37 @@ class Scheme:
         try:
             bound = self.own_signature.bind(*arguments, **named)
         except TypeError as error:
-            raise self.call_error(error) from None
+            raise self.call_error(error, named) from None
         bound.apply_defaults()
         return {p.name: p.accepts.read(p.name, bound.arguments[p.name]) for p in self.parameters}
 
-    def call_error(self, error: TypeError) -> TypeError:
+    def call_error(self, error: TypeError, named: Mapping[str, Any]) -> TypeError:
         """A TypeError that shows how the scheme is called."""
-        return TypeError(f"{self.name}() {error}; it is called {self.name}{self.signature}")
+        known = self.signature.parameters
+        unknown = [name for name in named if name not in known]
+        advice = did_you_mean(unknown[0], known) if unknown else ""
+        return TypeError(f"{self.name}() {error}; it is called {self.name}{self.signature}{advice}")
+
+    def read_gain(self, gain: Any, parameters: Mapping[str, Any]) -> float:
+        """A gain given as a number or by the name of an activation."""
+        if isinstance(gain, str):
+            from ._activations import gain as gain_of  # the activations stand above the schemes
+
+            value = gain_of(gain)
+            held = self.gain_of if isinstance(self.gain_of, str) else self.gain_of(**parameters)
+            if held:
+                raise ValueError(
+                    f"{self.name} holds the gain of {held} already and gain={gain!r} would "
+                    f"multiply its values by another {value:.6g}: leave gain out, or take "
+                    f"variance_scaling, whose variance is 1 / fan, with gain={gain!r}"
+                )
+            return finite(f"the gain of {gain!r}", value)
+        if callable(gain) or hasattr(gain, "derivative"):
+            raise TypeError(
+                f"gain must be a number or the name of an activation, got {short(gain)}: "
+                "give gain=fanin.gain(activation)"
+            )
+        return finite("gain", gain)
 
     def law_and_spread(
         self, weight: Weight, parameters: Mapping[str, Any]
@@ -156,8 +185,8 @@ class Scheme:
         self, shape: ShapeLike, *, layout: LayoutLike = "io", gain: float | str = 1.0, **named: Any
     ) -> float | None:
         """Standard deviation that the formula promises; None where it promises none."""
-        weight = Weight(as_shape(shape), as_layout(layout), _read_gain(gain))
         parameters = self.read((), named)
+        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
         if drawn is not None:
             law, spread = drawn
@@ -181,7 +210,7 @@ def add(row: Scheme) -> SchemeFunction:
 
     @steady
     def scheme(
-        shape: ShapeLike,
+        shape: Any = None,
         *arguments: Any,
         seed: Any = None,
         dtype: Any = None,
@@ -192,15 +221,21 @@ def add(row: Scheme) -> SchemeFunction:
         threads: int | None = None,
         **named: Any,
     ) -> Any:
+        parameters = row.read(arguments, named)
+        sizes = as_shape(shape)
         if seed is None and row.needs_seed:
-            raise TypeError(
-                f"{row.name}() needs seed=, an int, a fanin.Stream or a fanin.Generator: there is "
-                f'no hidden random state. One child per tensor: seed=stream["layer1.weight"]'
-            )
+            raise needs_seed(row.name)
         weight = Weight(
-            as_shape(shape), as_layout(layout), _read_gain(gain), seed, dtype, out, index, threads
+            sizes,
+            as_layout(layout),
+            row.read_gain(gain, parameters),
+            seed,
+            dtype,
+            out,
+            index,
+            threads,
         )
-        return row.fill(weight, row.read(arguments, named))
+        return row.fill(weight, parameters)
 
     scheme.__name__ = scheme.__qualname__ = row.name
     scheme.__module__ = "fanin"
@@ -262,18 +297,25 @@ def get(name: str, **keywords: Any) -> Callable[..., Any]:
         raise TypeError(f"the name of a scheme must be a str, got {name!r}")
     row = _rows.get(name)
     if row is None:
-        raise ValueError(f"there is no scheme {name!r}; there are {', '.join(sorted(_rows))}")
+        raise ValueError(_no_scheme(name))
     try:
         row.signature.bind_partial(**keywords)
     except TypeError as error:
-        raise row.call_error(error) from None
+        raise row.call_error(error, keywords) from None
     return functools.partial(_functions[name], **keywords)
 
 
-def _read_gain(gain: float | str) -> float:
-    """A gain given as a number or by the name of an activation."""
-    if not isinstance(gain, str):
-        return finite("gain", gain)
-    from ._activations import gain as gain_of_activation  # the activations stand above the schemes
+def gain_held_by(scheme: Callable[..., Any]) -> str:
+    """The activation whose gain is in a scheme, given as its function or by :func:`get`."""
+    function = scheme.func if isinstance(scheme, functools.partial) else scheme
+    row = _rows.get(getattr(function, "__name__", ""))
+    known = row is not None and _functions[row.name] is function
+    return row.gain_of if known and row is not None and isinstance(row.gain_of, str) else ""
 
-    return finite(f"the gain of {gain!r}", gain_of_activation(gain))
+
+def _no_scheme(name: str) -> str:
+    known = f"there is no scheme {name!r}; there are {', '.join(sorted(_rows))}"
+    elsewhere = foreign_call(name)
+    if elsewhere is None:
+        return known + did_you_mean(name, _rows)
+    return f"there is no scheme {name!r}, a name carries its convention: {elsewhere}"
