@@ -130,6 +130,23 @@ def needs_seed(function: str) -> TypeError:
     )
 
 
+def not_a_seed(seed: Any) -> TypeError:
+    """The error for a seed that is no int, Stream or Generator of fanin."""
+    kind = named_type(seed)
+    advice = "for several words of entropy or a name use fanin.Stream(seed)[name]"
+    if kind.startswith("jax"):
+        advice = "a key's splits are names here, fanin.Stream(0)[name]; fanin.jax takes keys"
+    elif kind == "torch.Generator":
+        advice = "take its number, generator.initial_seed(), and a name for each tensor, " \
+            "fanin.Stream(number)[name]"
+    elif is_array(seed):
+        advice = "one number, as int(array[0]), or fanin.Stream(seed)[name]"
+    elif kind.startswith("numpy.random") or kind.startswith("numpy.") and "rng" in kind.lower():
+        advice = "it has a state, and its values depend on who drew before: fanin.Stream(0)[name]"
+    words = "seed must be an int, a fanin.Stream or a fanin.Generator"
+    return TypeError(f"{words}, got {short(seed)}; {advice}")
+
+
 def not_a_shape(shape: Any) -> TypeError:
     """The error for something that is no int and no sequence of ints, where a shape is due."""
     advice = ""

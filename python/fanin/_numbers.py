@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._hints import short
+from fanin._hints import short
 
 __all__ = ["as_float", "as_floats"]
 
