@@ -254,16 +254,20 @@ double truncated_normal_std(double low, double high) {
   // peak.
   const double mode = low > 0 ? low : high < 0 ? high : 0.0;
   const double distance = std::fabs(mode);
-  const double reach = 80 / (distance + std::sqrt(distance * distance + 80));
-  const double from = std::max(low - mode, -reach), to = std::min(high - mode, reach);
-  const auto density = [&](double h) { return exponential(-h * (mode + 0.5 * h)); };
+  const double root = distance < 0x1p500 ? std::sqrt(distance * distance + 80) : distance;
+  const double reach = 80 / (distance / 2 + root / 2) / 2;
+  const double first = std::max(low - mode, -reach), last = std::min(high - mode, reach);
+  // Squares of a far tail's or a narrow interval's lengths would underflow: those have a unit.
+  const double unit = last - first < 0x1p-400 ? last - first : 1;
+  const double from = first / unit, to = last / unit;
+  const auto density = [&](double h) { return exponential(-(unit * h) * (mode + 0.5 * unit * h)); };
   constexpr int panels = 24;
   const double total = integrate(from, to, panels, density);
   const double mean = integrate(from, to, panels, [&](double h) { return h * density(h); }) / total;
   const double variance =
       integrate(from, to, panels, [&](double h) { return (h - mean) * (h - mean) * density(h); }) /
       total;
-  return std::sqrt(variance);
+  return unit * std::sqrt(variance);
 }
 
 double logarithm(double x) { return evaluate("log", x); }

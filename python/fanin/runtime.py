@@ -76,7 +76,10 @@ def as_threads(count: Any) -> int:
         return 0
     if isinstance(count, bool):
         raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}")
-    number = operator.index(count)
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}") from None
     if not 1 <= number <= 4096:
         raise ValueError(f"threads must be in 1 .. 4096 or None, got {number}")
     return number

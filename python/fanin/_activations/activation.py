@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fanin import _core
 from fanin._floating_point import steady
-from fanin._hints import did_you_mean
+from fanin._hints import did_you_mean, short
 from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._schemes.accepts import finite
@@ -179,7 +179,8 @@ class Activation:
         else:
             raise TypeError(
                 "an activation is a name, a fanin.Activation or a callable on arrays, got "
-                f"{activation!r}"
+                f"{short(activation)} (the maps, as chi, take q before it; propagate, critical "
+                "and jacobian take it first)"
             )
 
     def _from_name(self, given: str, parameters: dict[str, float]) -> None:
@@ -221,10 +222,11 @@ class Activation:
         kinks: Sequence[float] | None,
         unit: float,
     ) -> None:
-        from .callables import find_kinks, values_and_slopes
+        from .callables import check_function, find_kinks, values_and_slopes
 
         if unit <= 0:
             raise ValueError(f"unit must be positive, got {unit!r}")
+        check_function(call, _rows())
         found = find_kinks(call) if kinks is None else [finite("a kink", k) for k in kinks]
         self.name = getattr(call, "__name__", type(call).__name__)
         self._parameters = {}
@@ -480,4 +482,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity == "selu":
         return 3.0 / 4
-    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    raise ValueError(
+        f"Unsupported nonlinearity {nonlinearity}: torch's table has linear, conv1d to "
+        "conv_transpose3d, sigmoid, tanh, relu, leaky_relu and selu; fanin.gain computes that of "
+        "any activation"
+    )

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fanin._hints import did_you_mean, short
+from fanin._numbers import as_floats
+
 from .fans import as_integer
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -37,9 +40,11 @@ def finite(name: str, value: Any) -> float:
     try:
         number = float(value)
     except TypeError:
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        raise TypeError(f"{name} must be a number, got {short(value)}") from None
+    except OverflowError:  # an int of many digits
+        number = math.inf
     if not 0.0 <= number < math.inf:
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+        raise ValueError(f"{name} must be finite and >= 0, got {short(value)}")
     return number + 0.0  # -0.0 becomes 0.0
 
 
@@ -59,8 +64,10 @@ def _fraction(name: str, value: Any) -> float:
 
 def _finite_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     array = np.asarray(value)
-    if array.dtype.kind in "OSUmM?":
-        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}")
+    if array.dtype.kind == "O":
+        array = as_floats(value, name)
+    if array.dtype.kind in "SUmM?":
+        raise TypeError(f"{name} must be a number or an array of numbers, got {short(value)}")
     if array.dtype.kind not in "fc":  # integers; and bfloat16, which NumPy knows by size only
         array = array.astype(np.float64)
     if not np.isfinite(array).all():
@@ -97,7 +104,9 @@ def one_of(*choices: str) -> Accepts:
         if not isinstance(value, str):
             raise TypeError(f"{name} must be a str, got {value!r}")
         if value not in choices:
-            raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, choices))}")
+            known = ", ".join(map(repr, choices))
+            advice = did_you_mean(value, choices)
+            raise ValueError(f"{name} {value!r} is not one of {known}{advice}")
         return value
 
     return Accepts("{" + ", ".join(f'"{choice}"' for choice in choices) + "}", read)

@@ -297,7 +297,7 @@ def get(name: str, **keywords: Any) -> Callable[..., Any]:
     (64, 32)
     """
     if not isinstance(name, str):
-        raise TypeError(f"the name of a scheme must be a str, got {name!r}")
+        raise TypeError(f"the name of a scheme must be a str, got {short(name)}")
     row = _rows.get(name)
     if row is None:
         raise ValueError(_no_scheme(name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,16 +98,28 @@ def propagate(
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, help="Number of layers.")] = 50,
     weight_var: Annotated[
         float | None,
-        typer.Option("--weight-var", metavar="FLOAT", callback=_variance, help="fan_in Var(W) (default: recommended)."),
+        typer.Option(
+            "--weight-var",
+            metavar="FLOAT",
+            callback=_variance,
+            help="fan_in Var(W) (default: recommended).",
+        ),
     ] = None,
     bias_var: Annotated[
-        float | None, typer.Option("--bias-var", metavar="FLOAT", callback=_variance, help="Var(b).")
+        float | None,
+        typer.Option("--bias-var", metavar="FLOAT", callback=_variance, help="Var(b)."),
     ] = None,
     q0: Annotated[
-        float | None, typer.Option("--q0", metavar="FLOAT", callback=_variance, help="Variance of layer 1's units.")
+        float | None,
+        typer.Option(
+            "--q0", metavar="FLOAT", callback=_variance, help="Variance of layer 1's units."
+        ),
     ] = None,
     c0: Annotated[
-        float | None, typer.Option("--c0", metavar="FLOAT", callback=_correlation, help="Correlation of two inputs there.")
+        float | None,
+        typer.Option(
+            "--c0", metavar="FLOAT", callback=_correlation, help="Correlation of two inputs there."
+        ),
     ] = None,
     plot: PlotOption = None,
 ) -> None:
@@ -117,7 +131,10 @@ def propagate(
 
     phi, console = _known(activation), _commands._console()
     if weight_var is None:
-        advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
+        try:
+            advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}; give --weight-var") from None
         weight, bias = float(advice.weight_var), advice.bias_var
         start = float(advice.profile.q[0]) if q0 is None else q0
         notes = [*advice.reasons, *advice.warnings]
@@ -147,7 +164,10 @@ def propagate(
 def gain(
     activation: Annotated[str | None, typer.Argument(help="The activation.")] = None,
     q: Annotated[
-        float, typer.Option("--q", metavar="FLOAT", callback=_variance, help="Variance of the pre-activation.")
+        float,
+        typer.Option(
+            "--q", metavar="FLOAT", callback=_variance, help="Variance of the pre-activation."
+        ),
     ] = 1.0,
     show_list: Annotated[bool, typer.Option("--list", help="All activations, and leave.")] = False,
 ) -> None:
@@ -180,13 +200,33 @@ def gain(
     console.print(table)
 
 
+def _place(phi: fanin.Activation, weight_var: float, bias_var: float) -> str:
+    """The phase of one network, in words; the same as `phase_diagram` names."""
+    p = fanin.propagation
+    found = p.fixed_points(phi, weight_var=weight_var, bias_var=bias_var)
+    word = str(p.phase_diagram(phi, weight_var, bias_var).phase[0, 0])
+    if word == "none" or np.isnan(found.q):
+        after = p.propagate(phi, 2, weight_var=weight_var, bias_var=bias_var).q
+        fate = "grows" if after[2] > after[1] else "falls"
+        return f"no phase: no variance q is stable ({found.status}), from q = 1 it {fate}"
+    scale = p.depth_scales(phi, weight_var=weight_var, bias_var=bias_var)
+    return (
+        f"{word}, q* = {float(found.q):.6g} ({found.status}), chi = {float(found.chi):.6g}, "
+        f"correlations live for xi_c = {float(scale.xi_c):.4g} layers"
+    )
+
+
 def phase(
     activation: ActivationOption,
     weight_var: Annotated[
-        float | None, typer.Option("--weight-var", metavar="FLOAT", callback=_variance, help="A network to place.")
+        float | None,
+        typer.Option(
+            "--weight-var", metavar="FLOAT", callback=_variance, help="A network to place."
+        ),
     ] = None,
     bias_var: Annotated[
-        float, typer.Option("--bias-var", metavar="FLOAT", callback=_variance, help="Its bias variance.")
+        float,
+        typer.Option("--bias-var", metavar="FLOAT", callback=_variance, help="Its bias variance."),
     ] = 0.0,
     plot: PlotOption = None,
 ) -> None:
@@ -215,16 +255,8 @@ def phase(
     else:
         console.print("no critical point with bias_var from 0 to 0.5")
     if weight_var is not None:
-        found = p.fixed_points(phi, weight_var=weight_var, bias_var=bias_var)
-        scale = p.depth_scales(phi, weight_var=weight_var, bias_var=bias_var)
-        chi = float(found.chi)
-        word = "ordered" if chi < 1 else "chaotic" if chi > 1 else "critical"
-        console.print(
-            f"\n({weight_var:g}, {bias_var:g}): {word}, q* = {float(found.q):.6g} "
-            f"({found.status}), chi = {chi:.6g}, "
-            f"correlations live for xi_c = {float(scale.xi_c):.4g} layers",
-            markup=False,
-        )
+        console.print(f"\n({weight_var:g}, {bias_var:g}): ", end="", markup=False)
+        console.print(_place(phi, weight_var, bias_var), markup=False)
     if plot is not None:
         from fanin.propagation._pictures import plot_phase_diagram
 

@@ -9,7 +9,7 @@ import math
 
 from fanin._schemes import patterns
 from fanin._schemes.accepts import COUNT, FINITE_ARRAY, NON_NEGATIVE, Parameter, one_of, optional
-from fanin._schemes.laws import LAWS, NORMAL, TRUNCATED_NORMAL, UNIFORM
+from fanin._schemes.laws import LAWS, NORMAL, TRUNCATED_NORMAL, UNIFORM, Weight
 from fanin._schemes.scheme import Scheme, add
 
 _GLOROT = "Glorot & Bengio 2010, eq. 16"
@@ -216,7 +216,7 @@ he_uniform = add(
         example=_DENSE,
         law=UNIFORM,
         spread=lambda weight: math.sqrt(6.0 / weight.fan_in),
-        notes="The formula of seed document 002, a = sqrt(6) / (2 sqrt(n + m)), is wrong: for "
+        notes="A widespread formula, a = sqrt(6) / (2 sqrt(n + m)), is wrong: for "
         "n = m its bound is 0.354 times the right one and its variance one eighth of what ReLU "
         "needs, so every layer divides the signal's second moment by 8. For n = 1000 the right "
         "bound is 0.0774597, that formula's 0.0273861.",
@@ -245,11 +245,23 @@ lecun_uniform = add(
         example=_DENSE,
         law=UNIFORM,
         spread=lambda weight: math.sqrt(3.0 / weight.fan_in),
-        notes="The formula of seed document 003, a = sqrt(1 / n), is wrong: its variance is "
+        notes="A widespread formula, a = sqrt(1 / n), is wrong: its variance is "
         "1 / (3 n), which is torch's default for linear layers (torch_linear_default), not "
         "LeCun's. For n = 10 the right bound is 0.547723, that formula's 0.316228.",
     )
 )
+
+
+def _fan_in_or_advice(weight: Weight) -> int:
+    """The weight's own fan; a bias, which has none, is told where to take it from."""
+    try:
+        return weight.fan_in
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; for a bias give the fan of its weight, as fan_in=fanin.fans(weight.shape, "
+            "layout).fan_in"
+        ) from None
+
 
 torch_linear_default = add(
     Scheme(
@@ -259,7 +271,7 @@ torch_linear_default = add(
         source="torch.nn.Linear.reset_parameters",
         example=_DENSE,
         law=UNIFORM,
-        spread=lambda weight, fan_in: 1.0 / math.sqrt(fan_in or weight.fan_in),
+        spread=lambda weight, fan_in: 1.0 / math.sqrt(fan_in or _fan_in_or_advice(weight)),
         parameters=(
             Parameter(
                 "fan_in",
