@@ -7,11 +7,10 @@
 #include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/dispatch.hpp"
 #include "engine/environment.hpp"
-#include "engine/layers.hpp"
 #include "engine/parallel.hpp"
 #include "engine/solvers.hpp"
+#include "engine/variance_map.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -189,20 +188,6 @@ py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q
   return out;
 }
 
-/// e^x of numbers in [-745, 709].
-py::array_t<double> exponentials(const Array& x) {
-  py::array_t<double> out(x.size());
-  engine::evaluate("exp", x.data(), out.mutable_data(), std::size_t(x.size()));
-  return out;
-}
-
-/// ln x of positive finite numbers.
-py::array_t<double> logarithms(const Array& x) {
-  py::array_t<double> out(x.size());
-  engine::evaluate("log", x.data(), out.mutable_data(), std::size_t(x.size()));
-  return out;
-}
-
 }  // namespace
 
 void register_propagation(py::module_& m) {
@@ -223,8 +208,6 @@ void register_propagation(py::module_& m) {
         py::arg("bias_var"), py::arg("threads"), steady);
   m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"),
         py::arg("weight_var"), py::arg("noise"), py::arg("threads"), steady);
-  m.def("logarithms", &logarithms, py::arg("x"), steady);
-  m.def("exponentials", &exponentials, py::arg("x"), steady);
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"), steady);
 }
 

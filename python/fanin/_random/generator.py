@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from fanin import _core
-from fanin._arrays.destinations import ALL, KINDS, REAL, Target, destination, target
+from fanin._arrays.destinations import destination
+from fanin._arrays.kinds import ALL, KINDS, REAL
+from fanin._arrays.targets import Target, target
 from fanin._public import public
 
+from .draws import parameter, prepare, require_bounds, require_range
 from .integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
-from .stateless import parameter, prepare, require_bounds, require_range
-from .streams import Stream
+from .streams import Spawner, Stream
 
 _TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
 
 
 @public("fanin")
-class Generator:
+class Generator(Spawner):
     """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32
     words.
 
@@ -285,7 +287,7 @@ def _goal(size: Any, dtype: Any, out: Any, arrays: list[np.ndarray[Any, Any]], d
             f"{shapes}."
         )
     if out is not None:
-        goal.result = out
+        goal = goal._replace(result=out)
     return goal
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import fanin
-from fanin.propagation._profile import _COLUMNS, Profile, _figures
+from fanin.propagation._profile import COLUMNS, Profile, figures
 
 from . import _tables
 
@@ -82,14 +82,14 @@ def _drawn(make: Any, path: Path) -> None:
 
 def profile_table(profile: Profile) -> Table:
     """Every layer, or about 25 of them, evenly spaced."""
-    fields = {name: getattr(profile, name) for name in _COLUMNS}
+    fields = {name: getattr(profile, name) for name in COLUMNS}
     shown = [name for name, values in fields.items() if not np.isnan(values).all()]
     table = _tables._table(("layer", "right"), *((_HEADINGS[n], "right") for n in shown))
     count = len(profile.layers)
     step = -(-count // _MOST_LINES)
     lines = sorted({*range(0, count, step), count - 1})
     for i in lines:
-        table.add_row(profile.layers[i], *(_figures(float(fields[n][i]), _DIGITS) for n in shown))
+        table.add_row(profile.layers[i], *(figures(float(fields[n][i]), _DIGITS) for n in shown))
     return table
 
 
@@ -248,7 +248,7 @@ def phase(
             unstable = "repels" if edge.slope[i] > 1 else "neutral"
             word = "" if bool(edge.stable[i]) else unstable
             cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
-            table.add_row(f"{bias:g}", *(_figures(float(x)) for x in cells), word)
+            table.add_row(f"{bias:g}", *(figures(float(x)) for x in cells), word)
     console.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
     if table.row_count:
         console.print(table)
