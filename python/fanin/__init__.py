@@ -7,7 +7,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 from typing import TYPE_CHECKING, Any
 
 from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
-from . import _core, runtime
+from . import _core, _hints, runtime
 from ._activations.activation import Activation
 from ._activations.gains import calculate_gain, gain
 from ._activations.table import activations

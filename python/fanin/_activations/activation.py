@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from fanin import _core
 from fanin._checks import finite, non_negative
+from fanin._hints import did_you_mean, short
 from fanin._public import public
 
 from .table import ALIASES, rows
@@ -111,7 +111,7 @@ class Activation:
             raise ValueError(
                 f"there is no activation {given!r}; there are {', '.join(rows())} "
                 f"(and {', '.join(ALIASES)}), or give any callable on arrays"
-                + did_you_mean(given, [*_rows(), *ALIASES])
+                + did_you_mean(given, [*rows(), *ALIASES])
             )
         unknown = set(parameters) - set(row.parameters)
         if unknown:
@@ -147,7 +147,7 @@ class Activation:
 
         if unit <= 0:
             raise ValueError(f"unit must be positive, got {unit!r}")
-        check_function(call, _rows())
+        check_function(call, rows())
         found = find_kinks(call) if kinks is None else [finite("a kink", k) for k in kinks]
         self.name = getattr(call, "__name__", type(call).__name__)
         self._parameters = {}

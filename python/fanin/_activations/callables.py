@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin._hints import closest, short
 from fanin._types import Floats
 
 # Finite differences over nine points, exact for polynomials of degree 8 (Fornberg 1988), as the

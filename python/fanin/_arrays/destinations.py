@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from fanin import _core
-from fanin._hints import is_array, not_a_shape
 
 from .kinds import bfloat16
 

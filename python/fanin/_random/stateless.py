@@ -5,8 +5,9 @@ nothing else."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from fanin import _core
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_threads
+from fanin._hints import needs_seed
+from fanin._numbers import as_float
 
 from .draws import (
+    ends_meet,
     localise,
     parameter,
     prepare,
@@ -48,8 +52,7 @@ def _taught(function: _Function) -> _Function:
 
 def symmetric(shape: Any, limit: float, **destination: Any) -> Any:
     """``uniform(shape, -limit, limit)`` of a scheme: zeros where the dtype has no such number."""
-    return _sample("uniform", ("low", "high"), (-limit, limit), _check_symmetric, REAL, "uniform",
-                   shape, **destination)  # fmt: skip
+    return _sample(_SYMMETRIC, (-limit, limit), _Call(shape, **destination))
 
 
 def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
@@ -90,6 +93,7 @@ class _Law(NamedTuple):
 
 _RANDOM = _Law("uniform", ("low", "high"), _check_uniform, REAL, "random")
 _UNIFORM = _RANDOM._replace(function="uniform")
+_SYMMETRIC = _UNIFORM._replace(check=_check_symmetric)
 _NORMAL = _Law("normal", ("loc", "scale"), _check_normal, ALL, "normal")
 _TRUNCATED_NORMAL = _Law(
     "truncated_normal", ("loc", "scale", "low", "high"), _check_truncated, REAL, "truncated_normal"
@@ -115,6 +119,14 @@ def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
         if made is not None:
             as_threads(call.threads)
             return made
+    if call.seed is None:
+        raise needs_seed(law.function)
+    if type(call.shape) is int and any(type(v) is tuple and _lists_sizes(v) for v in given):
+        raise ValueError(
+            f"the shape comes first: {law.function}() got the shape {call.shape} and the "
+            f"parameters {given}; call {law.function}((3, 4), ...), and give parameters that "
+            "differ by element as a list or an array"
+        )
     takes_complex = law.accepted is ALL
     values = [
         parameter(v, n, n == "loc" and takes_complex)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fanin._checks import as_integer, non_negative
+from fanin._hints import did_you_mean, short
+from fanin._numbers import as_floats
 
 REQUIRED: Any = inspect.Parameter.empty
 

@@ -8,11 +8,13 @@ size are exact.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
 from fanin._checks import as_integer
+from fanin._hints import is_array, not_a_shape
 from fanin._public import public
 
 __all__ = [

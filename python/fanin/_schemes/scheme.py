@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from fanin._activations.gains import gain as gain_of_activation
 from fanin._checks import non_negative
+from fanin._hints import did_you_mean, short
 from fanin._public import public
 
 from .accepts import REQUIRED, Parameter
@@ -145,9 +146,7 @@ class Scheme:
     def read_gain(self, gain: Any, parameters: Mapping[str, Any]) -> float:
         """A gain given as a number or by the name of an activation."""
         if isinstance(gain, str):
-            from fanin._activations.activation import gain as gain_of  # stands above the schemes
-
-            value = gain_of(gain)
+            value = gain_of_activation(gain)
             held = self.gain_of if isinstance(self.gain_of, str) else self.gain_of(**parameters)
             if held:
                 raise ValueError(
@@ -155,13 +154,13 @@ class Scheme:
                     f"multiply its values by another {value:.6g}: leave gain out, or take "
                     f"variance_scaling, whose variance is 1 / fan, with gain={gain!r}"
                 )
-            return finite(f"the gain of {gain!r}", value)
+            return non_negative(f"the gain of {gain!r}", value)
         if callable(gain) or hasattr(gain, "derivative"):
             raise TypeError(
                 f"gain must be a number or the name of an activation, got {short(gain)}: "
                 "give gain=fanin.gain(activation)"
             )
-        return finite("gain", gain)
+        return non_negative("gain", gain)
 
     def law_and_spread(
         self, weight: Weight, parameters: Mapping[str, Any]
@@ -186,7 +185,6 @@ class Scheme:
         self, shape: ShapeLike, *, layout: LayoutLike = "io", gain: float | str = 1.0, **named: Any
     ) -> float | None:
         """Standard deviation that the formula promises; None where it promises none."""
-        weight = Weight(as_shape(shape), as_layout(layout), read_gain(gain))
         parameters = self.read((), named)
         weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
@@ -194,10 +192,3 @@ class Scheme:
             law, spread = drawn
             return spread * law.unit_std
         return None if self.std is None else weight.gain * self.std(weight, **parameters)
-
-
-def read_gain(gain: float | str) -> float:
-    """A gain given as a number or by the name of an activation."""
-    if not isinstance(gain, str):
-        return non_negative("gain", gain)
-    return non_negative(f"the gain of {gain!r}", gain_of_activation(gain))

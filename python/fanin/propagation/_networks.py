@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fanin._checks import as_count
 from fanin._public import public
 
 from ._layers import (
@@ -76,11 +77,8 @@ class Network:
         image: Sequence[int] | None = None,
     ) -> None:
         self.layers = as_layers(layers)
-        self.width = width
-        self.image = None if image is None else tuple(image)
-        for what, size in (("width", width), *(("a side of image", n) for n in self.image or ())):
-            if size is not None and not _is_count(size):
-                raise ValueError(f"{what} is an int of at least 1, got {size!r}")
+        self.width = None if width is None else as_count(width, "width")
+        self.image = None if image is None else tuple(as_count(n, "a side of image") for n in image)
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(_title(layer) for layer in self.layers)}])"

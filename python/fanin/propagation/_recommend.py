@@ -13,6 +13,7 @@ import numpy as np
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import check_slope
 from fanin._public import public
+from fanin._schemes.registry import get
 from fanin._types import Floats
 
 from ._critical import critical

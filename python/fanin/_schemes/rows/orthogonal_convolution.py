@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,31 @@ def _convolution(weight: Weight, name: str) -> tuple[Axes, int, int]:
     return axes, weight.shape[in_axis], weight.shape[out_axis]
 
 
+#: Layouts that name no axis: a shape that looks misread is warned of.
+_UNNAMED = (Layout("io"), Layout("oi"))
+
+
+def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int, name: str) -> None:
+    """A UserWarning for a kernel larger than its channels, as a shape in the other layout has."""
+    kernel = tuple(weight.shape[axis] for axis in axes.kernel)
+    large = max(kernel) > max(inputs, outputs) > 0
+    if not large or weight.layout not in _UNNAMED:
+        return
+    given = weight.layout.order
+    other = "io" if given == "oi" else "oi"
+    warnings.warn(
+        f"{name}: layout={given!r} reads shape {weight.shape} as a kernel of {kernel} for "
+        f"{inputs} input and {outputs} output channels. If they stand the other way, give "
+        f"layout={other!r}; if not, name the axes by fanin.Layout(in_axes=, out_axes=)",
+        UserWarning,
+        stacklevel=6,  # the scheme's writer, fill, the scheme, its wrapper, the caller
+    )
+
+
 def _write_delta(weight: Weight) -> Any:
     axes, inputs, outputs = _convolution(weight, "delta_orthogonal")
     require_enough_outputs(inputs, outputs, weight, "delta_orthogonal")
+    _warn_if_misread(weight, axes, inputs, outputs, "delta_orthogonal")
     goal, stream = begin(weight, "delta_orthogonal")
     centre = {axis: (weight.shape[axis] - 1) // 2 for axis in axes.kernel}
     others = [axis for axis in range(len(weight.shape)) if axis not in centre]
@@ -150,6 +173,7 @@ def _write_block_orthogonal(weight: Weight) -> Any:
     if len(sizes) != 1:
         raise ValueError(f"the kernel axes must be of equal size, got shape {weight.shape}")
     require_enough_outputs(inputs, outputs, weight, "conv_orthogonal")
+    _warn_if_misread(weight, axes, inputs, outputs, "conv_orthogonal")
     goal, stream = begin(weight, "conv_orthogonal")
     parts = [(array, box) for array, box in boxes(goal) if array.size]
     if not parts:
