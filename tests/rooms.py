@@ -16,6 +16,8 @@ FACE = "fanin"
 
 _LIBRARY = ("_arrays", "linalg", "_random", "_activations", "_schemes", "propagation", "diagnose",
             "files", "_models")  # fmt: skip
+#: Each knows one framework, and nothing here imports it.
+ADAPTERS = ("torch", "keras", "jax", "dask")
 _ADAPTER = {GROUND, FACE, "_schemes.rules", "_random.seeds"}
 
 #: Room -> what it may import besides itself; "room.file" is one file of a room.
@@ -31,10 +33,7 @@ TABLE: dict[str, set[str]] = {
     "files": {GROUND},
     "_models": {GROUND, "_arrays", "_random", "_schemes", "files"},
     FACE: {GROUND, *_LIBRARY},
-    "torch": _ADAPTER,
-    "keras": _ADAPTER,
-    "jax": _ADAPTER,
-    "dask": _ADAPTER,
+    **{name: _ADAPTER for name in ADAPTERS},
     "_bench": {FACE},
     "cli": {GROUND, FACE, "_bench", *_LIBRARY},
 }

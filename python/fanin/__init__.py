@@ -68,6 +68,9 @@ from ._schemes.scheme import Scheme
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
+    from ._models.plan import Plan
+    from ._models.tensors import PlanTensor
+    from ._models.verifying import Verification, verify
     from ._random.bit_generator import BitGenerator
     from .propagation._recommend import Recommendation, recommend
 
@@ -79,6 +82,10 @@ __version__: str = _core.build_config()["version"]
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
+    "Plan": "_models.plan",
+    "PlanTensor": "_models.tensors",
+    "Verification": "_models.verifying",
+    "verify": "_models.verifying",
     "Recommendation": "propagation._recommend",
     "recommend": "propagation._recommend",
 }
@@ -109,9 +116,12 @@ __all__ = [
     "Fans",
     "Generator",
     "Layout",
+    "Plan",
+    "PlanTensor",
     "Recommendation",
     "Scheme",
     "Stream",
+    "Verification",
     "activations",
     "bilinear",
     "calculate_gain",
@@ -186,6 +196,7 @@ __all__ = [
     "unit_normal",
     "unitary",
     "variance_scaling",
+    "verify",
     "vit_default",
     "vit_mlp_bias",
     "wang_init",

@@ -25,18 +25,16 @@ _TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
 
 @public("fanin")
 class Generator(Spawner):
-    """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32
-    words.
+    """Random numbers by NumPy's names: a stream, and a cursor that moves by tiles of 32 words.
 
-    A call takes the addresses from the cursor on and moves it to the next tile, atomically:
-    threads that share a
-    Generator get disjoint values. So ``standard_normal(5)`` twice is not ``standard_normal(10)``
-    once; for values
-    that do not depend on how calls are cut, use the stateless functions with ``index=``.
+    A call takes the addresses from the cursor on and moves it to the next tile, atomically: threads
+    that share a Generator get disjoint values. So ``standard_normal(5)`` twice is not
+    ``standard_normal(10)`` once; for values that do not depend on how calls are cut, use the
+    stateless functions with ``index=``.
 
     Made by `fanin.default_rng`. Methods have the arguments and the error words of
-    `numpy.random.Generator`, and
-    take ``dtype=`` and ``out=`` everywhere; ``out`` may have any strides.
+    `numpy.random.Generator`, and take ``dtype=`` and ``out=`` everywhere; ``out`` may have any
+    strides.
 
     >>> import fanin
     >>> rng = fanin.default_rng(0)

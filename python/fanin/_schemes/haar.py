@@ -117,8 +117,11 @@ def write_orthogonal(
             if last_part is None or not np.array_equal(last_part.ids, part.ids):
                 made = make(part, np.empty(shaped(len(ids), last - first), dtype))
                 last_part = part if whole else None
-            picked = _progression(along), _progression(chosen - first)
-            values = made[:, picked[turned]][:, :, picked[not turned]]
+            longwise, across = _progression(along), _progression(chosen - first)
+            if turned:
+                values = made[:, across][:, :, longwise]
+            else:
+                values = made[:, longwise][:, :, across]
             block[...] = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
     return goal.done()
 

@@ -16,6 +16,7 @@ import fanin
 from fanin.propagation._profile import COLUMNS, Profile, figures
 
 from . import _tables
+from ._console import console
 
 __all__ = ["register"]
 
@@ -127,9 +128,7 @@ def propagate(
 
     Without --weight-var the recommended variances are taken, `fanin.recommend` gives the reasons.
     """
-    from . import _app as _commands
-
-    phi, console = _known(activation), _commands._console()
+    phi, screen = _known(activation), console()
     if weight_var is None:
         try:
             advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
@@ -152,13 +151,13 @@ def propagate(
         from fanin.propagation._pictures import plot_profile
 
         _drawn(lambda: plot_profile(profile, title=title), plot)
-    console.print(f"[bold]{escape(title)}[/]\n")
-    console.print(profile_table(profile))
-    console.print()
+    screen.print(f"[bold]{escape(title)}[/]\n")
+    screen.print(profile_table(profile))
+    screen.print()
     for note in notes:
-        console.print(note, markup=False)
+        screen.print(note, markup=False)
     if plot is not None:
-        console.print(f"picture: {plot}", markup=False)
+        screen.print(f"picture: {plot}", markup=False)
 
 
 def gain(
@@ -172,14 +171,12 @@ def gain(
     show_list: Annotated[bool, typer.Option("--list", help="All activations, and leave.")] = False,
 ) -> None:
     """Show the gains of an activation and the moments they come from."""
-    from . import _app as _commands
-
-    console = _commands._console()
+    screen = console()
     if show_list:
         table = _tables._table(("activation", "left"), ("formula", "left"), ("gain", "right"))
         for name, row in fanin.activations().items():
             table.add_row(f"[bold]{name}[/]", escape(row.formula), f"{fanin.gain(name):.8f}")
-        console.print(table)
+        screen.print(table)
         return
     if activation is None:
         raise typer.BadParameter("which activation? `fanin gain --list` names them all")
@@ -193,11 +190,11 @@ def gain(
         ("second moment", "E phi^2", float(found.second)),
         ("slope", "E phi'^2", float(found.slope_second)),
     ]
-    console.print(f"[bold]{escape(phi.name)}[/]  {escape(phi.formula)}   at q = {q:g}\n")
+    screen.print(f"[bold]{escape(phi.name)}[/]  {escape(phi.formula)}   at q = {q:g}\n")
     table = _tables._table(("", "left"), ("formula", "left"), ("value", "right"))
     for name, formula, value in rows:
         table.add_row(f"[bold]{name}[/]", formula, f"{value:.10g}")
-    console.print(table)
+    screen.print(table)
 
 
 def _place(phi: fanin.Activation, weight_var: float, bias_var: float) -> str:
@@ -231,9 +228,7 @@ def phase(
     plot: PlotOption = None,
 ) -> None:
     """Show the edge of chaos of an activation, and where a network lies."""
-    from . import _app as _commands
-
-    p, phi, console = fanin.propagation, _known(activation), _commands._console()
+    p, phi, screen = fanin.propagation, _known(activation), console()
     biases = np.array([0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5])
     edge = p.critical(phi, bias_var=biases)
     table = _tables._table(
@@ -249,14 +244,14 @@ def phase(
             word = "" if bool(edge.stable[i]) else unstable
             cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
             table.add_row(f"{bias:g}", *(figures(float(x)) for x in cells), word)
-    console.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
+    screen.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
     if table.row_count:
-        console.print(table)
+        screen.print(table)
     else:
-        console.print("no critical point with bias_var from 0 to 0.5")
+        screen.print("no critical point with bias_var from 0 to 0.5")
     if weight_var is not None:
-        console.print(f"\n({weight_var:g}, {bias_var:g}): ", end="", markup=False)
-        console.print(_place(phi, weight_var, bias_var), markup=False)
+        screen.print(f"\n({weight_var:g}, {bias_var:g}): ", end="", markup=False)
+        screen.print(_place(phi, weight_var, bias_var), markup=False)
     if plot is not None:
         from fanin.propagation._pictures import plot_phase_diagram
 
@@ -266,7 +261,7 @@ def phase(
         mark = None if weight_var is None else (weight_var, bias_var)
         title = f"{phi.name}: order and chaos"
         _drawn(lambda: plot_phase_diagram(diagram, point=mark, title=title), plot)
-        console.print(f"\npicture: {plot}", markup=False)
+        screen.print(f"\npicture: {plot}", markup=False)
 
 
 def register(app: typer.Typer) -> None:
