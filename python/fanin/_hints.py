@@ -66,7 +66,7 @@ FOREIGN: Mapping[str, Mapping[str, str]] = {
     "randomuniform": {"Keras": "fanin.uniform(shape, -0.05, 0.05, seed=seed)"},
     "normal": {"torch": "fanin.normal(shape, mean, std, seed=seed)"},
     "uniform": {"torch": "fanin.uniform(shape, a, b, seed=seed)"},
-    "sparse": {"torch": f"fanin.sparse(shape, sparsity, std, {_OI}"},
+    "sparse": {"torch": "fanin.sparse(shape, sparsity, std, seed=seed)"},  # of each input
     "eye": {"torch": "fanin.eye(shape)"},
     "dirac": {"torch": 'fanin.dirac(kernel, layout="oi")'},
     "identity": {"Keras": "fanin.identity(shape)"},

@@ -145,6 +145,7 @@ def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     return goal.done()
 
 
+@_taught
 def random(
     shape: Any,
     *,
