@@ -243,8 +243,6 @@ def test_the_warning_of_a_misread_kernel_names_the_other_layout():
         with pytest.warns(UserWarning, match="give layout='oi'") as caught:
             fanin.delta_orthogonal(shape, seed=0)
         assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match="conv_orthogonal.*layout='oi'"):
-        fanin.conv_orthogonal((16, 16, 3, 3), seed=0)
     with pytest.warns(UserWarning, match="layout='io'"):
         fanin.delta_orthogonal((3, 3, 16, 32), layout="oi", seed=0)
     named = fanin.Layout(in_axes=-2, out_axes=-1)

@@ -43,16 +43,21 @@ def _convolution(weight: Weight, name: str) -> tuple[Axes, int, int]:
 _UNNAMED = (Layout("io"), Layout("oi"))
 
 
-def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int, name: str) -> None:
-    """A UserWarning for a kernel larger than its channels, as a shape in the other layout has."""
+def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int) -> None:
+    """A UserWarning for a kernel larger than its channels, where the other layout reads a usual
+    one: of one odd size, with as many outputs as inputs or more."""
     kernel = tuple(weight.shape[axis] for axis in axes.kernel)
-    large = max(kernel) > max(inputs, outputs) > 0
-    if not large or weight.layout not in _UNNAMED:
+    if max(kernel) <= max(inputs, outputs) or weight.layout not in _UNNAMED:
         return
     given = weight.layout.order
     other = "io" if given == "oi" else "oi"
+    read = Layout(other).axes(weight.shape)
+    sizes = {weight.shape[axis] for axis in read.kernel}
+    usual = len(sizes) == 1 and sizes.pop() % 2 == 1
+    if not usual or weight.shape[read.inputs[0]] > weight.shape[read.outputs[0]]:
+        return
     warnings.warn(
-        f"{name}: layout={given!r} reads shape {weight.shape} as a kernel of {kernel} for "
+        f"delta_orthogonal: layout={given!r} reads shape {weight.shape} as a kernel of {kernel} for "
         f"{inputs} input and {outputs} output channels. If they stand the other way, give "
         f"layout={other!r}; if not, name the axes by fanin.Layout(in_axes=, out_axes=)",
         UserWarning,
@@ -63,7 +68,7 @@ def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int, name
 def _write_delta(weight: Weight) -> Any:
     axes, inputs, outputs = _convolution(weight, "delta_orthogonal")
     require_enough_outputs(inputs, outputs, weight, "delta_orthogonal")
-    _warn_if_misread(weight, axes, inputs, outputs, "delta_orthogonal")
+    _warn_if_misread(weight, axes, inputs, outputs)
     goal, stream = begin(weight, "delta_orthogonal")
     centre = {axis: (weight.shape[axis] - 1) // 2 for axis in axes.kernel}
     others = [axis for axis in range(len(weight.shape)) if axis not in centre]
@@ -173,7 +178,6 @@ def _write_block_orthogonal(weight: Weight) -> Any:
     if len(sizes) != 1:
         raise ValueError(f"the kernel axes must be of equal size, got shape {weight.shape}")
     require_enough_outputs(inputs, outputs, weight, "conv_orthogonal")
-    _warn_if_misread(weight, axes, inputs, outputs, "conv_orthogonal")
     goal, stream = begin(weight, "conv_orthogonal")
     parts = [(array, box) for array, box in boxes(goal) if array.size]
     if not parts:
