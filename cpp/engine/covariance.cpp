@@ -35,6 +35,9 @@ double point_of(long piece, int k) {
 
 }  // namespace
 
+Covariances::Covariances(const Activation& activation) : activation_(activation) {}
+Covariances::~Covariances() = default;
+
 long piece_of(double q) {
   const int e = std::ilogb(q);
   return long(e) * kPieces + long((std::ldexp(q, -e) - 1.0) * kPieces);
@@ -54,10 +57,8 @@ double horner(const double* terms, int count, double t) {
 
 const Covariances::Series& Covariances::series(double q) const {
   const long piece = piece_of(q);
-  const std::lock_guard<std::mutex> hold(building_);
-  std::shared_ptr<Series>& found = series_[piece];
-  if (found) return *found;
-  auto made = std::make_shared<Series>();
+  if (const Series* found = series_.find(piece)) return *found;
+  auto made = std::make_unique<Series>();
   Nodes n = activation_.nodes(std::ilogb(q), 2);
   std::vector<double> phi(n.at.size()), slope(n.at.size()), curvature(n.at.size());
   activation_.apply(n.at.data(), n.at.size(), phi.data(), slope.data(), curvature.data());
@@ -74,8 +75,7 @@ const Covariances::Series& Covariances::series(double q) const {
     for (std::size_t t = 0; t < kTerms; ++t)
       made->rows[t * kHermiteTerms + std::size_t(h)] = terms[t];
   }
-  found = std::move(made);
-  return *found;
+  return series_.keep(piece, std::move(made));
 }
 
 void Covariances::by_series(const double* q1, const double* q2, const double* c, std::size_t count,
@@ -126,10 +126,9 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
 
 const Covariances::Near& Covariances::near(double q, int sign) const {
   const long piece = piece_of(q);
-  const std::lock_guard<std::mutex> hold(building_);
-  std::shared_ptr<Near>& found = near_[2 * piece + (sign < 0)];
-  if (found) return *found;
-  auto made = std::make_shared<Near>();
+  const long number = 2 * piece + (sign < 0);
+  if (const Near* found = near_.find(number)) return *found;
+  auto made = std::make_unique<Near>();
   // Poles of phi at a distance of `unit` put singularities near x = i unit / (2 sqrt q); two kinks
   // at a distance d an essential one at 0, harmless while exp(-d^2 / (4 q x^2)) is below rounding.
   const double deviation = std::sqrt(point_of(piece, 0));
@@ -209,8 +208,7 @@ const Covariances::Near& Covariances::near(double q, int sign) const {
     }
     made->opposite = polynomial_through<kTerms>(opposite.data());
   }
-  found = std::move(made);
-  return *found;
+  return near_.keep(number, std::move(made));
 }
 
 void Covariances::by_tables(const double* q, const double* c, const double* delta,

@@ -6,10 +6,9 @@
 // gives E (phi(u) - phi(v))^2 without cancellation. Everything else is that quadrature itself.
 // Which of them serves a point depends on the point alone.
 #pragma once
-#include <map>
-
 #include "engine/activation.hpp"
 #include "engine/column.hpp"
+#include "engine/kept.hpp"
 
 namespace fanin::engine {
 
@@ -20,7 +19,8 @@ struct PairResult {
 
 class Covariances {
  public:
-  explicit Covariances(const Activation& activation) : activation_(activation) {}
+  explicit Covariances(const Activation& activation);
+  ~Covariances();
 
   const Activation& activation() const { return activation_; }
 
@@ -58,9 +58,8 @@ class Covariances {
                double* slopes) const;
 
   const Activation& activation_;
-  mutable std::mutex building_;
-  mutable std::map<long, std::shared_ptr<Series>> series_;
-  mutable std::map<long, std::shared_ptr<Near>> near_;
+  mutable Kept<Series> series_;
+  mutable Kept<Near> near_;
 };
 
 }  // namespace fanin::engine

@@ -72,6 +72,7 @@ class Activation:
         "_kinks",
         "_parameters",
         "_unit",
+        "_values",
         "name",
     )
 
@@ -155,8 +156,8 @@ class Activation:
         self._unit = unit
         self._call, self._derivative = call, derivative
         self._key = (call, derivative, self._kinks, unit)
-        evaluate = values_and_slopes(call, derivative, self._kinks, unit)
-        self._handle = _core.custom_activation(evaluate, list(self._kinks), unit)
+        self._values = values_and_slopes(call, derivative, self._kinks, unit)
+        self._handle = _core.custom_activation(self._values, list(self._kinks), unit)
 
     @property
     def parameters(self) -> dict[str, float]:
