@@ -24,7 +24,8 @@ def names() -> dict[str, Any]:
     return {
         "np": np, "fanin": fanin, "s": fanin.Stream(0), "rng": fanin.default_rng(0),
         "jax": SimpleNamespace(make_array_from_callback=first_rows), "sharding": None,
-        "shape": (96, 64), "kernel": (8, 6, 3, 3), "w": np.full((96, 64), np.nan, np.float32), "n": 5, "i": 3, "g": 2,
+        "shape": (96, 64), "kernel": (8, 6, 3, 3),
+        "w": np.full((96, 64), np.nan, np.float32), "n": 5, "i": 3, "g": 2,
         "mean": 0.1, "std": 0.2, "a": -1, "b": 2, "gain": 1.5, "sparsity": 0.9, "scale": 2.0,
         "mode": "fan_avg", "distribution": "uniform", "dtype": "float64",
     }  # fmt: skip

@@ -167,7 +167,8 @@ def test_a_wrong_call_says_what_to_write(call):
         function()
     text = str(caught.value)
     assert len(text) < 1100, "an error is read by people"
-    for leak in ("add.<locals>", "incompatible function arguments", "too large to convert", "pybind"):
+    leaks = ("add.<locals>", "incompatible function arguments", "too large to convert", "pybind")
+    for leak in leaks:
         assert leak not in text
 
 

@@ -140,7 +140,7 @@ def _two_elements_meet(array: np.ndarray[Any, Any]) -> bool:
         rest = (slice(None),) * axis
         first, others = front[(*rest, slice(0, 1))], front[(*rest, slice(1, None))]
         try:
-            if np.shares_memory(first, others, max_work=_MOST_WORK):
+            if np.shares_memory(first, others, max_work=_MOST_WORK):  # type: ignore[arg-type]
                 return True
         except np.exceptions.TooHardError:
             return True

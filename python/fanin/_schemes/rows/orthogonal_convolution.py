@@ -16,7 +16,7 @@ from fanin._checks import as_threads
 from fanin._random.stateless import random
 from fanin._random.streams import Stream
 from fanin._schemes.base_weight import BaseWeight, begin, require_enough_outputs, require_no_groups
-from fanin._schemes.fans import Axes, Layout
+from fanin._schemes.fans import Axes, Layout, Order
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
@@ -50,15 +50,15 @@ def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int) -> N
     if max(kernel) <= max(inputs, outputs) or weight.layout not in _UNNAMED:
         return
     given = weight.layout.order
-    other = "io" if given == "oi" else "oi"
+    other: Order = "io" if given == "oi" else "oi"
     read = Layout(other).axes(weight.shape)
     sizes = {weight.shape[axis] for axis in read.kernel}
     usual = len(sizes) == 1 and sizes.pop() % 2 == 1
     if not usual or weight.shape[read.inputs[0]] > weight.shape[read.outputs[0]]:
         return
     warnings.warn(
-        f"delta_orthogonal: layout={given!r} reads shape {weight.shape} as a kernel of {kernel} for "
-        f"{inputs} input and {outputs} output channels. If they stand the other way, give "
+        f"delta_orthogonal: layout={given!r} reads shape {weight.shape} as a kernel of {kernel} "
+        f"for {inputs} input and {outputs} output channels. If they stand the other way, give "
         f"layout={other!r}; if not, name the axes by fanin.Layout(in_axes=, out_axes=)",
         UserWarning,
         stacklevel=6,  # the scheme's writer, fill, the scheme, its wrapper, the caller
