@@ -106,7 +106,7 @@ def dask(rounds: int) -> dict[str, Any]:
 
     def total(array: Any) -> Any:
         # Every chunk is made and dropped: what is timed is the drawing.
-        return array.map_blocks(lambda x: x[:1], chunks=(1,) * array.npartitions).compute()
+        return array.map_blocks(lambda x: x[:1], chunks=((1,) * array.npartitions,)).compute()
 
     dask.config.set(scheduler="threads", num_workers=2)
     ours = fanin.dask.normal(DASK_SIZE, seed=1, chunks=chunk)
@@ -180,7 +180,7 @@ def main() -> None:
             f"  {verdict}"
         )
     if chosen.json:
-        from fanin import _bench
+        from fanin._bench import timing
 
         table = [
             {
@@ -194,7 +194,7 @@ def main() -> None:
         result = {
             "bench": "bench_adapters",
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": _bench.machine(),
+            "machine": timing.machine(),
             "threads": {"2": {"rows": table}},
             "raw": raw,
         }

@@ -441,3 +441,5 @@ kaiming_uniform = _deprecated(kaiming_uniform_)
 kaiming_normal = _deprecated(kaiming_normal_)
 orthogonal = _deprecated(orthogonal_)
 sparse = _deprecated(sparse_)
+
+_hooks.OURS.update((name, globals()[name]) for name in _hooks.SWAPPED)

@@ -41,6 +41,9 @@ class _Thread(threading.local):
     blocks: tuple[Any, ...] = ()
 
 
+#: fanin's own function of each name; `_functions`, which stands on this file, enters them.
+OURS: dict[str, Callable[..., Any]] = {}
+
 _thread = _Thread()
 _lock = threading.Lock()
 _open_blocks = 0
@@ -95,9 +98,7 @@ def call(name: str, *arguments: Any) -> Any:
     """What a swapped function does: fanin's fill inside a block of this thread, else torch's."""
     if _thread.recorder is None and not _thread.blocks:
         return _originals[name](*arguments)
-    from . import _functions as ours
-
-    function: Callable[..., Any] = getattr(ours, name)
+    function = OURS[name]
     if (
         _thread.blocks
         and _thread.recorder is None

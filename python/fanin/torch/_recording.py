@@ -150,6 +150,11 @@ class _RealData(TorchFunctionMode):  # type: ignore[misc]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func == torch.Tensor.data.__set__ and args[0].is_meta and not args[1].is_meta:
+            # `p.data = values` would put memory of the CPU in place of none: p keeps its own.
+            if args[0].shape == args[1].shape and args[0].dtype == args[1].dtype:
+                with torch.no_grad():
+                    return args[0].copy_(args[1])
         if func in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor, torch.scalar_tensor):
             kwargs = {**kwargs, "device": "cpu"}
         return func(*args, **kwargs)
