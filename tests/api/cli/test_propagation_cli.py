@@ -119,9 +119,9 @@ def test_wrong_usage_is_one_line_and_2(capsys, tmp_path, monkeypatch, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_value_out_of_range_is_one_line_and_1(capsys):
+def test_a_value_out_of_range_is_wrong_usage_one_line_and_2(capsys):
     status, _, err = run(capsys, "propagate", "-a", "relu", "--weight-var", "-1")
-    assert status == 1 and "weight_var" in err and err.count("\n") == 1
+    assert status == 2 and "--weight-var" in err and err.count("\n") == 1
 
 
 def test_help_names_the_commands(capsys):
