@@ -137,10 +137,17 @@ METHODS = {
 }
 
 
+def at_word(seed: int, word: int) -> fanin.Generator:
+    """A Generator whose cursor stands at a word."""
+    rng = fanin.default_rng(seed)
+    state = rng.bit_generator.state
+    rng.bit_generator.state = {**state, "state": {**state["state"], "word": word}}
+    return rng
+
+
 def _method(name: str, dtype: str, seed: int, tile: int) -> Case:
     def draw(count: int) -> np.ndarray:
-        rng = fanin.default_rng(seed)
-        rng.__setstate__({**rng.__getstate__(), "tile": tile})
+        rng = at_word(seed, 32 * tile)
         method, arguments, _ = METHODS[name]
         return getattr(rng, method)(*arguments, size=count, dtype=dtype)
 
@@ -174,6 +181,38 @@ def _raw(seed: int, jumps: int) -> Case:
         return fanin.BitGenerator(seed).jumped(jumps).random_raw(count)
 
     return Case(f"random_raw(jumps={jumps})", "uint64", seed, 0, draw)
+
+
+def _cursor(seed: int) -> Case:
+    """Words read one by one, then a method of ours, which begins at the next whole tile."""
+
+    def draw(count: int) -> np.ndarray:
+        rng = fanin.default_rng(seed)
+        rng.bit_generator.random_raw(21)
+        rng.standard_normal(3)
+        rng.bit_generator.advance(1)
+        return np.append(rng.random(count - 1), rng.bit_generator.state["state"]["word"])
+
+    return Case("cursor", "float64", seed, 0, draw)
+
+
+def _advanced(seed: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        return fanin.BitGenerator(seed).advance(2**61 + 1).random_raw(count)
+
+    return Case("random_raw(advance=2**61+1)", "uint64", seed, 0, draw)
+
+
+def _children(seed: int) -> Case:
+    """The values of children, whichever door they come through."""
+
+    def draw(count: int) -> np.ndarray:
+        rng = fanin.default_rng(seed)
+        doors = [rng.spawn(1)[0].stream, rng.bit_generator.spawn(1)[0].stream,
+                 rng.bit_generator.seed_seq.spawn(1)[0].stream, rng]  # fmt: skip
+        return np.concatenate([fanin.random(count // 4, seed=door) for door in doors])
+
+    return Case("children", "float32", seed, 0, draw)
 
 
 def _numpy(dtype: str, seed: int) -> Case:
@@ -307,6 +346,7 @@ def cases() -> Iterator[Case]:
         yield _each_integer(seed)
         yield _bytes(seed)
         yield from (_raw(seed, jumps) for jumps in (0, 1, 2**64 - 1))
+        yield from (_cursor(seed), _advanced(seed), _children(seed))
         yield from (_numpy(dtype, seed) for dtype in ("float32", "float64"))
     for name in EACH:
         for dtype in [*REAL, *(COMPLEX_TYPES if name.startswith("normal") else [])]:

@@ -98,12 +98,11 @@ DEFECTS = [
     Defect("a refused call moves the cursor", "python/fanin/_random/generator.py",
            "        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)\n"
            "        if check",
-           "        self._take(1)\n"
+           "        self._cursor.take(1)\n"
            "        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)\n"
            "        if check", "tests/api/random/test_generator.py"),
-    Defect("two threads get one tile", "python/fanin/_random/generator.py",
-           "            self._tile = first + tiles\n        return first",
-           "        self._tile = first + tiles\n        return first",
+    Defect("two calls get one tile", "cpp/bindings/bit_generator.cpp",
+           "(first + tiles) * kTileWords", "(first + tiles - (tiles > 1)) * kTileWords",
            "tests/api/random/test_generator.py tests/api/random/test_random.py"),
     # Processes
     Defect("a fork is not noticed", "cpp/engine/parallel.cpp",
