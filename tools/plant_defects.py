@@ -54,9 +54,9 @@ DEFECTS = [
     Defect("a number and its name are one child", "python/fanin/_random/streams.py",
            "_NAME, _NUMBER, _SPAWN = 1, 2, 3", "_NAME, _NUMBER, _SPAWN = 1, 1, 3",
            "tests/core/test_stream.py"),
-    Defect("the first spawned child is the parent", "python/fanin/_random/generator.py",
-           "Generator(self._stream._spawned(first + i))",
-           "Generator(self._stream._spawned(first + i) if first + i else self._stream)",
+    Defect("the first spawned child is the parent", "python/fanin/_random/bit_generator.py",
+           "StreamSeeds(self.stream._spawned(first + i))",
+           "StreamSeeds(self.stream._spawned(first + i) if first + i else self.stream)",
            "tests/api/random/test_random.py"),
     # Floating point
     Defect("products are contracted", "CMakeLists.txt",
@@ -106,7 +106,7 @@ DEFECTS = [
            "tests/api/random/test_generator.py tests/api/random/test_random.py"),
     # Processes
     Defect("a fork is not noticed", "cpp/engine/parallel.cpp",
-           "void mark_forked() { forked.store(true); }", "void mark_forked() {}",
+           "void mark_forked() { forked.fetch_add(1); }", "void mark_forked() {}",
            "tests/engine/test_fill.py"),
     Defect("threads are not tried first", "cpp/engine/parallel.cpp",
            "threads = startable(threads);", "threads = threads + 0 * startable(1);",

@@ -18,13 +18,13 @@ except ImportError as error:
 """
 
 
-@pytest.mark.parametrize("framework", ["keras", "jax", "dask"])
+@pytest.mark.parametrize("framework", ["keras", "jax", "dask", "torch"])
 def test_the_error_names_the_extra(framework):
     said = run_python("-c", CODE.format(framework=framework))
     assert f"pip install 'fanin[{framework}]'" in said
 
 
-@pytest.mark.parametrize("framework", ["keras", "jax", "dask"])
+@pytest.mark.parametrize("framework", ["keras", "jax", "dask", "torch"])
 def test_import_fanin_loads_no_framework(framework):
     said = run_python("-c", f"import sys, fanin; print({framework!r} in sys.modules)")
     assert said.split() == ["False"]

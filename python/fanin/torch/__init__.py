@@ -8,10 +8,7 @@ fanin.Stream or a fanin.Generator. `record`, `init_` and `patched` do whole mode
 try:
     import torch as _torch  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        "fanin.torch needs PyTorch: pip install torch (tested with the extra "
-        "fanin[test-frameworks])"
-    ) from error
+    raise ImportError("fanin.torch needs PyTorch: pip install 'fanin[torch]'") from error
 
 from ._functions import (
     calculate_gain,
@@ -44,9 +41,11 @@ from ._functions import (
 from ._modules import InitReport, init_
 from ._patching import patched
 from ._recording import record
+from ._report import Report, lsuv_, report
 
 __all__ = [
     "InitReport",
+    "Report",
     "calculate_gain",
     "constant",
     "constant_",
@@ -59,6 +58,7 @@ __all__ = [
     "kaiming_normal_",
     "kaiming_uniform",
     "kaiming_uniform_",
+    "lsuv_",
     "normal",
     "normal_",
     "ones_",
@@ -66,6 +66,7 @@ __all__ = [
     "orthogonal_",
     "patched",
     "record",
+    "report",
     "sparse",
     "sparse_",
     "trunc_normal_",

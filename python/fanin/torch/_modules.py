@@ -62,6 +62,9 @@ class InitReport:
         return "\n".join([*rows, f"seconds  {self.seconds:6.2f}"])
 
 
+InitReport.__module__ = "fanin.torch"  # where users import it
+
+
 class _Task(NamedTuple):
     """One tensor to fill, whole, or a run of it in a flat parameter."""
 
