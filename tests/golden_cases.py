@@ -294,7 +294,7 @@ def _gain(activation: str) -> Case:
         kinds = ("forward", "backward", "std")
         variances = np.array([0.25, 1.0, 3.0])
         with np.errstate(all="ignore"):
-            rows = [fanin.gain(activation, variances, kind) for kind in kinds]
+            rows = [fanin.gain(activation, q=variances, kind=kind) for kind in kinds]
         return np.concatenate(rows)
 
     return Case(f"gain({activation})", "float64", 0, 0, draw)

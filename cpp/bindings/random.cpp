@@ -109,6 +109,7 @@ py::object small(const std::string& law, py::handle shape, const py::tuple& argu
   const bool uniform = law == "uniform";
   const double extent = uniform ? values[1] - values[0] : values[1];
   if (!(extent >= 0 && extent < 1e38 && std::fabs(values[0]) < 1e38)) return py::none();
+  if (uniform && extent > 0 && float(values[0]) == float(values[1])) return py::none();
   if (given == 4 && !(values[2] < values[3])) return py::none();
   u128 key = 0;
   if (!plain_key(seed.ptr(), is_key, key)) return py::none();

@@ -79,8 +79,8 @@ class Factors {
     }
   }
 
-  /// q (rows, rank) = H_0 H_1 .. [top; 0], where `top` (rank, rank) is the phases' diagonal if it is
-  /// null.
+  /// q (rows, rank) = H_0 H_1 .. [top; 0]. A null `top` (rank, rank) stands for the diagonal of
+  /// phases.
   bool form(const T* top, T* q, const Work& work, PerThread<Scratch<T>>& pool) const {
     std::vector<const Block<T>*> order;
     for (std::size_t i = blocks_.size(); i-- > 0;) order.push_back(&blocks_[i]);

@@ -7,7 +7,7 @@ Every number has an address: element i of an array drawn from a stream is a pure
 from typing import TYPE_CHECKING, Any
 
 from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
-from . import _core, runtime
+from . import _core, _hints, runtime
 from ._activations.activation import Activation
 from ._activations.gains import calculate_gain, gain
 from ._activations.table import activations
@@ -100,7 +100,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(_hints.no_attribute(name, __all__))
     value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     globals()[name] = value
     return value

@@ -6,9 +6,10 @@ import math
 import operator
 from typing import Any, SupportsIndex
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from fanin._hints import short
+from fanin._numbers import as_floats
 from fanin._types import Floats
 
 
@@ -28,7 +29,10 @@ def as_threads(count: Any) -> int:
         return 0
     if isinstance(count, bool):
         raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}")
-    number = operator.index(count)
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}") from None
     if not 1 <= number <= 4096:
         raise ValueError(f"threads must be in 1 .. 4096 or None, got {number}")
     return number
@@ -38,15 +42,17 @@ def non_negative(name: str, value: Any) -> float:
     """`value` as a finite float >= 0."""
     number = _number(name, value)
     if not 0.0 <= number < math.inf:
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+        raise ValueError(f"{name} must be finite and >= 0, got {short(value)}")
     return number + 0.0  # -0.0 becomes 0.0
 
 
+#: For a name or a function where a variance is due.
+_ORDER = "; q comes before the activation, as in chi(1.0, 'tanh', weight_var=1.0)"
 
 
 def as_variance(name: str, value: ArrayLike) -> Floats:
     """A variance as float64; a negative one is an error where it stands alone, NaN in an array."""
-    array = np.asarray(value, dtype=np.float64)
+    array = as_floats(value, name, _ORDER)
     if array.ndim == 0 and array < 0:
         raise ValueError(f"{name} is a variance (second moment) and must be >= 0, got {value!r}")
     return array
@@ -66,14 +72,16 @@ def finite(name: str, value: Any) -> float:
     """`value` as a finite float of either sign."""
     number = _number(name, value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {short(value)}")
     return number
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, (str, bytes, bool)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {short(value)}")
     try:
         return float(value)
     except TypeError:
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        raise TypeError(f"{name} must be a number, got {short(value)}") from None
+    except OverflowError:  # an int of many digits
+        return math.inf if value > 0 else -math.inf

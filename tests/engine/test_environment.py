@@ -112,7 +112,7 @@ def test_schemes_keep_their_bits(name, scheme):
 
 VARIANCES = np.array([0.3, 1.0, 2.0])
 NUMBERS = {
-    "gains": lambda: np.stack([fanin.gain(a, VARIANCES) for a in fanin.activations()]),
+    "gains": lambda: np.stack([fanin.gain(a, q=VARIANCES) for a in fanin.activations()]),
     "truncated": lambda: np.array([fanin.truncated_normal_std(-b, b) for b in (1.0, 2.0, 3.0)]),
     "fixup": lambda: np.array([fanin.fixup_gain(n, 3) for n in range(1, 30)]),
     "t_fixup": lambda: np.array([fanin.t_fixup_gain(n) for n in range(1, 30)]),

@@ -45,7 +45,7 @@ def test_the_other_moments_keep_eleven_digits_on_a_grid(name):
         assert close(p.variance_slope(q, name, weight_var=1.0), growth, bound), ("growth", q)
         variance = weight @ centred**2 - (weight @ centred) ** 2
         if name != "linear" or variance > 0:
-            assert close(fanin.gain(name, q, "std"), 1 / np.sqrt(variance), 0), ("std", q)
+            assert close(fanin.gain(name, q=q, kind="std"), 1 / np.sqrt(variance), 0), ("std", q)
         if name not in JUMPING and name != "squared_relu":
             bends = activations_truth.values_at(lambda x: mp.diff(slope, x), u)
             assert close(got.curvature_second, weight @ bends**2, slope_second / q), ("bend", q)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from fanin import _core
 from fanin._checks import finite, non_negative
+from fanin._hints import did_you_mean, short
 from fanin._public import public
 
 from .table import ALIASES, rows
@@ -100,7 +101,8 @@ class Activation:
         else:
             raise TypeError(
                 "an activation is a name, a fanin.Activation or a callable on arrays, got "
-                f"{activation!r}"
+                f"{short(activation)} (the maps, as chi, take q before it; propagate, critical "
+                "and jacobian take it first)"
             )
 
     def _from_name(self, given: str, parameters: dict[str, float]) -> None:
@@ -110,11 +112,15 @@ class Activation:
             raise ValueError(
                 f"there is no activation {given!r}; there are {', '.join(rows())} "
                 f"(and {', '.join(ALIASES)}), or give any callable on arrays"
+                + did_you_mean(given, [*rows(), *ALIASES])
             )
         unknown = set(parameters) - set(row.parameters)
         if unknown:
             own = ", ".join(row.parameters) or "none"
-            raise ValueError(f"{name} has no parameter {sorted(unknown)}; its parameters: {own}")
+            raise ValueError(
+                f"{name} has no parameter {sorted(unknown)}; its parameters: {own}"
+                + did_you_mean(min(unknown), row.parameters)
+            )
         values = {}
         for key, standard in row.parameters.items():
             value = float(parameters.get(key, standard))
@@ -138,10 +144,11 @@ class Activation:
         kinks: Sequence[float] | None,
         unit: float,
     ) -> None:
-        from .callables import find_kinks, values_and_slopes
+        from .callables import check_function, find_kinks, values_and_slopes
 
         if unit <= 0:
             raise ValueError(f"unit must be positive, got {unit!r}")
+        check_function(call, rows())
         found = find_kinks(call) if kinks is None else [finite("a kink", k) for k in kinks]
         self.name = getattr(call, "__name__", type(call).__name__)
         self._parameters = {}

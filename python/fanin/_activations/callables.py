@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fanin._hints import closest, short
 from fanin._types import Floats
 
 # Finite differences over nine points, exact for polynomials of degree 8 (Fornberg 1988), as the
@@ -79,6 +80,39 @@ def evaluated(call: Callable[..., Any], x: Floats) -> Floats:
             f"{x.shape}"
         )
     return values
+
+
+def check_function(call: Callable[..., Any], known: Mapping[str, Any]) -> None:
+    """TypeError for what is no function of arrays: one of tensors or of single numbers, a class.
+
+    `known` are the rows of the built-in activations, for the name of the one that was meant.
+    """
+    try:
+        np.asarray(call(np.array([-0.5, 0.25, 0.5])), dtype=np.float64)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        what = f"{short(call)} is no function of NumPy arrays ({type(error).__name__}: {reason})"
+        raise TypeError(f"{what}; {_instead(call, known)}") from error
+
+
+def _instead(call: Callable[..., Any], known: Mapping[str, Any]) -> str:
+    """What to give for a function or module of another library."""
+    name = getattr(call, "__name__", type(call).__name__)
+    name = closest(name, known) or name
+    if name == "gelu" and getattr(call, "approximate", "none") == "tanh":
+        name = "gelu_tanh"
+    if name not in known:
+        return (
+            "write it with NumPy's functions (np.maximum, not max), or wrap it, as in "
+            "lambda x: f(torch.from_numpy(x)).numpy()"
+        )
+    own = [(key, getattr(call, key, None)) for key in known[name].parameters]
+    given = "".join(f", {key}={value!r}" for key, value in own if isinstance(value, int | float))
+    return (
+        f'fanin has it by name: fanin.Activation("{name}"{given})'
+        if given
+        else (f'fanin has it by name: "{name}"')
+    )
 
 
 def find_kinks(call: Callable[..., Any]) -> list[float]:

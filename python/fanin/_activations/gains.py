@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,9 @@ from .moments import SECOND, SLOPE_SECOND, VARIANCE, moments_at
 
 
 @steady
-def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") -> Any:
+def gain(
+    activation: ActivationLike, *wrong: NoReturn, q: ArrayLike = 1.0, kind: str = "forward"
+) -> Any:
     """Factor that an activation asks of the weights before it.
 
     ``"forward"``: 1 / sqrt(E phi^2), the second-moment gain of He et al. 2015: with it and
@@ -48,6 +51,12 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
     >>> round(fanin.gain("silu", kind="std"), 8)
     1.78718722
     """
+    if wrong:
+        raise TypeError(
+            f"gain() takes the activation alone by position, q= and kind= by name, got {wrong}; "
+            'a parameter belongs to the activation: gain(Activation("leaky_relu", '
+            "negative_slope=0.2))"
+        )
     column = {"forward": SECOND, "backward": SLOPE_SECOND, "std": VARIANCE}.get(kind)
     if column is None:
         raise ValueError(f'kind must be "forward", "backward" or "std", got {kind!r}')
@@ -57,6 +66,10 @@ def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") 
         result = np.sqrt(1.0 / moment)
     return float(result) if result.ndim == 0 else result
 
+
+gain.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [p for p in inspect.signature(gain).parameters.values() if p.name != "wrong"]
+)
 
 # torch.nn.init.calculate_gain.
 _UNIT_GAINS = (
@@ -110,4 +123,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity == "selu":
         return 3.0 / 4
-    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    raise ValueError(
+        f"Unsupported nonlinearity {nonlinearity}: torch's table has linear, conv1d to "
+        "conv_transpose3d, sigmoid, tanh, relu, leaky_relu and selu; fanin.gain computes that of "
+        "any activation"
+    )

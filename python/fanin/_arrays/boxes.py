@@ -64,9 +64,16 @@ def _positions(numbers: range, within: range) -> slice:
 
 def as_slices(box: Box) -> tuple[slice, ...]:
     """The basic index that selects a box."""
-    return tuple(
-        slice(part.start, part.stop if part.stop >= 0 else None, part.step) for part in box
-    )
+    return tuple(map(as_slice, box))
+
+
+def as_slice(part: range) -> slice:
+    """The slice that selects a part: an empty one selects nothing, wherever it stands."""
+    if not part:
+        return slice(0, 0)
+    step = part.step if len(part) > 1 else 1  # a step that is never taken may exceed 64 bits
+    stop = part[-1] + (1 if step > 0 else -1)
+    return slice(part.start, stop if stop >= 0 else None, step)
 
 
 def _boxes_of_run(start: int, stop: int, shape: tuple[int, ...]) -> Iterator[Box]:
@@ -122,8 +129,9 @@ def coordinates(indices: range) -> Coordinates:
     return np.arange(len(indices), dtype=np.int64) * indices.step + indices.start
 
 
-def assign(array: NDArray[Any], values: NDArray[Any]) -> None:
+def assign(array: NDArray[Any], values: NDArray[Any], at: Any = ...) -> None:
     """Write float64 or complex128 values, each rounded to the compute type and then stored."""
-    if array.dtype.itemsize == 2:  # the compute type of float16 and bfloat16 is float32
-        values = values.astype(np.float32)
-    array[...] = values
+    with np.errstate(over="ignore", under="ignore"):  # beyond the dtype lies infinity, no warning
+        if array.dtype.itemsize == 2:  # the compute type of float16 and bfloat16 is float32
+            values = values.astype(np.float32)
+        array[at] = values

@@ -121,10 +121,27 @@ def overlaps_itself(array: np.ndarray[Any, Any]) -> bool:
         reach += stride * (size - 1)
     if nested:
         return False
-    if array.size > 1 << 22 or steps[0][0] == 0:
-        return True  # not one inside the other, and too many to list: refused
-    starts = np.zeros(1, np.int64)
-    for stride, size in steps:
-        starts = (starts[:, None] + stride * np.arange(size)).ravel()
-    starts.sort()
-    return bool((np.diff(starts) < array.itemsize).any())
+    return steps[0][0] == 0 or _two_elements_meet(array)
+
+
+#: Steps of NumPy's exact search; what takes more is refused.
+_MOST_WORK = 1 << 20
+
+
+def _two_elements_meet(array: np.ndarray[Any, Any]) -> bool:
+    """Whether two elements share memory, by NumPy's exact test of two arrays.
+
+    If two do, they do so moved to the front of every axis before the first in which they differ,
+    one of them at its first place: so it is asked for each axis whether its first place meets the
+    others.
+    """
+    for axis in range(array.ndim):
+        front = array[(slice(0, 1),) * axis]
+        rest = (slice(None),) * axis
+        first, others = front[(*rest, slice(0, 1))], front[(*rest, slice(1, None))]
+        try:
+            if np.shares_memory(first, others, max_work=_MOST_WORK):  # type: ignore[arg-type]
+                return True
+        except np.exceptions.TooHardError:
+            return True
+    return False

@@ -36,8 +36,26 @@ ALL = tuple(KINDS)
 
 def as_dtype(dtype: Any, accepted: Sequence[np.dtype[Any]], function: str) -> np.dtype[Any]:
     """`dtype` as one of `accepted`, or NumPy's TypeError and the list of what is."""
-    found: np.dtype[Any] = np.dtype(dtype)
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        found = _by_name(dtype)
     if found not in accepted:
         names = ", ".join(d.name for d in accepted)
         raise TypeError(f"Unsupported dtype {found!r} for {function}; accepted: {names}")
     return found
+
+
+#: Names that NumPy has not; those of torch, JAX and others follow a dot, as in torch.bfloat16.
+_NAMES: dict[str, np.dtype[Any]] = {
+    **{dtype.name: dtype for dtype in KINDS},
+    **{"bf16": bfloat16, "fp16": np.dtype(np.float16), "fp32": _SINGLE, "fp64": _DOUBLE},
+}
+
+
+def _by_name(dtype: Any) -> np.dtype[Any]:
+    """A dtype of another library, known by its name; else the TypeError of NumPy."""
+    name = str(dtype).rpartition(".")[2]
+    if name in _NAMES:
+        return _NAMES[name]
+    return np.dtype(dtype if isinstance(dtype, str) else name)

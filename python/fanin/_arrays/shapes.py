@@ -7,27 +7,33 @@ from typing import Any
 
 import numpy as np
 
+from fanin._hints import is_array, not_a_shape
+
 _MAX_SIZE = (1 << 63) - 1
 
 
 def as_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of Python ints, in NumPy's words where it is refused."""
-    if isinstance(shape, (bool, np.bool_)) or isinstance(shape, float):
-        raise TypeError(f"expected a sequence of integers or a single integer, got '{shape}'")
-    if hasattr(shape, "__index__") and not (isinstance(shape, np.ndarray) and shape.ndim):
+    listed = is_array(shape)
+    if isinstance(shape, (bool, np.bool_, float)) or listed and len(shape.shape) > 1:
+        raise not_a_shape(shape)
+    if hasattr(shape, "__index__") and not listed:
         entries: tuple[Any, ...] = (shape,)
     else:
         try:
             entries = tuple(shape)
         except TypeError:
-            raise TypeError(
-                f"expected a sequence of integers or a single integer, got '{shape}'"
-            ) from None
+            raise not_a_shape(shape) from None
     sizes = []
     for entry in entries:
         if isinstance(entry, (bool, np.bool_)):
-            raise TypeError(f"expected a sequence of integers or a single integer, got '{shape}'")
-        sizes.append(operator.index(entry))
+            raise not_a_shape(shape)
+        try:
+            sizes.append(operator.index(entry))
+        except TypeError:
+            if listed:
+                raise not_a_shape(shape) from None
+            raise
     if any(size < 0 for size in sizes):
         raise ValueError("negative dimensions are not allowed")
     if any(size > _MAX_SIZE for size in sizes):

@@ -92,7 +92,7 @@ def _rows() -> Iterator[Model]:
     gpt2_sizes = {"gpt2": (12, 768), "gpt2-medium": (24, 1024), "gpt2-large": (36, 1280)}
     for name, (layers, width) in (gpt2_sizes | {"gpt2-xl": (48, 1600)}).items():
         yield Model(
-            name, "GPT2LMHeadModel", "N(0, 0.02), residual scaled", "Radford 2019",
+            name, "GPT2LMHeadModel", "N(0, 0.02**2), residual scaled", "Radford 2019",
             gpt2.published, gpt2.config, {"layers": layers, "width": width},
         )  # fmt: skip
     llamas = {
@@ -102,11 +102,11 @@ def _rows() -> Iterator[Model]:
     of_llama = ("layers", "width", "inner", "heads", "key_heads", "vocabulary", "tied")
     for name, values in llamas.items():
         yield Model(
-            name, "LlamaForCausalLM", "N(0, 0.02)", "transformers",
+            name, "LlamaForCausalLM", "N(0, 0.02**2)", "transformers",
             llama.published, llama.config, dict(zip(of_llama, values, strict=True)),
         )  # fmt: skip
     yield Model(
-        "bert-base", "BertForMaskedLM", "N(0, 0.02) cut at 2 sigma", "Devlin 2019",
+        "bert-base", "BertForMaskedLM", "N(0, 0.02**2) cut at 2 sigma", "Devlin 2019",
         bert.published, bert.config, {"layers": 12, "width": 768, "inner": 3072},
     )  # fmt: skip
     yield Model(

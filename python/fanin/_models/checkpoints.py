@@ -68,7 +68,7 @@ def _stated(path: str, entries: dict[str, Entry], stated: Stated) -> Iterator[Pl
 
 
 def _guessed(name: str, entry: Entry) -> PlanTensor:
-    """A law by name and shape: matrices N(0, 0.02), weights of one axis 1, all else 0."""
+    """A law by name and shape: matrices N(0, 0.02**2), weights of one axis 1, all else 0."""
     last = name.rpartition(".")[2]
     dtype = entry.dtype.name
     if not is_float(dtype) or bits(entry.dtype) < 8:

@@ -11,7 +11,9 @@ from fanin import _core
 from fanin._arrays.kinds import KINDS
 from fanin._arrays.targets import Target
 from fanin._floating_point import steady
+from fanin._numbers import as_floats
 
+_DOUBLE = 1  # the core's Element of float64
 _HALF_ROOT = 0.7071067811865476  # sqrt(1/2), whatever the rounding at import
 
 
@@ -47,6 +49,9 @@ def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
     """`parameters` are floats, or arrays that broadcast to the result's shape; a loc may be
     complex."""
     kind = KINDS[goal.array.dtype]
+    if law == "uniform" and kind.element != _DOUBLE:
+        low, high = parameters
+        parameters = low, _where(ends_meet(low, high, goal.array.dtype), low, high)
     if not any(isinstance(p, np.ndarray) for p in parameters):
         if kind.complex:
             loc, scale = parameters
@@ -67,16 +72,29 @@ def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
     return Draw(law, None, columns)
 
 
+def ends_meet(low: Any, high: Any, dtype: np.dtype[Any]) -> Any:
+    """Whether low < high round to one number of the dtype: then nothing of it lies between."""
+    compute = KINDS[dtype].compute
+    with np.errstate(over="ignore", under="ignore"):
+        ends = [np.asarray(end, np.float64).astype(compute).astype(dtype) for end in (low, high)]
+    return np.less(low, high) & (ends[0] == ends[1])
+
+
+def _where(chosen: Any, there: Any, elsewhere: Any) -> Any:
+    if not np.any(chosen):
+        return elsewhere
+    return there if np.ndim(chosen) == 0 else np.where(chosen, there, elsewhere)
+
+
 def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
     """A float (or complex) or an array of them; anything else is a TypeError."""
     if type(value) is float:
         return value
-    array = np.asarray(value)
-    if array.dtype.kind == "c" and complex_allowed:
+    if complex_allowed and np.iscomplexobj(value):
+        array = np.asarray(value)
         return complex(array) if array.ndim == 0 else array.astype(np.complex128)
-    if array.dtype.kind not in "biuf" and array.dtype not in KINDS or array.dtype.kind == "c":
-        raise TypeError(f"{name} must be a real number or an array of them, got {value!r}")
-    return float(array) if array.ndim == 0 else array.astype(np.float64)
+    array = as_floats(value, name)
+    return float(array) if array.ndim == 0 else array.copy()  # `out` may share its memory
 
 
 @steady

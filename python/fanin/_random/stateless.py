@@ -5,8 +5,9 @@ nothing else."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from fanin import _core
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_threads
+from fanin._hints import needs_seed
+from fanin._numbers import as_float
 
 from .draws import (
+    ends_meet,
     localise,
     parameter,
     prepare,
@@ -28,6 +32,29 @@ from .seeds import Seed, as_stream, check_seed
 from .streams import Stream
 
 
+def _lists_sizes(value: tuple[Any, ...]) -> bool:
+    return all(type(size) is int for size in value)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _taught(function: _Function) -> _Function:
+    """A shape or seed that is left out arrives as None, and the error says how to call.
+
+    The signature, for readers and type checkers, still requires both.
+    """
+    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    function.__defaults__ = (None, *(function.__defaults__ or ()))
+    function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), "seed": None}
+    return function
+
+
+def symmetric(shape: Any, limit: float, **destination: Any) -> Any:
+    """``uniform(shape, -limit, limit)`` of a scheme: zeros where the dtype has no such number."""
+    return _sample(_SYMMETRIC, (-limit, limit), _Call(shape, **destination))
+
+
 def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
     require_finite(loc, "loc")
     require_scale(scale)
@@ -36,6 +63,15 @@ def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
 def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
     require_finite(low, "low")
     require_finite(high, "high")
+    require_range(low, high, dtype)
+    if np.any(ends_meet(low, high, dtype)):
+        raise ValueError(
+            f"no {dtype.name} lies in [low, high): low {low} and high {high} round to one number "
+            "of it; take a wider dtype, or low == high for that number"
+        )
+
+
+def _check_symmetric(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
     require_range(low, high, dtype)
 
 
@@ -57,6 +93,7 @@ class _Law(NamedTuple):
 
 _RANDOM = _Law("uniform", ("low", "high"), _check_uniform, REAL, "random")
 _UNIFORM = _RANDOM._replace(function="uniform")
+_SYMMETRIC = _UNIFORM._replace(check=_check_symmetric)
 _NORMAL = _Law("normal", ("loc", "scale"), _check_normal, ALL, "normal")
 _TRUNCATED_NORMAL = _Law(
     "truncated_normal", ("loc", "scale", "low", "high"), _check_truncated, REAL, "truncated_normal"
@@ -82,6 +119,14 @@ def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
         if made is not None:
             as_threads(call.threads)
             return made
+    if call.seed is None:
+        raise needs_seed(law.function)
+    if type(call.shape) is int and any(type(v) is tuple and _lists_sizes(v) for v in given):
+        raise ValueError(
+            f"the shape comes first: {law.function}() got the shape {call.shape} and the "
+            f"parameters {given}; call {law.function}((3, 4), ...), and give parameters that "
+            "differ by element as a list or an array"
+        )
     takes_complex = law.accepted is ALL
     values = [
         parameter(v, n, n == "loc" and takes_complex)
@@ -100,6 +145,7 @@ def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     return goal.done()
 
 
+@_taught
 def random(
     shape: Any,
     *,
@@ -141,6 +187,7 @@ def random(
     return _sample(_RANDOM, (0.0, 1.0), call)
 
 
+@_taught
 def normal(
     shape: Any,
     loc: Any = 0.0,
@@ -191,6 +238,7 @@ def normal(
     return _sample(_NORMAL, (loc, scale), call)
 
 
+@_taught
 def uniform(
     shape: Any,
     low: Any = 0.0,
@@ -233,6 +281,7 @@ def uniform(
     return _sample(_UNIFORM, (low, high), call)
 
 
+@_taught
 def truncated_normal(
     shape: Any,
     loc: Any = 0.0,
@@ -303,7 +352,7 @@ def truncated_normal_std(low: float, high: float) -> float:
     >>> round(fanin.truncated_normal_std(-2.0, 2.0), 12)
     0.879625661034
     """
-    low, high = parameter(low, "low"), parameter(high, "high")
+    low, high = as_float(low, "low"), as_float(high, "high")
     require_bounds(low, high)
     return float(_core.truncated_normal_std(low, high))
 

@@ -7,6 +7,7 @@ import operator
 from typing import Any, SupportsIndex
 
 from fanin import _core
+from fanin._hints import not_a_seed, short
 from fanin._public import public
 
 _NAME, _NUMBER, _SPAWN = 1, 2, 3  # the tags of core/stream.hpp
@@ -17,12 +18,7 @@ _NUMBER_LIMIT = 1 << 64
 def _integer(value: Any, what: str) -> int:
     """`value` as a Python int; bool, float and the rest are refused."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"{what} must be an int, a fanin.Stream or a fanin.Generator, got {value!r}; "
-            "for several words of entropy or a name use fanin.Stream(seed)[name]"
-            if what == "seed"
-            else f"{what}, got {value!r}"
-        )
+        raise not_a_seed(value) if what == "seed" else TypeError(f"{what}, got {short(value)}")
     return operator.index(value)
 
 

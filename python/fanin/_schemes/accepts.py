@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fanin._checks import as_integer, non_negative
+from fanin._hints import did_you_mean, short
+from fanin._numbers import as_floats
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -45,8 +47,10 @@ def _fraction(name: str, value: Any) -> float:
 
 def _finite_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     array = np.asarray(value)
-    if array.dtype.kind in "OSUmM?":
-        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}")
+    if array.dtype.kind == "O":
+        array = as_floats(value, name)
+    if array.dtype.kind in "SUmM?":
+        raise TypeError(f"{name} must be a number or an array of numbers, got {short(value)}")
     if array.dtype.kind not in "fc":  # integers; and bfloat16, which NumPy knows by size only
         array = array.astype(np.float64)
     if not np.isfinite(array).all():
@@ -73,7 +77,9 @@ def one_of(*choices: str) -> Accepts:
         if not isinstance(value, str):
             raise TypeError(f"{name} must be a str, got {value!r}")
         if value not in choices:
-            raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, choices))}")
+            known = ", ".join(map(repr, choices))
+            advice = did_you_mean(value, choices)
+            raise ValueError(f"{name} {value!r} is not one of {known}{advice}")
         return value
 
     return Accepts("{" + ", ".join(f'"{choice}"' for choice in choices) + "}", read)

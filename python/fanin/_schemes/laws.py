@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from fanin._random.stateless import normal, truncated_normal, truncated_normal_std, uniform
+from fanin._random.stateless import normal, symmetric, truncated_normal, truncated_normal_std
 
 from .weight import Weight
 
@@ -34,7 +34,7 @@ def _draw_normal(weight: Weight, std: float) -> Any:
 
 
 def _draw_uniform(weight: Weight, limit: float) -> Any:
-    return uniform(weight.shape, -limit, limit, **_destination(weight))
+    return symmetric(weight.shape, limit, **_destination(weight))
 
 
 def cut_normal(cutoff: float, *, corrected: bool) -> Law:

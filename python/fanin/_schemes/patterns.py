@@ -77,5 +77,5 @@ def write_ones(
             column, remainder = np.divmod(block - column_numbers.start, column_numbers.step)
             hit = (remainder == 0) & (column >= 0) & (column < len(column_numbers))
             at[rows], at[columns] = first + np.flatnonzero(hit), column[hit]
-            array[tuple(at)] = np.float32(weight.gain) if array.dtype.itemsize == 2 else weight.gain
+            assign(array, np.asarray(weight.gain), tuple(at))
     return goal.done()

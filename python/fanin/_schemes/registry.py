@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fanin._floating_point import steady
+from fanin._hints import did_you_mean, foreign_call, needs_seed, short
 
 from .docs import docstring, table_text
-from .fans import LayoutLike, ShapeLike, as_layout, as_shape
-from .scheme import Scheme, SchemeFunction, read_gain
+from .fans import LayoutLike, as_layout, as_shape
+from .scheme import Scheme, SchemeFunction
 from .weight import Weight
 
 
@@ -34,7 +35,7 @@ def add(row: Scheme) -> SchemeFunction:
 
     @steady
     def scheme(
-        shape: ShapeLike,
+        shape: Any = None,
         *arguments: Any,
         seed: Any = None,
         dtype: Any = None,
@@ -45,15 +46,13 @@ def add(row: Scheme) -> SchemeFunction:
         threads: int | None = None,
         **named: Any,
     ) -> Any:
+        parameters = row.read(arguments, named)
+        sizes, axes = as_shape(shape), as_layout(layout)
         if seed is None and row.needs_seed:
-            raise TypeError(
-                f"{row.name}() needs seed=, an int, a fanin.Stream or a fanin.Generator: there is "
-                f'no hidden random state. One child per tensor: seed=stream["layer1.weight"]'
-            )
-        weight = Weight(
-            as_shape(shape), as_layout(layout), read_gain(gain), seed, dtype, out, index, threads
-        )
-        return row.fill(weight, row.read(arguments, named))
+            raise needs_seed(row.name)
+        factor = row.read_gain(gain, parameters)
+        weight = Weight(sizes, axes, factor, seed, dtype, out, index, threads)
+        return row.fill(weight, parameters)
 
     scheme.__name__ = scheme.__qualname__ = row.name
     scheme.__module__ = "fanin"
@@ -112,12 +111,29 @@ def get(name: str, **keywords: Any) -> Callable[..., Any]:
     (64, 32)
     """
     if not isinstance(name, str):
-        raise TypeError(f"the name of a scheme must be a str, got {name!r}")
+        raise TypeError(f"the name of a scheme must be a str, got {short(name)}")
     row = _rows.get(name)
     if row is None:
-        raise ValueError(f"there is no scheme {name!r}; there are {', '.join(sorted(_rows))}")
+        raise ValueError(_no_scheme(name))
     try:
         row.signature.bind_partial(**keywords)
     except TypeError as error:
-        raise row.call_error(error) from None
+        raise row.call_error(error, keywords) from None
     return functools.partial(_functions[name], **keywords)
+
+
+def gain_held_by(scheme: Callable[..., Any]) -> str:
+    """The activation whose gain is in a scheme, given as its function or by :func:`get`."""
+    function = scheme.func if isinstance(scheme, functools.partial) else scheme
+    row = _rows.get(getattr(function, "__name__", ""))
+    if row is None or _functions[row.name] is not function or not isinstance(row.gain_of, str):
+        return ""
+    return row.gain_of
+
+
+def _no_scheme(name: str) -> str:
+    elsewhere = foreign_call(name)
+    if elsewhere is not None:
+        return f"there is no scheme {name!r}, a name carries its convention: {elsewhere}"
+    known = ", ".join(sorted(_rows))
+    return f"there is no scheme {name!r}; there are {known}{did_you_mean(name, _rows)}"

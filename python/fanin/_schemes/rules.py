@@ -148,4 +148,5 @@ def _check_scheme(rule: Rule) -> None:
     try:
         row.signature.bind_partial(**rule.arguments)
     except TypeError as error:
-        raise TypeError(f"the rule {rule.pattern!r}: {row.call_error(error)}") from None
+        explained = row.call_error(error, rule.arguments)
+        raise TypeError(f"the rule {rule.pattern!r}: {explained}") from None

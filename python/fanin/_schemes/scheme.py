@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from fanin._activations.gains import gain as gain_of_activation
 from fanin._checks import non_negative
+from fanin._hints import did_you_mean, short
 from fanin._public import public
 
 from .accepts import REQUIRED, Parameter
@@ -79,6 +80,9 @@ class Scheme:
         The scheme's own parameters, in order.
     keyword_only : bool
         Whether the parameters are given by name only.
+    gain_of : str or callable
+        The activation whose gain the formula holds already (``gain_of(**parameters)`` where
+        parameters decide), or ""; with one, `gain` cannot name another.
     default_dtype : str
         The dtype of the values if neither `dtype` nor `out` says.
     needs_seed : bool
@@ -100,6 +104,7 @@ class Scheme:
     std: Callable[..., float] | None = None
     parameters: tuple[Parameter, ...] = ()
     keyword_only: bool = False
+    gain_of: str | Callable[..., str] = ""
     default_dtype: str = "float32"
     needs_seed: bool = True
     notes: str = ""
@@ -127,13 +132,35 @@ class Scheme:
         try:
             bound = self.own_signature.bind(*arguments, **named)
         except TypeError as error:
-            raise self.call_error(error) from None
+            raise self.call_error(error, named) from None
         bound.apply_defaults()
         return {p.name: p.accepts.read(p.name, bound.arguments[p.name]) for p in self.parameters}
 
-    def call_error(self, error: TypeError) -> TypeError:
+    def call_error(self, error: TypeError, named: Mapping[str, Any]) -> TypeError:
         """A TypeError that shows how the scheme is called."""
-        return TypeError(f"{self.name}() {error}; it is called {self.name}{self.signature}")
+        known = self.signature.parameters
+        unknown = [name for name in named if name not in known]
+        advice = did_you_mean(unknown[0], known) if unknown else ""
+        return TypeError(f"{self.name}() {error}; it is called {self.name}{self.signature}{advice}")
+
+    def read_gain(self, gain: Any, parameters: Mapping[str, Any]) -> float:
+        """A gain given as a number or by the name of an activation."""
+        if isinstance(gain, str):
+            value = gain_of_activation(gain)
+            held = self.gain_of if isinstance(self.gain_of, str) else self.gain_of(**parameters)
+            if held:
+                raise ValueError(
+                    f"{self.name} holds the gain of {held} already and gain={gain!r} would "
+                    f"multiply its values by another {value:.6g}: leave gain out, or take "
+                    f"variance_scaling, whose variance is 1 / fan, with gain={gain!r}"
+                )
+            return non_negative(f"the gain of {gain!r}", value)
+        if callable(gain) or hasattr(gain, "derivative"):
+            raise TypeError(
+                f"gain must be a number or the name of an activation, got {short(gain)}: "
+                "give gain=fanin.gain(activation)"
+            )
+        return non_negative("gain", gain)
 
     def law_and_spread(
         self, weight: Weight, parameters: Mapping[str, Any]
@@ -158,17 +185,10 @@ class Scheme:
         self, shape: ShapeLike, *, layout: LayoutLike = "io", gain: float | str = 1.0, **named: Any
     ) -> float | None:
         """Standard deviation that the formula promises; None where it promises none."""
-        weight = Weight(as_shape(shape), as_layout(layout), read_gain(gain))
         parameters = self.read((), named)
+        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
         if drawn is not None:
             law, spread = drawn
             return spread * law.unit_std
         return None if self.std is None else weight.gain * self.std(weight, **parameters)
-
-
-def read_gain(gain: float | str) -> float:
-    """A gain given as a number or by the name of an activation."""
-    if not isinstance(gain, str):
-        return non_negative("gain", gain)
-    return non_negative(f"the gain of {gain!r}", gain_of_activation(gain))

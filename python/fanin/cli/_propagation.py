@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +42,21 @@ ActivationOption = Annotated[
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="A picture as well: png, svg or pdf.")
 ]
+
+
+def _check(low: float, high: float, what: str) -> Callable[[float | None], float | None]:
+    """A callback that refuses what lies outside [low, high], NaN and infinities."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not (low <= value <= high and math.isfinite(value)):
+            raise typer.BadParameter(f"{value} is no {what}")
+        return value
+
+    return check
+
+
+_variance = _check(0.0, math.inf, "variance: accepted is a finite number >= 0")
+_correlation = _check(-1.0, 1.0, "correlation: accepted is -1 to 1")
 
 
 def _known(name: str) -> fanin.Activation:
@@ -82,16 +99,28 @@ def propagate(
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, help="Number of layers.")] = 50,
     weight_var: Annotated[
         float | None,
-        typer.Option("--weight-var", metavar="FLOAT", help="fan_in Var(W) (default: recommended)."),
+        typer.Option(
+            "--weight-var",
+            metavar="FLOAT",
+            callback=_variance,
+            help="fan_in Var(W) (default: recommended).",
+        ),
     ] = None,
     bias_var: Annotated[
-        float | None, typer.Option("--bias-var", metavar="FLOAT", help="Var(b).")
+        float | None,
+        typer.Option("--bias-var", metavar="FLOAT", callback=_variance, help="Var(b)."),
     ] = None,
     q0: Annotated[
-        float | None, typer.Option("--q0", metavar="FLOAT", help="Variance of layer 1's units.")
+        float | None,
+        typer.Option(
+            "--q0", metavar="FLOAT", callback=_variance, help="Variance of layer 1's units."
+        ),
     ] = None,
     c0: Annotated[
-        float | None, typer.Option("--c0", metavar="FLOAT", help="Correlation of two inputs there.")
+        float | None,
+        typer.Option(
+            "--c0", metavar="FLOAT", callback=_correlation, help="Correlation of two inputs there."
+        ),
     ] = None,
     plot: PlotOption = None,
 ) -> None:
@@ -101,7 +130,10 @@ def propagate(
     """
     phi, screen = _known(activation), console()
     if weight_var is None:
-        advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
+        try:
+            advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}; give --weight-var") from None
         weight, bias = float(advice.weight_var), advice.bias_var
         start = float(advice.profile.q[0]) if q0 is None else q0
         notes = [*advice.reasons, *advice.warnings]
@@ -131,7 +163,10 @@ def propagate(
 def gain(
     activation: Annotated[str | None, typer.Argument(help="The activation.")] = None,
     q: Annotated[
-        float, typer.Option("--q", metavar="FLOAT", help="Variance of the pre-activation.")
+        float,
+        typer.Option(
+            "--q", metavar="FLOAT", callback=_variance, help="Variance of the pre-activation."
+        ),
     ] = 1.0,
     show_list: Annotated[bool, typer.Option("--list", help="All activations, and leave.")] = False,
 ) -> None:
@@ -148,9 +183,9 @@ def gain(
     phi = _known(activation)
     found = fanin.propagation.moments(q, phi)
     rows = [
-        ("gain, forward", "1/sqrt(E phi^2)", fanin.gain(phi, q)),
-        ("gain, backward", "1/sqrt(E phi'^2)", fanin.gain(phi, q, "backward")),
-        ("gain, std", "1/std(phi)", fanin.gain(phi, q, "std")),
+        ("gain, forward", "1/sqrt(E phi^2)", fanin.gain(phi, q=q)),
+        ("gain, backward", "1/sqrt(E phi'^2)", fanin.gain(phi, q=q, kind="backward")),
+        ("gain, std", "1/std(phi)", fanin.gain(phi, q=q, kind="std")),
         ("mean", "E phi", float(found.mean)),
         ("second moment", "E phi^2", float(found.second)),
         ("slope", "E phi'^2", float(found.slope_second)),
@@ -162,13 +197,33 @@ def gain(
     screen.print(table)
 
 
+def _place(phi: fanin.Activation, weight_var: float, bias_var: float) -> str:
+    """The phase of one network, in words; the same as `phase_diagram` names."""
+    p = fanin.propagation
+    found = p.fixed_points(phi, weight_var=weight_var, bias_var=bias_var)
+    word = str(p.phase_diagram(phi, weight_var, bias_var).phase[0, 0])
+    if word == "none" or np.isnan(found.q):
+        after = p.propagate(phi, 2, weight_var=weight_var, bias_var=bias_var).q
+        fate = "grows" if after[2] > after[1] else "falls"
+        return f"no phase: no variance q is stable ({found.status}), from q = 1 it {fate}"
+    scale = p.depth_scales(phi, weight_var=weight_var, bias_var=bias_var)
+    return (
+        f"{word}, q* = {float(found.q):.6g} ({found.status}), chi = {float(found.chi):.6g}, "
+        f"correlations live for xi_c = {float(scale.xi_c):.4g} layers"
+    )
+
+
 def phase(
     activation: ActivationOption,
     weight_var: Annotated[
-        float | None, typer.Option("--weight-var", metavar="FLOAT", help="A network to place.")
+        float | None,
+        typer.Option(
+            "--weight-var", metavar="FLOAT", callback=_variance, help="A network to place."
+        ),
     ] = None,
     bias_var: Annotated[
-        float, typer.Option("--bias-var", metavar="FLOAT", help="Its bias variance.")
+        float,
+        typer.Option("--bias-var", metavar="FLOAT", callback=_variance, help="Its bias variance."),
     ] = 0.0,
     plot: PlotOption = None,
 ) -> None:
@@ -195,16 +250,8 @@ def phase(
     else:
         screen.print("no critical point with bias_var from 0 to 0.5")
     if weight_var is not None:
-        found = p.fixed_points(phi, weight_var=weight_var, bias_var=bias_var)
-        scale = p.depth_scales(phi, weight_var=weight_var, bias_var=bias_var)
-        chi = float(found.chi)
-        word = "ordered" if chi < 1 else "chaotic" if chi > 1 else "critical"
-        screen.print(
-            f"\n({weight_var:g}, {bias_var:g}): {word}, q* = {float(found.q):.6g} "
-            f"({found.status}), chi = {chi:.6g}, "
-            f"correlations live for xi_c = {float(scale.xi_c):.4g} layers",
-            markup=False,
-        )
+        screen.print(f"\n({weight_var:g}, {bias_var:g}): ", end="", markup=False)
+        screen.print(_place(phi, weight_var, bias_var), markup=False)
     if plot is not None:
         from fanin.propagation._pictures import plot_phase_diagram
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fanin._checks import as_count
 from fanin._public import public
 
 from ._layers import (
@@ -55,7 +56,7 @@ class Network:
     TypeError
         If `layers` is not a sequence.
     ValueError
-        For an unknown activation.
+        For an unknown activation, and a size below 1.
 
     Examples
     --------
@@ -76,8 +77,8 @@ class Network:
         image: Sequence[int] | None = None,
     ) -> None:
         self.layers = as_layers(layers)
-        self.width = width
-        self.image = None if image is None else tuple(image)
+        self.width = None if width is None else as_count(width, "width")
+        self.image = None if image is None else tuple(as_count(n, "a side of image") for n in image)
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(_title(layer) for layer in self.layers)}])"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,8 +60,13 @@ class PhaseDiagram:
         slope = np.minimum(self.solved.correlations[1], 1.0)
         return np.asarray(self.solved.shaped(depth_scale(slope)))
 
-    def plot(self, **options: Any) -> Any:
+    def plot(self, *wrong: NoReturn, **options: Any) -> Any:
         """Draw the diagram with matplotlib (an optional extra); returns its axes or figure."""
+        if wrong:
+            raise TypeError(
+                f"plot() takes axes=, point= and title= by name, got {wrong[0]!r}; a picture goes "
+                'to a file by plot().savefig("x.png")'
+            )
         from ._pictures import plot_phase_diagram
 
         return plot_phase_diagram(self, **options)

@@ -89,9 +89,9 @@ def plot_phase_diagram(
     ModuleNotFoundError
         Without matplotlib.
     """
+    ax = _axes(axes, (6.4, 4.2))  # which says what is missing without matplotlib
     from matplotlib.colors import LinearSegmentedColormap
 
-    ax = _axes(axes, (6.4, 4.2))
     x, y = np.asarray(diagram.weight_var), np.asarray(diagram.bias_var)
     chi = np.asarray(diagram.chi)
     if chi.shape != (x.size, y.size):

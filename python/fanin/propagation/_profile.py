@@ -84,12 +84,20 @@ class Profile:
     def __repr__(self) -> str:
         return f"<Profile of {len(self.layers) - 1} layers, shape {self.q.shape}>"
 
-    def _lane(self, lane: tuple[int, ...]) -> dict[str, list[float]]:
+    def _check_lane(self, lane: tuple[int, ...]) -> None:
+        if not isinstance(lane, tuple):
+            raise TypeError(
+                f"lane is a tuple of indices, as in plot((0,)), got {lane!r}; a picture goes to a "
+                'file by plot().savefig("x.png")'
+            )
         if len(lane) != self.q.ndim - 1:
             raise ValueError(
                 f"this profile has {self.q.ndim - 1} axes before the layers, shape {self.q.shape}: "
-                f"name one lane by as many indices, got {lane!r}"
+                f"name one lane by as many indices, as in plot((0,)), got {lane!r}"
             )
+
+    def _lane(self, lane: tuple[int, ...]) -> dict[str, list[float]]:
+        self._check_lane(lane)
         return {name: getattr(self, name)[lane].tolist() for name in _FIELDS}
 
     def table(self, lane: tuple[int, ...] = ()) -> str:
@@ -176,11 +184,14 @@ class Profile:
 
         Raises
         ------
+        TypeError, ValueError
+            For a lane that is none: a file's name, another number of indices than there are axes.
         ModuleNotFoundError
             Without matplotlib (the extra ``plot``).
         """
         from ._pictures import plot_profile
 
+        self._check_lane(lane)
         return plot_profile(self, lane, axes=axes, simulation=simulation)
 
 

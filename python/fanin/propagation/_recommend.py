@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import check_slope
 from fanin._public import public
+from fanin._schemes.registry import get
 from fanin._types import Floats
 
 from ._critical import critical
@@ -49,6 +52,7 @@ class Recommendation:
         array, one for each layer with weights.
     gain : float
         sqrt(weight_var): the standard deviation of a weight is gain/sqrt(fan). An array likewise.
+        It is the whole factor, not one on top of `scheme`: :meth:`weight` draws what is meant.
     mode : str
         The fan.
     profile : Profile
@@ -64,6 +68,97 @@ class Recommendation:
     profile: Profile
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def initializer(self, layer: int | None = None) -> Callable[..., Any]:
+        """The scheme with its arguments, whose weights have `weight_var`.
+
+        Parameters
+        ----------
+        layer : int, optional
+            For a Network: which of its layers with weights, from 0.
+
+        Returns
+        -------
+        callable
+            Called as every scheme: ``(shape, *, seed, dtype=None, layout="io", ...)``. A `gain` of
+            the call multiplies on top.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a Network's layer is not named, or there is none of that number.
+
+        Examples
+        --------
+        >>> import fanin
+        >>> init = fanin.recommend("tanh", "critical", depth=20).initializer()
+        >>> init((64, 32), seed=fanin.Stream(0)["layer1.weight"]).shape
+        (64, 32)
+        """
+        variance = self._variance_of(layer)
+        if self.scheme == "variance_scaling":
+            return get(self.scheme, scale=variance, mode=self.mode)
+        if self.scheme == "orthogonal":
+            return get(self.scheme, gain=math.sqrt(variance))
+        return get(self.scheme)
+
+    def weight(
+        self,
+        shape: Any,
+        *,
+        seed: Any,
+        layout: Any = "io",
+        dtype: Any = None,
+        out: Any = None,
+        index: Any = None,
+        threads: int | None = None,
+        layer: int | None = None,
+    ) -> Any:
+        """One weight as recommended: ``initializer(layer)(shape, ...)``.
+
+        Parameters
+        ----------
+        shape, seed, layout, dtype, out, index, threads
+            As of every scheme, see :func:`fanin.he_normal`.
+        layer : int, optional
+            As of :meth:`initializer`.
+
+        Returns
+        -------
+        ndarray or `out`
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the scheme and :meth:`initializer`.
+
+        Examples
+        --------
+        >>> import fanin
+        >>> he = fanin.recommend("relu").weight((64, 32), seed=0)
+        >>> bool((he == fanin.he_normal((64, 32), seed=0)).all())
+        True
+        """
+        draw = self.initializer(layer)
+        return draw(
+            shape, seed=seed, layout=layout, dtype=dtype, out=out, index=index, threads=threads
+        )
+
+    def _variance_of(self, layer: int | None) -> float:
+        variances = np.asarray(self.weight_var)
+        if variances.ndim == 0:
+            if layer is not None:
+                raise TypeError("layer= belongs to the recommendation for a Network")
+            return float(variances)
+        if layer is None:
+            raise TypeError(
+                f"this recommendation is for a Network of {variances.size} layers with weights: "
+                "say which by layer=, from 0"
+            )
+        number = operator.index(layer)
+        if not 0 <= number < variances.size:
+            raise ValueError(f"layer is in 0 .. {variances.size - 1}, got {layer!r}")
+        return float(variances[number])
 
     def __str__(self) -> str:
         weight = np.array2string(np.asarray(self.weight_var), precision=6)

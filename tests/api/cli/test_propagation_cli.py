@@ -67,7 +67,8 @@ def test_gain_shows_the_three_gains(capsys):
     assert numbers(out, "gain, std")[-1] == pytest.approx(1.70092624, rel=1e-8)
     assert numbers(out, "slope")[-1] == pytest.approx(0.45585087, rel=1e-7)
     _, at_two, _ = run(capsys, "gain", "gelu", "--q", 2)
-    assert numbers(at_two, "gain, forward")[-1] == pytest.approx(fanin.gain("gelu", 2.0), rel=1e-9)
+    expected = fanin.gain("gelu", q=2.0)
+    assert numbers(at_two, "gain, forward")[-1] == pytest.approx(expected, rel=1e-9)
 
 
 def test_gain_lists_every_activation(capsys):
@@ -118,9 +119,9 @@ def test_wrong_usage_is_one_line_and_2(capsys, tmp_path, monkeypatch, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_value_out_of_range_is_one_line_and_1(capsys):
+def test_a_value_out_of_range_is_wrong_usage_one_line_and_2(capsys):
     status, _, err = run(capsys, "propagate", "-a", "relu", "--weight-var", "-1")
-    assert status == 1 and "weight_var" in err and err.count("\n") == 1
+    assert status == 2 and "--weight-var" in err and err.count("\n") == 1
 
 
 def test_help_names_the_commands(capsys):

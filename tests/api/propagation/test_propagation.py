@@ -24,9 +24,9 @@ def computed(case):
             keywords = {"weight_var": inputs["sw2"], "bias_var": inputs["sb2"]}
             return p.variance_map(inputs["q"], name, **keywords)
         case "gain_second_moment":
-            return fanin.gain(name, inputs["q"])
+            return fanin.gain(name, q=inputs["q"])
         case "gain_std":
-            return fanin.gain(name, inputs["q"], "std")
+            return fanin.gain(name, q=inputs["q"], kind="std")
         case "chi1":
             return p.chi(inputs["q"], name, weight_var=inputs["sw2"])
         case "covariance":
@@ -321,7 +321,7 @@ def test_gains_have_kinds_and_preserve():
         assert float(p.variance_map(1.0, name, weight_var=g * g)) == pytest.approx(1.0, rel=1e-15)
         b = fanin.gain(name, kind="backward")
         assert float(p.chi(1.0, name, weight_var=b * b)) == pytest.approx(1.0, rel=1e-15)
-    assert fanin.gain("tanh", np.array([0.5, 2.0])).shape == (2,)
+    assert fanin.gain("tanh", q=np.array([0.5, 2.0])).shape == (2,)
     with pytest.raises(ValueError, match="kind"):
         fanin.gain("tanh", kind="sideways")
 

@@ -177,12 +177,33 @@ def test_gain_multiplies_every_value(name):
     assert np.array_equal(call(name, gain=0.0), np.zeros_like(call(name)))
 
 
-@pytest.mark.parametrize("name", ROWS)
+HOLD_A_GAIN = {"he_normal", "he_uniform", "fixup", "siren_hidden", "icnr"}
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in HOLD_A_GAIN])
 def test_a_gain_may_be_named_after_an_activation(name):
     named = call(name, gain="tanh")
     assert np.array_equal(named, call(name, gain=float(fanin.gain("tanh"))))
     if np.any(named):
         assert not np.array_equal(named, call(name, gain=1.0))
+
+
+@pytest.mark.parametrize("name", sorted(HOLD_A_GAIN))
+def test_a_name_as_gain_is_refused_where_the_scheme_holds_one_already(name):
+    out = np.full_like(call(name), 7.0)
+    with pytest.raises(ValueError, match="holds the gain of .* already .* leave gain out"):
+        call(name, gain="relu", out=out)
+    assert (out == 7.0).all()
+    with pytest.raises(ValueError, match="holds the gain of"):
+        ROWS[name].expected_std(**{"layout": "io", **ROWS[name].example}, gain="relu")
+    assert call(name, gain=2.0).any()  # a number stays a factor on top
+
+
+def test_icnr_of_a_base_without_a_gain_takes_a_name():
+    assert fanin.icnr((3, 3, 16, 32), base="lecun_normal", gain="relu", seed=0).any()
+    held = fanin.get("he_uniform", gain=1.0)
+    with pytest.raises(ValueError, match="holds the gain of relu"):
+        fanin.icnr((3, 3, 16, 32), base=held, gain="relu", seed=0)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -27,10 +27,10 @@ Dense = Callable[[str, int, int], Iterator[PlanTensor]]
 def published(
     *, layers: int, width: int, inner: int, vocabulary: int = 30522, positions: int = 512
 ) -> Iterator[PlanTensor]:
-    """BERT: N(0, 0.02) cut at 2 sigma and not corrected, so the true std is 0.0176; biases 0.
+    """BERT: N(0, 0.02**2) cut at 2 sigma and not corrected, so the true std is 0.0176; biases 0.
 
     This is `create_initializer` of google-research/bert, modeling.py; transformers draws the
-    untruncated N(0, 0.02) instead, and zeros for the padding row. The decoder is tied to the word
+    untruncated N(0, 0.02**2) instead, zeros for the padding row. The decoder is tied to the word
     embedding and not stored.
     """
     cut = {"std": 0.02, "cutoff": 2.0}

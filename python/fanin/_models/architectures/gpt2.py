@@ -19,7 +19,7 @@ CLASSES = ("GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification")
 def published(
     *, layers: int, width: int, vocabulary: int = 50257, positions: int = 1024
 ) -> Iterator[PlanTensor]:
-    """GPT-2: N(0, 0.02), projections into the residual path 0.02 / sqrt(2 layers).
+    """GPT-2: N(0, 0.02**2), projections into the residual path 0.02 / sqrt(2 layers).
 
     The dense layers are stored (in, out); the head is tied to the token embedding and not stored.
     OpenAI's own code, published for inference, says 0.01 for the positions; transformers, Megatron

@@ -36,7 +36,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def published(**sizes: Any) -> Iterator[PlanTensor]:
-    """LLaMA: N(0, 0.02) for every matrix, ones for the norms (transformers' LlamaConfig).
+    """LLaMA: N(0, 0.02**2) for every matrix, ones for the norms (transformers' LlamaConfig).
 
     The papers give no scheme. Matrices are stored (out, in); a tied head is not stored.
     """

@@ -19,10 +19,10 @@ CLASSES = ("ViTForImageClassification", "ViTModel")
 def published(
     *, layers: int, width: int, inner: int, patch: int, image: int, classes: int
 ) -> Iterator[PlanTensor]:
-    """ViT: Glorot uniform matrices, biases of the MLP N(0, 1e-6), patches LeCun normal, head 0.
+    """ViT: Glorot uniform matrices, biases of the MLP N(0, 1e-6**2), patches LeCun normal, head 0.
 
     This is google-research/vision_transformer, models_vit.py, with flax's defaults where it is
-    silent; transformers draws N(0, 0.02) instead. Stored (out, in), under the names of the
+    silent; transformers draws N(0, 0.02**2) instead. Stored (out, in), under the names of the
     published checkpoints, which transformers reads and `save_pretrained` writes.
     """
     glorot = {"layout": "oi"}

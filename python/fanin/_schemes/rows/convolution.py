@@ -13,7 +13,7 @@ from fanin._arrays.targets import target
 from fanin._random.seeds import as_stream
 from fanin._schemes.accepts import COUNT, Accepts, Parameter, one_of, optional
 from fanin._schemes.patterns import write_delta, write_ones, write_pattern
-from fanin._schemes.registry import add, get
+from fanin._schemes.registry import add, gain_held_by, get
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
 
@@ -184,6 +184,7 @@ icnr = add(
         source="Aitken et al. 2017",
         example={"shape": (3, 3, 16, 32)},
         write=_write_icnr,
+        gain_of=lambda base, **_: gain_held_by(base),
         parameters=(
             Parameter("scale", COUNT, "Upsampling factor r of each kernel axis.", 2),
             Parameter(

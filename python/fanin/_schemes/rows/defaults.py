@@ -8,6 +8,7 @@ from fanin._schemes.accepts import COUNT, NON_NEGATIVE, Parameter, optional
 from fanin._schemes.laws import NORMAL, TRUNCATED_NORMAL, UNIFORM
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
+from fanin._schemes.weight import Weight
 
 from .parameters import DENSE
 
@@ -155,6 +156,18 @@ vit_mlp_bias = add(
 )
 
 
+
+def _own_fan_in(weight: Weight) -> int:
+    """The weight's own fan; a bias, which has none, is told where to take it from."""
+    try:
+        return weight.fan_in
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; for a bias give the fan of its weight, as "
+            "fan_in=fanin.fans(weight.shape, layout).fan_in"
+        ) from None
+
+
 torch_linear_default = add(
     Scheme(
         name="torch_linear_default",
@@ -163,7 +176,7 @@ torch_linear_default = add(
         source="torch.nn.Linear.reset_parameters",
         example=DENSE,
         law=UNIFORM,
-        spread=lambda weight, fan_in: 1.0 / math.sqrt(fan_in or weight.fan_in),
+        spread=lambda weight, fan_in: 1.0 / math.sqrt(fan_in or _own_fan_in(weight)),
         parameters=(
             Parameter(
                 "fan_in",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fanin._checks import as_threads
 from fanin._random.stateless import random
 from fanin._random.streams import Stream
 from fanin._schemes.base_weight import BaseWeight, begin, require_enough_outputs, require_no_groups
-from fanin._schemes.fans import Axes, Layout
+from fanin._schemes.fans import Axes, Layout, Order
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
@@ -38,9 +39,36 @@ def _convolution(weight: Weight, name: str) -> tuple[Axes, int, int]:
     return axes, weight.shape[in_axis], weight.shape[out_axis]
 
 
+#: Layouts that name no axis: a shape that looks misread is warned of.
+_UNNAMED = (Layout("io"), Layout("oi"))
+
+
+def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int) -> None:
+    """A UserWarning for a kernel larger than its channels, where the other layout reads a usual
+    one: of one odd size, with as many outputs as inputs or more."""
+    kernel = tuple(weight.shape[axis] for axis in axes.kernel)
+    if max(kernel) <= max(inputs, outputs) or weight.layout not in _UNNAMED:
+        return
+    given = weight.layout.order
+    other: Order = "io" if given == "oi" else "oi"
+    read = Layout(other).axes(weight.shape)
+    sizes = {weight.shape[axis] for axis in read.kernel}
+    usual = len(sizes) == 1 and sizes.pop() % 2 == 1
+    if not usual or weight.shape[read.inputs[0]] > weight.shape[read.outputs[0]]:
+        return
+    warnings.warn(
+        f"delta_orthogonal: layout={given!r} reads shape {weight.shape} as a kernel of {kernel} "
+        f"for {inputs} input and {outputs} output channels. If they stand the other way, give "
+        f"layout={other!r}; if not, name the axes by fanin.Layout(in_axes=, out_axes=)",
+        UserWarning,
+        stacklevel=6,  # the scheme's writer, fill, the scheme, its wrapper, the caller
+    )
+
+
 def _write_delta(weight: Weight) -> Any:
     axes, inputs, outputs = _convolution(weight, "delta_orthogonal")
     require_enough_outputs(inputs, outputs, weight, "delta_orthogonal")
+    _warn_if_misread(weight, axes, inputs, outputs)
     goal, stream = begin(weight, "delta_orthogonal")
     centre = {axis: (weight.shape[axis] - 1) // 2 for axis in axes.kernel}
     others = [axis for axis in range(len(weight.shape)) if axis not in centre]

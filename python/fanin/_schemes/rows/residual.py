@@ -16,6 +16,7 @@ from .parameters import LAYERS
 fixup = add(
     Scheme(
         name="fixup",
+        gain_of="relu",
         summary="Layers inside a residual branch under Fixup.",
         formula="N(0, 2 / n) times L**(-1 / (2 d - 2)), L = n_branches, d = branch_depth",
         source="Zhang et al. 2019, section 3",

@@ -25,6 +25,7 @@ siren_first = add(
 siren_hidden = add(
     Scheme(
         name="siren_hidden",
+        gain_of="sin",
         summary="Hidden layer of a sine network (SIREN).",
         formula="U(-a, a), a = sqrt(6 / n) / omega0, omega0 = 30",
         source="Sitzmann et al. 2020, section 3.2",

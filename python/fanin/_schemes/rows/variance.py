@@ -67,6 +67,7 @@ glorot_uniform = add(
 he_normal = add(
     Scheme(
         name="he_normal",
+        gain_of="relu",
         summary="He (Kaiming) initialisation for ReLU, normal: keeps variance forward.",
         formula="truncated normal, std = sqrt(2 / n)",
         source=_HE,
@@ -82,6 +83,7 @@ he_normal = add(
 he_uniform = add(
     Scheme(
         name="he_uniform",
+        gain_of="relu",
         summary="He (Kaiming) initialisation for ReLU, uniform: keeps variance forward.",
         formula="U(-a, a), a = sqrt(6 / n)",
         source=_HE,

@@ -1,0 +1,58 @@
+"""Numbers that a caller gives, as float64: what is none says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin._hints import short
+
+__all__ = ["as_float", "as_floats"]
+
+
+def as_floats(value: Any, name: str, advice: str = "") -> NDArray[np.float64]:
+    """`value` as an array of float64.
+
+    Raises
+    ------
+    TypeError
+        For a str, None, a function, a complex number; `advice` is appended.
+    ValueError
+        For an int beyond the range of float64, and rows of unequal length.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a number or an array of them: {error}") from None
+    if array.dtype == object and array.size:
+        array = _of_objects(array, name)
+    if array.dtype.kind in "USOcmM" or array.dtype.kind == "V" and array.dtype.isbuiltin != 2:
+        what = "real number or an array of them"
+        raise TypeError(f"{name} must be a {what}, got {short(value)}{advice}")
+    with np.errstate(over="ignore"):  # a long double beyond the range is infinite
+        return array.astype(np.float64, copy=False)
+
+
+def as_float(value: Any, name: str, advice: str = "") -> float:
+    """`value` as a float; an array of one axis or more is a TypeError too."""
+    if type(value) is float:
+        return value
+    array = as_floats(value, name, advice)
+    if array.ndim:
+        raise TypeError(f"{name} must be one number, got an array of shape {array.shape}")
+    return float(array)
+
+
+def _of_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Python numbers that no dtype of NumPy holds, such as ints of many digits."""
+    entries = array.reshape(-1).tolist()
+    if any(isinstance(entry, str | bytes) for entry in entries):
+        return array
+    try:
+        return np.array([float(entry) for entry in entries]).reshape(array.shape)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got an int beyond the range of float64") from None
+    except (TypeError, ValueError):
+        return array
