@@ -35,8 +35,8 @@ thread_local OfThread own;
 void mark_forked() { forked.fetch_add(1); }
 const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
 
-/// The stack that libgomp gives its threads: OMP_STACKSIZE, a number with B, K, M or G, in K without
-/// one; 0 if it says none.
+/// The stack that libgomp gives its threads: OMP_STACKSIZE, a number with B, K, M or G (K if
+/// none); 0 where it is not set.
 std::size_t stack_bytes() {
   const char* text = std::getenv("OMP_STACKSIZE");
   if (text == nullptr) text = std::getenv("GOMP_STACKSIZE");

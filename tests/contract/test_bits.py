@@ -174,16 +174,17 @@ def test_a_strided_part_far_out_in_many_axes():
 def test_broadcast_parameters_give_the_bits_of_the_scalar_call(isa, dtype):
     loc, scale = np.array([[-1.0], [0.1], [1e3]]), np.array([0.0, 0.02, 1.0, 3.0, 1e-3])
     low, high = np.array([-2.0, -1.0, 0.0, 3.0, 5.0]), np.array([2.0, INF, 1.0, 4.0, 8.0])
+    width = 1e4 * scale  # so that bfloat16 has numbers between 1000 and 1000 + width
     whole = {
         "normal": fanin.normal((3, 5), loc, scale, seed=7, dtype=dtype),
-        "uniform": fanin.uniform((3, 5), loc, loc + scale, seed=7, dtype=dtype),
+        "uniform": fanin.uniform((3, 5), loc, loc + width, seed=7, dtype=dtype),
         "truncated": fanin.truncated_normal((3, 5), loc, scale + 1, low, high, seed=7, dtype=dtype),
     }
     for i, j in np.ndindex(3, 5):
-        a, s = float(loc[i, 0]), float(scale[j])
+        a, s, w = float(loc[i, 0]), float(scale[j]), float(width[j])
         at = {"seed": 7, "dtype": dtype, "index": (i, j)}
         assert same(whole["normal"][i, j], fanin.normal((3, 5), a, s, **at))
-        assert same(whole["uniform"][i, j], fanin.uniform((3, 5), a, a + s, **at))
+        assert same(whole["uniform"][i, j], fanin.uniform((3, 5), a, a + w, **at))
         cut = fanin.truncated_normal((3, 5), a, s + 1, float(low[j]), float(high[j]), **at)
         assert same(whole["truncated"][i, j], cut)
 
