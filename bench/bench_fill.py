@@ -12,9 +12,11 @@ import numpy as np
 from harness import bandwidth, first_touch, main, rivals, stores, timed
 
 import fanin
-from fanin import _bench, _core, _peers
-from fanin._bench import Report, Row, against, touched
-from fanin._peers import NORMAL, UNIFORM, Array, Contender, truncated_normal, uniform
+from fanin import _core
+from fanin._bench import peers as _peers
+from fanin._bench import timing as _bench
+from fanin._bench.peers import NORMAL, UNIFORM, Array, Contender, truncated_normal, uniform
+from fanin._bench.timing import Report, Row, against, touched
 
 CUT = truncated_normal(-2.0, 2.0)
 OTHER_BOUNDS = ((-3.0, 3.0), (0.0, inf), (1.0, 4.0), (5.0, inf), (-1.0, 2.0))

@@ -11,9 +11,9 @@ import sys
 
 from harness import main, timed
 
-from fanin import _peers
-from fanin._bench import Report, Row
-from fanin._peers import Contender
+from fanin._bench import peers as _peers
+from fanin._bench.peers import Contender
+from fanin._bench.timing import Report, Row
 
 MILLISECONDS_MORE = 30.0
 

@@ -13,9 +13,9 @@ from typing import Any
 from harness import main, timed
 
 import fanin
-from fanin import _peers
-from fanin._bench import Report, against, assert_moments
-from fanin._peers import NORMAL, Contender
+from fanin._bench import peers as _peers
+from fanin._bench.peers import NORMAL, Contender
+from fanin._bench.timing import Report, against, assert_moments
 
 STD = 0.02
 LAW = replace(NORMAL, variance=STD * STD)

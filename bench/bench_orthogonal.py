@@ -20,9 +20,10 @@ import numpy as np
 from harness import Bench, main, timed
 
 import fanin
-from fanin import _core, _peers
-from fanin._bench import Report, Row, Timing
-from fanin._peers import Array, Contender
+from fanin import _core
+from fanin._bench import peers as _peers
+from fanin._bench.peers import Array, Contender
+from fanin._bench.timing import Report, Row, Timing
 
 SQUARE = (256, 512, 1024, 2048, 4096)
 OBLONG = ((8192, 1024), (1024, 8192))

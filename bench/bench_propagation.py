@@ -14,8 +14,8 @@ import numpy as np
 from harness import first_touch, main, timed
 
 import fanin
-from fanin._bench import Report, Row
-from fanin._peers import Contender
+from fanin._bench.peers import Contender
+from fanin._bench.timing import Report, Row
 
 p = fanin.propagation
 # Pairs (V, chi) a second that one core with AVX-512 is asked for: 2e7 of some, 1e7 of the others.

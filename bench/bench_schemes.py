@@ -16,9 +16,9 @@ import numpy as np
 from harness import main, timed
 
 import fanin
-from fanin import _peers
-from fanin._bench import Report, Row
-from fanin._peers import Contender
+from fanin._bench import peers as _peers
+from fanin._bench.peers import Contender
+from fanin._bench.timing import Report, Row
 
 LONGER = 16
 # Values that a turn makes at least, in as many calls as that takes.

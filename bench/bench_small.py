@@ -13,9 +13,9 @@ import numpy as np
 from harness import main, timed
 
 import fanin
-from fanin import _peers
-from fanin._bench import Report, Row, assert_moments
-from fanin._peers import NORMAL, Contender
+from fanin._bench import peers as _peers
+from fanin._bench.peers import NORMAL, Contender
+from fanin._bench.timing import Report, Row, assert_moments
 
 # Calls between two readings of the clock: a few milliseconds, far above the clock's resolution.
 CALLS = 2000

@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fanin import _bench, _core, _peers
-from fanin._bench import Report, Row
-from fanin._peers import Array, Contender, Law
+from fanin import _core
+from fanin._bench import peers as _peers
+from fanin._bench import timing as _bench
+from fanin._bench.peers import Array, Contender, Law
+from fanin._bench.timing import Report, Row
 
 # One bench function: fills a report for one thread count.
 Bench = Callable[[Report, argparse.Namespace, int], None]

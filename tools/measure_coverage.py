@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Half of the suite's time and no line of their own.
 LEFT_OUT = ["tests/kernels/test_statistics.py", "tests/contract/test_golden.py"]
 #: Its child is nobody, who may not write counts and says so.
-NOBODY = "tests/api/test_files.py::test_a_folder_that_cannot_be_written_is_refused_before_anything_is_generated"  # noqa: E501
+NOBODY = "tests/api/files/test_files.py::test_a_folder_that_cannot_be_written_is_refused_before_anything_is_generated"  # noqa: E501
 WANTED = 95.0
 
 Counts = dict[Path, dict[int, int]]

@@ -3,8 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <chrono>
-
+#include "bindings/gil.hpp"
 #include "core/stream.hpp"
 #include "engine/fill.hpp"
 
@@ -55,20 +54,5 @@ inline engine::Destination destination_from(py::array& array, const py::object& 
   if (complex) d.axes.push_back({2, i64(element_bytes(element)), 1});
   return d;
 }
-
-/// Asks Python for pending signals every 20 ms; remembers that one of them raised.
-class SignalPoll {
- public:
-  bool operator()() {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_ < std::chrono::milliseconds(20)) return false;
-    last_ = now;
-    const py::gil_scoped_acquire gil;
-    return PyErr_CheckSignals() != 0;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 }  // namespace fanin::bindings

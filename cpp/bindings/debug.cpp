@@ -73,7 +73,7 @@ void store_constant(char* data, std::size_t bytes, int threads, bool past_cache)
   const std::size_t lines = (bytes - lead) / line;
   edge(data, data + lead);
   edge(data + lead + lines * line, data + bytes);
-  const py::gil_scoped_release release;
+  const Released released;
   engine::parallel_for(
       (lines + lines_per_chunk - 1) / lines_per_chunk, threads, true, {}, [&](u64 chunk) {
         const std::size_t from = chunk * lines_per_chunk;

@@ -78,12 +78,12 @@ py::capsule take(const py::object& capsule, const char* name, const char* used, 
 }
 
 py::array view_of(const Tensor& tensor, bool read_only, const py::capsule& owner,
-                  const py::function& dtype_of) {
+                  const py::object& dtype_of) {
   const i32 kind = tensor.device.kind;
   if (kind != kCpu && kind != kCudaHost && kind != kRocmHost)
     throw py::type_error("out must be CPU memory, got a DLPack tensor on a device of type " +
                          std::to_string(kind) + "; fill a CPU tensor and copy it");
-  const py::dtype dtype = dtype_of(name_of(tensor.dtype));
+  const py::dtype dtype = call(dtype_of, name_of(tensor.dtype));
   if (dtype.itemsize() * 8 != tensor.dtype.bits)
     throw py::type_error("out offers a DLPack dtype of " + std::to_string(int(tensor.dtype.bits)) +
                          " bits, not accepted");
@@ -101,8 +101,8 @@ py::array view_of(const Tensor& tensor, bool read_only, const py::capsule& owner
 }
 
 /// A view of the memory behind `capsule`; the capsule is used up. `dtype_of` turns a name into a
-/// dtype.
-py::array from_dlpack(const py::object& capsule, const py::function& dtype_of) {
+/// dtype; `writable` tells what a capsule without a version does not.
+py::array from_dlpack(const py::object& capsule, const py::object& dtype_of, bool writable) {
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
     ManagedVersioned* managed = nullptr;
     const py::capsule owner =
@@ -115,7 +115,7 @@ py::array from_dlpack(const py::object& capsule, const py::function& dtype_of) {
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
     Managed* managed = nullptr;
     const py::capsule owner = take(capsule, "dltensor", "used_dltensor", managed);
-    return view_of(managed->tensor, false, owner, dtype_of);
+    return view_of(managed->tensor, !writable, owner, dtype_of);
   }
   const std::string got =
       PyCapsule_CheckExact(capsule.ptr()) && PyCapsule_GetName(capsule.ptr()) != nullptr
@@ -129,7 +129,7 @@ py::array from_dlpack(const py::object& capsule, const py::function& dtype_of) {
 }  // namespace
 
 void register_dlpack(py::module_& m) {
-  m.def("from_dlpack", &from_dlpack, py::arg("capsule"), py::arg("dtype_of"));
+  m.def("from_dlpack", &from_dlpack, py::arg("capsule"), py::arg("dtype_of"), py::arg("writable"));
 }
 
 }  // namespace fanin::bindings

@@ -9,12 +9,9 @@ void run(const engine::Plan& plan, int element, const py::bytes& key, py::array&
          bool fresh) {
   const engine::Destination d =
       destination_from(array, py::none(), first, Element(element), false, fresh);
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = engine::fill(plan, source_from(key, 0), d, 0, SignalPoll());
-  }
-  if (!finished) throw py::error_already_set();
+  const Source source = source_from(key, 0);
+  const Released released;
+  engine::fill(plan, source, d, 0, {});
 }
 
 using Words = py::array_t<u64, py::array::c_style>;
@@ -22,7 +19,11 @@ using Words = py::array_t<u64, py::array::c_style>;
 void scale_words(Words words, const Words& low, const Words& span) {
   if (low.size() != words.size() || span.size() != words.size())
     throw py::value_error("a low and a span for each word are needed");
-  engine::scale_words(words.mutable_data(), low.data(), span.data(), std::size_t(words.size()));
+  const std::size_t count = std::size_t(words.size());
+  u64* const data = words.mutable_data();
+  const u64 *const first = low.data(), *const range = span.data();
+  const Released released;
+  engine::scale_words(data, first, range, count);
 }
 
 }  // namespace

@@ -18,17 +18,17 @@ engine::View<T> view_of(const py::array& array, bool complex, bool transposed) {
 }
 
 template <class T>
-bool run_gemm(const py::array& a, const py::array& b, py::array& out, bool complex,
+void run_gemm(const py::array& a, const py::array& b, py::array& out, bool complex,
               bool transpose_a, bool transpose_b, int threads) {
   const auto left = view_of<T>(a, complex, transpose_a),
              right = view_of<T>(b, complex, transpose_b);
   const i64 depth = a.shape(transpose_a ? 0 : 1);
   const i64 rows = out.shape(0), columns = out.shape(1), step = out.strides(0) / i64(sizeof(T));
   T* const to = static_cast<T*>(out.mutable_data());
-  const py::gil_scoped_release release;
-  return engine::in_default_environment([&] {
+  const Released released;
+  engine::in_default_environment([&] {
     return engine::gemm(left, right, rows, columns, depth, to, step, Update::store,
-                        engine::Work{engine::threads_for(threads), SignalPoll()});
+                        engine::Work{engine::threads_for(threads), {}});
   });
 }
 
@@ -48,10 +48,8 @@ void gemm(const py::array& a, const py::array& b, py::array out, bool transpose_
   if (out.size() > 0 && out.shape(1) > 1 && out.strides(1) != out.itemsize())
     throw py::value_error("the rows of out must be contiguous");
   const bool complex = kind == 'c';
-  const bool finished =
-      number == 4 ? run_gemm<float>(a, b, out, complex, transpose_a, transpose_b, threads)
-                  : run_gemm<double>(a, b, out, complex, transpose_a, transpose_b, threads);
-  if (!finished) throw py::error_already_set();
+  number == 4 ? run_gemm<float>(a, b, out, complex, transpose_a, transpose_b, threads)
+              : run_gemm<double>(a, b, out, complex, transpose_a, transpose_b, threads);
 }
 
 /// Columns first..last - 1 of the tall matrices `ids` into out (matrices, rows, last - first), or
@@ -78,18 +76,12 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
   engine::Progress tell;
   if (!progress.is_none())
     tell = [&progress](i64 done, i64 total) {
-      const py::gil_scoped_acquire gil;
-      progress(done, total);
+      const Held gil;
+      call(progress, done, total);
     };
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), size, step, threads,
-                                          SignalPoll(), tell)
-                           : engine::haar(haar, ids, static_cast<double*>(data), size, step,
-                                          threads, SignalPoll(), tell);
-  }
-  if (!finished) throw py::error_already_set();
+  const Released released;
+  number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), size, step, threads, {}, tell)
+              : engine::haar(haar, ids, static_cast<double*>(data), size, step, threads, {}, tell);
 }
 
 /// a (matrices, rows, columns) = q r, all C-contiguous; a is destroyed, r may be None.
@@ -101,17 +93,11 @@ void qr(py::array a, py::array q, const py::object& r, int threads) {
   void* const from = data(a);
   void* const to = data(q);
   void* const upper = r.is_none() ? nullptr : data(r.cast<py::array>());
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = number == 4 ? engine::qr(static_cast<float*>(from), count, rows, columns, complex,
-                                        static_cast<float*>(to), static_cast<float*>(upper),
-                                        threads, SignalPoll())
-                           : engine::qr(static_cast<double*>(from), count, rows, columns, complex,
-                                        static_cast<double*>(to), static_cast<double*>(upper),
-                                        threads, SignalPoll());
-  }
-  if (!finished) throw py::error_already_set();
+  const Released released;
+  number == 4 ? engine::qr(static_cast<float*>(from), count, rows, columns, complex,
+                           static_cast<float*>(to), static_cast<float*>(upper), threads, {})
+              : engine::qr(static_cast<double*>(from), count, rows, columns, complex,
+                           static_cast<double*>(to), static_cast<double*>(upper), threads, {});
 }
 
 }  // namespace

@@ -1,7 +1,22 @@
 #include "bindings/register.hpp"
+#include "engine/parallel.hpp"
+
+namespace {
+
+/// A loop ends so after a signal's handler has raised: the interpreter holds the error already.
+void pass_on(std::exception_ptr caught) {
+  try {
+    if (caught) std::rethrow_exception(caught);
+  } catch (const fanin::engine::Interrupted&) {
+    if (PyErr_Occurred() == nullptr) PyErr_SetNone(PyExc_KeyboardInterrupt);
+  }
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of fanin; use the functions of the package instead.";
+  pybind11::register_local_exception_translator(&pass_on);
   fanin::bindings::register_random(m);
   fanin::bindings::register_linear(m);
   fanin::bindings::register_integers(m);

@@ -47,13 +47,14 @@ py::capsule activation(const std::string& name, const std::vector<double>& param
 py::capsule custom_activation(py::object values, std::vector<double> kinks, double unit) {
   const auto shared =
       std::shared_ptr<py::object>(new py::object(std::move(values)), [](py::object* p) {
-        const py::gil_scoped_acquire gil;
+        const Held gil;
         delete p;
       });
   const auto call = [shared](const double* x, std::size_t count, double* phi, double* slope,
                              double* curvature) {
-    const py::gil_scoped_acquire gil;
-    const Array rows = Array::ensure((*shared)(Array(py::ssize_t(count), x), curvature != nullptr));
+    const Held gil;
+    const Array rows =
+        Array::ensure(bindings::call(*shared, Array(py::ssize_t(count), x), curvature != nullptr));
     if (!rows || rows.ndim() != 2 || rows.shape(0) != 3 || rows.shape(1) != py::ssize_t(count))
       throw py::value_error("the values of an activation have three rows");
     double* to[] = {phi, slope, curvature};
@@ -70,7 +71,7 @@ py::array_t<double> activation_values(const py::capsule& handle, const Array& x)
   py::array_t<double> out({py::ssize_t(3), py::ssize_t(count)});
   double* to = out.mutable_data();
   const double* from = x.data();
-  const py::gil_scoped_release release;
+  const Released released;
   engine::parallel_for((count + chunk_values - 1) / chunk_values, a.row() == nullptr ? 1 : 0, true,
                        {}, [&](u64 chunk) {
                          const std::size_t first = std::size_t(chunk) * chunk_values,
@@ -89,7 +90,7 @@ py::array_t<double> activation_moments(const py::capsule& handle, const Array& q
   py::array_t<double> out({py::ssize_t(which.size()), q.size()});
   double* to = out.mutable_data();
   const std::span<const double> at(q.data(), std::size_t(q.size()));
-  const py::gil_scoped_release release;
+  const Released released;
   a.moments(at, which, to, threads);
   return out;
 }
@@ -117,7 +118,7 @@ py::array_t<double> propagated_variances(const py::capsule& handle, const Array&
   const std::span<const double> at(q.data(), std::size_t(count)),
       factors(factor.data(), std::size_t(factor.size()));
   const engine::Column scale = column(weight), shift = column(bias);
-  const py::gil_scoped_release release;
+  const Released released;
   engine::propagate_variances(a, at, scale, shift, factors, start ? to + count : to,
                               start ? to : nullptr, threads);
   return out;
@@ -141,7 +142,7 @@ py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1,
     if (wanted[k]) rows[k] = next, next += count;
   const std::span<const double> at(x.data(), std::size_t(count));
   const engine::Column first = column(q1), second = column(q2);
-  const py::gil_scoped_release release;
+  const Released released;
   owned.covariances.evaluate(first, second, at, missing, {rows[0], rows[1], rows[2]}, threads);
   return out;
 }
@@ -157,7 +158,7 @@ py::array_t<double> fixed_variances(const py::capsule& handle, const Array& weig
   std::vector<engine::Crossings> crossed;
   int most = 0;
   {
-    const py::gil_scoped_release release;
+    const Released released;
     crossed = engine::crossings(a, sw2, sb2, threads);
     for (const engine::Crossings& lane : crossed)
       while (most < engine::kMostRoots && lane[std::size_t(most)] > 0) ++most;
@@ -165,7 +166,7 @@ py::array_t<double> fixed_variances(const py::capsule& handle, const Array& weig
   py::array_t<double> out({py::ssize_t(2), count, py::ssize_t(most)});
   if (out.size() == 0) return out;
   double* const roots = out.mutable_data();
-  const py::gil_scoped_release release;
+  const Released released;
   engine::fixed_variances(a, sw2, sb2, crossed, most, roots, roots + count * most, threads);
   return out;
 }
@@ -183,8 +184,15 @@ py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q
     return std::span<const double>(x.data(), std::size_t(count));
   };
   const auto at = span(q), sw2 = span(weight_var), extra = span(noise);
-  const py::gil_scoped_release release;
+  const Released released;
   engine::fixed_correlations(owned.covariances, at, sw2, extra, found, found + count, threads);
+  return out;
+}
+
+/// e^x of numbers in [-745, 709].
+py::array_t<double> exponentials(const Array& x) {
+  py::array_t<double> out(x.size());
+  engine::evaluate("exp", x.data(), out.mutable_data(), std::size_t(x.size()));
   return out;
 }
 
@@ -216,6 +224,7 @@ void register_propagation(py::module_& m) {
   m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"),
         py::arg("weight_var"), py::arg("noise"), py::arg("threads"), steady);
   m.def("logarithms", &logarithms, py::arg("x"), steady);
+  m.def("exponentials", &exponentials, py::arg("x"), steady);
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"), steady);
 }
 

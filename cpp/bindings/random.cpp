@@ -32,12 +32,8 @@ void run_fill(const std::string& law, const std::vector<double>& arguments, int 
   const Source source = source_from(key, id);
   const engine::Destination d =
       destination_from(array, steps, first, Element(element), complex, fresh);
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = engine::fill(plan, source, d, threads, SignalPoll());
-  }
-  if (!finished) throw py::error_already_set();
+  const Released released;
+  engine::fill(plan, source, d, threads, {});
 }
 
 using Column = py::array_t<double, py::array::c_style | py::array::forcecast>;
@@ -63,12 +59,8 @@ void run_fill_each(const std::string& law, const std::vector<Column>& columns, i
   const engine::Destination d =
       destination_from(array, steps, first, Element(element), complex, false);
   const auto arguments = pointers(columns, array.size() * (complex ? 2 : 1));
-  bool finished = true;
-  {
-    const py::gil_scoped_release release;
-    finished = engine::fill_each(law, arguments, source, d, threads, SignalPoll());
-  }
-  if (!finished) throw py::error_already_set();
+  const Released released;
+  engine::fill_each(law, arguments, source, d, threads, {});
 }
 
 /// An exact Python int or float as a double.
@@ -79,35 +71,32 @@ bool plain_number(PyObject* object, double& value) {
   }
   if (!PyLong_CheckExact(object)) return false;
   value = PyLong_AsDouble(object);
-  if (value == -1.0 && PyErr_Occurred()) PyErr_Clear();
-  return std::isfinite(value);
-}
-
-/// The key of an exact int below 2^63 or of a Stream.
-bool plain_key(PyObject* seed, u128& key) {
-  if (PyLong_CheckExact(seed)) {
-    int overflow = 0;
-    const long long value = PyLong_AsLongLongAndOverflow(seed, &overflow);
-    if (overflow != 0 || value < 0) return false;
-    key = key_of_seed(u128(u64(value)));
-    return true;
-  }
-  static PyObject* const name = PyUnicode_InternFromString("_key");
-  PyObject* bytes = PyObject_GetAttr(seed, name);
-  if (bytes == nullptr) {
+  if (value == -1.0 && PyErr_Occurred() != nullptr) {  // larger than any double
     PyErr_Clear();
     return false;
   }
-  const bool usable = PyBytes_Check(bytes) && PyBytes_GET_SIZE(bytes) == 16;
-  if (usable) __builtin_memcpy(&key, PyBytes_AS_STRING(bytes), 16);
-  Py_DECREF(bytes);
-  return usable;
+  return true;
+}
+
+/// The key of an exact int below 2^63, or the bytes of a Stream's key.
+bool plain_key(PyObject* seed, bool is_key, u128& key) {
+  if (is_key) {
+    const bool usable = PyBytes_CheckExact(seed) && PyBytes_GET_SIZE(seed) == 16;
+    if (usable) __builtin_memcpy(&key, PyBytes_AS_STRING(seed), 16);
+    return usable;
+  }
+  if (!PyLong_CheckExact(seed)) return false;
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(seed, &overflow);
+  if (overflow != 0 || value < 0) return false;
+  key = key_of_seed(u128(u64(value)));
+  return true;
 }
 
 /// The quick way for small float32 arrays and plain arguments: None whenever anything is unusual or
 /// wrong, and the caller then goes the way that checks and explains.
 py::object small(const std::string& law, py::handle shape, const py::tuple& arguments,
-                 py::handle seed) {
+                 py::handle seed, bool is_key) {
   constexpr py::ssize_t most = 16384;
   py::ssize_t sizes[8];
   std::size_t rank = 1;
@@ -134,7 +123,7 @@ py::object small(const std::string& law, py::handle shape, const py::tuple& argu
   if (!(extent >= 0 && extent < 1e38 && std::fabs(values[0]) < 1e38)) return py::none();
   if (given == 4 && !(values[2] < values[3])) return py::none();
   u128 key = 0;
-  if (!plain_key(seed.ptr(), key)) return py::none();
+  if (!plain_key(seed.ptr(), is_key, key)) return py::none();
 
   py::array_t<float> array(py::array::ShapeContainer(sizes, sizes + rank));
   engine::Destination d;
@@ -149,7 +138,7 @@ py::array_t<u32> words(const py::bytes& key, u64 id, u64 first_tile, py::ssize_t
   py::array_t<u32> out(tiles * kTileWords);
   const Source source = source_from(key, id);
   u32* data = out.mutable_data();
-  const py::gil_scoped_release release;
+  const Released released;
   engine::table().words(source, first_tile, u64(tiles), data);
   return out;
 }
@@ -166,7 +155,7 @@ void register_random(py::module_& m) {
         py::arg("steps"), py::arg("threads"), py::arg("fresh"), steady);
   m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"), steady);
   m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"),
-        steady);
+        py::arg("is_key"), steady);
   m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("element"),
         py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
         py::arg("steps"), py::arg("threads"), steady);

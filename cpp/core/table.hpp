@@ -9,7 +9,7 @@
 namespace fanin {
 
 /// Writes `tiles` whole tiles, from tile number `first` on, to `out` (aligned to its element).
-/// `stream` asks for non-temporal stores; `out` is then aligned to 64 bytes.
+/// `stream` asks for stores past the caches.
 using FillFn = void (*)(const Source&, u64 first, u64 tiles, const Params&, void* out, bool stream);
 
 /// One distribution: its name and a fill for each destination element (order of Element).

@@ -9,7 +9,8 @@ namespace {
 constexpr i64 kSerialValues = 64 * 1024;           ///< up to here the caller does the work itself
 constexpr i64 kChunkBytes = 256 * 1024;            ///< of one chunk of a contiguous run
 constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
-constexpr i64 kStreamBytes = 4 * 1024 * 1024;      ///< from here on stores go past the caches
+constexpr i64 kStreamBytes = 16 * 1024 * 1024;     ///< from here on stores go past the caches,
+constexpr u64 kStreamRun = 8 * 1024;               ///< in runs of at least so many bytes
 constexpr std::size_t kLine = 64;
 
 /// Values at consecutive addresses to consecutive memory. A partial tile at either end goes through
@@ -31,8 +32,8 @@ void fill_run(const Plan& plan, const Source& source, Element element, u64 first
     count -= values;
   }
   if (const u64 tiles = count / per_tile; tiles != 0) {
-    const bool aligned_line = reinterpret_cast<std::uintptr_t>(out) % kLine == 0;
-    plan.fill(source, first / per_tile, tiles, plan.params, out, stream && aligned_line);
+    plan.fill(source, first / per_tile, tiles, plan.params, out,
+              stream && tiles * per_tile * size >= kStreamRun);
     out += tiles * per_tile * size;
     first += tiles * per_tile;
     count -= tiles * per_tile;

@@ -66,6 +66,7 @@ struct Work {
     if (threads > 1 && chunks > 1) return parallel_for(u64(chunks), threads, false, poll, body);
     for (i64 chunk = 0; chunk < chunks; ++chunk) {
       if (poll && poll()) return false;
+      if (!poll) listen();
       body(u64(chunk));
     }
     return true;

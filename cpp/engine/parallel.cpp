@@ -7,6 +7,8 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/environment.hpp"
@@ -17,6 +19,17 @@ namespace {
 std::atomic<int> chosen_threads{0};
 std::atomic<bool> forked{false};
 
+struct OfThread {
+  const Poll* heard = nullptr;  ///< what it listens to
+  int team = 1;                 ///< threads of the last team that it led
+};
+// In memory that a thread has from its start: that of a library loaded later is else taken at its
+// first use, and glibc ends the process where there is none.
+#if defined(__GLIBC__)
+[[gnu::tls_model("initial-exec")]]
+#endif
+thread_local OfThread own;
+
 void mark_forked() { forked.store(true); }
 const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
 
@@ -24,8 +37,7 @@ const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
 /// cannot start one, so they are tried first: whenever this thread asks for more than its last team
 /// had (libgomp lets the others go).
 int startable(int wanted) {
-  thread_local int team = 1;
-  if (wanted > team) {
+  if (wanted > own.team) {
     std::mutex gate;
     std::vector<pthread_t> tried(std::size_t(wanted - 1));
     const auto wait = [](void* held) -> void* {
@@ -40,7 +52,7 @@ int startable(int wanted) {
     for (std::size_t i = 0; i < started; ++i) pthread_join(tried[i], nullptr);
     wanted = int(started) + 1;
   }
-  team = wanted;
+  own.team = wanted;
   return wanted;
 }
 
@@ -58,6 +70,13 @@ int threads_for(int threads) {
   return threads > 0 ? threads : default_threads();
 }
 
+Listening::Listening(Poll poll) : poll_(std::move(poll)), before_(own.heard) { own.heard = &poll_; }
+Listening::~Listening() { own.heard = before_; }
+
+void listen() {
+  if (own.heard != nullptr && *own.heard && (*own.heard)()) throw Interrupted();
+}
+
 int number_in_team() { return omp_get_thread_num(); }
 
 bool in_default_environment(const std::function<bool()>& body) {
@@ -67,13 +86,18 @@ bool in_default_environment(const std::function<bool()>& body) {
 
 bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body) {
+  const auto asked_to_stop = [&poll] {
+    if (poll) return poll();
+    listen();
+    return false;
+  };
   if (threads <= 0) threads = default_threads();
   threads = int(std::min<u64>(u64(threads), chunks));
   if (threads > 1 && !forked.load()) threads = startable(threads);
   if (threads <= 1 || forked.load()) {
     const DefaultFloatingPoint environment;
     for (u64 chunk = 0; chunk < chunks; ++chunk) {
-      if (poll && poll()) return false;
+      if (asked_to_stop()) return false;
       body(chunk);
     }
     return true;
@@ -88,12 +112,14 @@ bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
     const DefaultFloatingPoint environment;
     try {
       const u64 team = u64(omp_get_num_threads()), me = u64(omp_get_thread_num());
+      std::optional<Listening> follow;
+      if (me != 0) follow.emplace([&stop] { return stop.load(std::memory_order_relaxed); });
       const u64 begin = chunks / team * me + std::min(me, chunks % team);
       const u64 end = begin + chunks / team + (me < chunks % team ? 1 : 0);
       for (u64 step = begin; !stop.load(std::memory_order_relaxed); ++step) {
         const u64 chunk = contiguous ? step : next.fetch_add(1, std::memory_order_relaxed);
         if (chunk >= (contiguous ? end : chunks)) break;
-        if (me == 0 && poll && poll()) {
+        if (me == 0 && asked_to_stop()) {
           interrupted.store(true);
           stop.store(true);
           break;
@@ -106,8 +132,9 @@ bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
       stop.store(true);
     }
   }
+  if (interrupted.load()) return false;
   if (failure) std::rethrow_exception(failure);
-  return !interrupted.load();
+  return true;
 }
 
 }  // namespace fanin::engine

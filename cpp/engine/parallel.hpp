@@ -20,12 +20,34 @@ using Poll = std::function<bool()>;
 
 /// Runs body(chunk) for every chunk in [0, chunks) on at most `threads` threads (0: the default),
 /// in rising order per thread; on fewer where the system starts no more. Returns false if `poll`
-/// stopped it. Serial in a forked child, because the OpenMP runtime does not survive fork. The
-/// floating-point environment of every worker is the default one meanwhile. An exception of `body`
-/// or `poll` is rethrown here after all threads have ended.
+/// stopped it; without one the loop listens. Serial in a forked child, because the OpenMP runtime
+/// does not survive fork. The floating-point environment of every worker is the default one
+/// meanwhile. An exception of `body` or `poll` is rethrown here after all threads have ended.
 ///   contiguous   each thread takes one contiguous run of chunks (first touch of fresh memory)
 bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body);
+
+/// What a loop throws that has no poll of its own and was stopped by the one its thread listens to.
+struct Interrupted {};
+
+/// For its own lifetime this thread listens to a poll (an empty one: to nothing): every loop below
+/// that has none of its own asks it between chunks and throws Interrupted once it returns true. The
+/// other threads of such a loop hear of it between the chunks of loops of their own.
+class Listening {
+ public:
+  explicit Listening(Poll poll);
+  ~Listening();
+  Listening(const Listening&) = delete;
+  Listening& operator=(const Listening&) = delete;
+
+ private:
+  Poll poll_;
+  const Poll* before_;
+};
+
+/// Throws Interrupted if the poll that this thread listens to asks to stop. For long work between
+/// two chunks.
+void listen();
 
 /// The calling thread's number among those of its parallel_for; 0 outside.
 int number_in_team();

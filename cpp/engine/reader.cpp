@@ -1,12 +1,10 @@
 #include "engine/reader.hpp"
 
-#include "engine/dispatch.hpp"
-
 namespace fanin::engine {
 
-void WordReader::refill() {
+void WordReader::refill() noexcept {
   const u64 number = next_ / kWords;
-  table().words(source_, number * kTiles, kTiles, buffer_);
+  words_(source_, number * kTiles, kTiles, buffer_);
   end_ = (number + 1) * kWords;
 }
 

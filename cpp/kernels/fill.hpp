@@ -16,18 +16,93 @@ struct ComputeOf<Element::f64> {
 };
 
 /// Rounds to the destination element and stores one vector.
-template <Element E, bool PastCache, class V>
+template <Element E, class V>
 [[gnu::always_inline]] inline void store_rounded(void* to, V value) {
-  if constexpr (E == Element::bf16) {
-    const Half half = to_bfloat16(value);
-    PastCache ? store_past_cache(to, half) : store(to, half);
-  } else if constexpr (E == Element::f16) {
-    const Half half = to_float16(value);
-    PastCache ? store_past_cache(to, half) : store(to, half);
-  } else {
-    PastCache ? store_past_cache(to, value) : store(to, value);
-  }
+  if constexpr (E == Element::bf16)
+    store(to, to_bfloat16(value));
+  else if constexpr (E == Element::f16)
+    store(to, to_float16(value));
+  else
+    store(to, value);
 }
+
+/// Steps of values go to memory as they come.
+template <int StepBytes>
+class Straight {
+ public:
+  [[gnu::always_inline]] explicit Straight(char* out) : out_(out) {}
+  /// Where the next step is to be written.
+  [[gnu::always_inline]] char* place() { return out_; }
+  /// The step at place() has been written.
+  [[gnu::always_inline]] void advance() { out_ += StepBytes; }
+  /// All steps have been written.
+  [[gnu::always_inline]] void finish() {}
+
+ private:
+  char* out_;
+};
+
+/// Steps of values go past the caches, to memory of any alignment: through two blocks that stay in
+/// the first cache. While one is written, the lines of memory are loaded from the other, across its
+/// steps; its stores have reached the cache by then, so that no load waits for two of them.
+template <int StepBytes>
+class PastCache {
+ public:
+  [[gnu::always_inline]] explicit PastCache(char* out)
+      : out_(out), lead_(int(-reinterpret_cast<std::uintptr_t>(out) % kLine)) {}
+
+  [[gnu::always_inline]] char* place() { return block_[now_] + at_; }
+
+  [[gnu::always_inline]] void advance() {
+    char* const before = block_[1 - now_];
+    if (full_) {
+      if (at_ == 0) __builtin_memcpy(before + kBlock, block_[now_], kLine);
+      put<StepBytes>(before + at_ + lead_);
+    }
+    at_ += StepBytes;
+    if (at_ < kBlock) return;
+    if (!full_) copy(block_[now_], lead_);
+    full_ = true;
+    at_ = 0;
+    now_ = 1 - now_;
+  }
+
+  void finish() {
+    if (full_) {
+      const char* const before = block_[1 - now_];
+      int from = at_ + lead_;
+      for (; from + kLine <= kBlock; from += kLine) put<kLine>(before + from);
+      copy(before + from, kBlock - from);
+    }
+    copy(block_[now_], at_);
+    fence_stores();
+  }
+
+ private:
+  // Blocks apart from each other by half a page: a load whose address has the last 12 bits of a
+  // store in flight waits for it.
+  static constexpr int kLine = 64, kBlock = 2048;
+  static_assert(kBlock % StepBytes == 0 && StepBytes % kLine == 0);
+
+  /// Whole lines.
+  template <int Bytes>
+  [[gnu::always_inline]] void put(const char* from) {
+    for (int i = 0; i < Bytes; i += kVectorBytes) store_past_cache(out_ + i, load<U32>(from + i));
+    out_ += Bytes;
+  }
+  /// What is less than a line, at the ends.
+  void copy(const char* from, int bytes) {
+    __builtin_memcpy(out_, from, std::size_t(bytes));
+    out_ += bytes;
+  }
+
+  char* out_;
+  int lead_;                                      ///< bytes before the first line of memory
+  int now_ = 0;                                   ///< the block that is written
+  int at_ = 0;                                    ///< how much of it has been
+  bool full_ = false;                             ///< whether the other block holds values
+  alignas(kLine) char block_[2][kBlock + kLine];  ///< each with the first line of the next
+};
 
 /// The words of the next step are made while this one is transformed: the AES rounds and the law's
 /// operations are both long chains, and the machine's window holds less than two steps. With 16
@@ -35,7 +110,7 @@ template <Element E, bool PastCache, class V>
 inline constexpr bool kAhead = kVectorBytes == 64;
 
 /// Whole steps of `Tiles` tiles each; returns the number of tiles done.
-template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
+template <template <class> class LawOf, Element E, template <int> class Way, int Tiles>
 [[gnu::flatten]] u64 fill_steps(const Source& source, u64 first, u64 tiles, const Params& params,
                                 void* out) {
   using T = typename ComputeOf<E>::Type;
@@ -64,9 +139,7 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
 
   const auto transform = [&](const TileWords<Tiles>& words, char* to) {
     const auto word = [&](int v) { return bit_cast<UnsignedLanes<T>>(words.word[v]); };
-    const auto put = [&](Lanes<T> value, int v) {
-      store_rounded<E, PastCache>(to + v * stored, value);
-    };
+    const auto put = [&](Lanes<T> value, int v) { store_rounded<E>(to + v * stored, value); };
     if constexpr (Law::arity == 2) {
       constexpr int width = half * Tiles < 2 ? 1 : 2;
 #pragma GCC unroll 16
@@ -97,44 +170,43 @@ template <template <class> class LawOf, Element E, bool PastCache, int Tiles>
     }
   };
 
-  char* to = static_cast<char*>(out);
-  constexpr std::size_t step = Tiles * kTileVectors * stored;
   const u64 steps = tiles / Tiles;
   if (steps == 0) return 0;
+  Way<int(Tiles * kTileVectors * stored)> way(static_cast<char*>(out));
   if constexpr (kAhead) {
     TileWords<Tiles> words(counter, keys);
-    for (u64 i = 0; i < steps; ++i, to += step) {
+    for (u64 i = 0; i < steps; ++i, way.advance()) {
       counter.next();
       const TileWords<Tiles> ahead(counter, keys);
-      transform(words, to);
-      words = ahead;
+      transform(words, way.place());
+      // One by one, or GCC copies them through memory.
+      for (int v = 0; v < Tiles * kTileVectors; ++v) words.word[v] = ahead.word[v];
     }
   } else {
-    for (u64 i = 0; i < steps; ++i, to += step, counter.next())
-      transform(TileWords<Tiles>(counter, keys), to);
+    for (u64 i = 0; i < steps; ++i, counter.next(), way.advance())
+      transform(TileWords<Tiles>(counter, keys), way.place());
   }
+  way.finish();
   return steps * Tiles;
 }
 
 /// Two tiles a step where a tile is two vectors; the last tile by itself.
-template <template <class> class LawOf, Element E, bool PastCache>
+template <template <class> class LawOf, Element E, template <int> class Way>
 void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
   using T = typename ComputeOf<E>::Type;
   u64 done = 0;
   if constexpr (kTileVectors == 2) {
-    done = fill_steps<LawOf, E, PastCache, 2>(source, first, tiles, params, out);
+    done = fill_steps<LawOf, E, Way, 2>(source, first, tiles, params, out);
     out = static_cast<char*>(out) + done * kTileWords * 4 / sizeof(T) * element_bytes(E);
   }
-  if (done < tiles)
-    fill_steps<LawOf, E, PastCache, 1>(source, first + done, tiles - done, params, out);
-  if constexpr (PastCache) fence_stores();
+  if (done < tiles) fill_steps<LawOf, E, Way, 1>(source, first + done, tiles - done, params, out);
 }
 
 template <template <class> class Law, Element E>
 void fill(const Source& source, u64 first, u64 tiles, const Params& params, void* out,
           bool stream) {
-  stream ? fill_tiles<Law, E, true>(source, first, tiles, params, out)
-         : fill_tiles<Law, E, false>(source, first, tiles, params, out);
+  stream ? fill_tiles<Law, E, PastCache>(source, first, tiles, params, out)
+         : fill_tiles<Law, E, Straight>(source, first, tiles, params, out);
 }
 
 struct FillTable {

@@ -6,25 +6,17 @@ Every number has an address: element i of an array drawn from a stream is a pure
 
 from typing import TYPE_CHECKING, Any
 
-from . import _main_interpreter  # noqa: F401  # isort: skip  # first: the core would hang
+from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, runtime
-from ._activations import Activation, activations, calculate_gain, gain
-from ._arrays import flat
-from ._composites import chrono, icnr, sparse
-from ._depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
-from ._fans import Fans, Layout, fans
-from ._generator import Generator, default_rng
-from ._orthogonal import orthogonal, unitary
-from ._orthogonal_family import (
-    conv_orthogonal,
-    delta_orthogonal,
-    looks_linear,
-    ppo_orthogonal,
-    recurrent_orthogonal,
-    scaled_orthogonal,
-)
-from ._random import normal, random, truncated_normal, truncated_normal_std, uniform
-from ._scheme_defaults import (
+from ._activations.activation import Activation, activations, calculate_gain, gain
+from ._arrays.destinations import flat
+from ._random.generator import Generator, default_rng
+from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
+from ._random.streams import Stream
+from ._schemes.depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
+from ._schemes.fans import Fans, Layout, fans
+from ._schemes.haar import orthogonal, unitary
+from ._schemes.rows.defaults import (
     flax_dense_default,
     flax_embedding_default,
     keras_dense_default,
@@ -36,7 +28,16 @@ from ._scheme_defaults import (
     vit_default,
     vit_mlp_bias,
 )
-from ._scheme_presets import (
+from ._schemes.rows.orthogonal_structured import (
+    conv_orthogonal,
+    delta_orthogonal,
+    looks_linear,
+    ppo_orthogonal,
+    recurrent_orthogonal,
+    scaled_orthogonal,
+)
+from ._schemes.rows.sparse import chrono, icnr, sparse
+from ._schemes.rows.transformers import (
     bilinear,
     cutoff_normal,
     deepnorm,
@@ -58,7 +59,7 @@ from ._scheme_presets import (
     wang_init,
     zero_hadamard,
 )
-from ._scheme_table import (
+from ._schemes.rows.variance import (
     constant,
     dirac,
     eye,
@@ -76,13 +77,12 @@ from ._scheme_table import (
     variance_scaling,
     zeros,
 )
-from ._schemes import Scheme, get, schemes
-from ._stream import Stream
+from ._schemes.scheme import Scheme, get, schemes
 
 if TYPE_CHECKING:
-    from . import diagnose, linalg, propagation
-    from ._bit_generator import BitGenerator
-    from ._recommend import Recommendation, recommend
+    from . import diagnose, files, linalg, propagation
+    from ._random.bit_generator import BitGenerator
+    from .propagation._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
 """Name of the stream: it changes whenever any produced bit changes."""
@@ -91,11 +91,11 @@ __version__: str = _core.build_config()["version"]
 
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
-    "BitGenerator": "_bit_generator",
-    "Recommendation": "_recommend",
-    "recommend": "_recommend",
+    "BitGenerator": "_random.bit_generator",
+    "Recommendation": "propagation._recommend",
+    "recommend": "propagation._recommend",
 }
-_LAZY_MODULES = ("diagnose", "linalg", "propagation")
+_LAZY_MODULES = ("diagnose", "files", "linalg", "propagation")
 
 
 def __getattr__(name: str) -> Any:
@@ -111,7 +111,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
+    return sorted(__all__)
 
 
 __all__ = [
@@ -141,6 +141,7 @@ __all__ = [
     "dirac",
     "eye",
     "fans",
+    "files",
     "fixup",
     "fixup_gain",
     "flat",

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fanin._activations.activation import as_activation
+from fanin.propagation._nodes import gaussian_nodes
+from fanin.propagation._profile import Profile
+
 from . import _core
-from ._activations import as_activation
-from ._nodes import gaussian_nodes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._activations import ActivationLike
-    from ._networks import Network
-    from ._profile import Profile
+    from fanin._activations.activation import ActivationLike
+    from fanin.propagation._networks import Network
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = [
     "Report",
@@ -460,8 +461,8 @@ def report(
     >>> fanin.diagnose.report("relu", 50, weight_var=2.0).findings
     ()
     """
-    from ._findings import findings
-    from ._networks import Network, propagate
+    from fanin.propagation._findings import findings
+    from fanin.propagation._networks import Network, propagate
 
     if isinstance(network, Network):
         return Report(profile := network.propagate(q0=q0), findings(profile))

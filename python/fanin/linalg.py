@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin._arrays.destinations import KINDS
+
 from . import _core
-from ._arrays import KINDS
 from .runtime import as_threads
 
 __all__ = ["QR", "orthonormalize", "qr"]

@@ -93,6 +93,38 @@ def test_large_strided_and_misaligned_fills_equal_the_plain_one(dtype):
         assert same(out, plain)
 
 
+# Stores go past the caches from 16 MB on, in lines of 64 bytes through blocks of 2048.
+PAST_CACHES = 16 << 20
+
+
+@pytest.mark.parametrize("dtype", REAL)
+def test_stores_past_the_caches_reach_memory_of_any_alignment(isa, dtype):
+    dtype = as_dtype(dtype)
+    count = PAST_CACHES // dtype.itemsize + 77
+    skipped = 5  # so that the first tile is a part of one
+    plain = fanin.uniform(count + skipped, seed=6, dtype=dtype)[skipped:].tobytes()
+    raw = np.empty(count * dtype.itemsize + 256, np.uint8)
+    line = -raw.ctypes.data % 64
+    for offset in (0, dtype.itemsize, 16, 64 - dtype.itemsize, 1):
+        raw[...] = 0x5A
+        start = line + offset
+        out = np.ndarray(count, dtype, raw, start)
+        index = slice(skipped, None)
+        fanin.uniform(count + skipped, seed=6, out=out, index=index, threads=1 + offset % 3)
+        end = start + count * dtype.itemsize
+        assert raw[start:end].tobytes() == plain
+        assert (raw[:start] == 0x5A).all() and (raw[end:] == 0x5A).all()
+
+
+@pytest.mark.parametrize("row", [100, 2048, 5000])
+def test_rows_of_any_length_go_past_the_caches(row):
+    rows = PAST_CACHES // 4 // row + 1
+    wide = np.zeros((rows, row + 3), np.float32)
+    fanin.normal((rows, row), seed=6, out=wide[:, 1:-2])
+    assert same(wide[:, 1:-2], fanin.normal((rows, row), seed=6))
+    assert not wide[:, 0].any() and not wide[:, -2:].any()
+
+
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize("count", [1, 3, 15, 16, 17, 31, 32, 33, 4096, 100_003, (1 << 20) + 1])
 def test_threads_and_isa_cannot_be_seen(isa, dtype, count):

@@ -8,7 +8,7 @@ from scipy import special
 
 import fanin
 from fanin import _core
-from fanin._propagation_pairs import pairs_at
+from fanin.propagation._pairs import pairs_at
 
 p = fanin.propagation
 

@@ -13,9 +13,9 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from fanin import _models
-from fanin._models import MODELS
-from fanin._plan import Plan
+from fanin._models import catalogue as _models
+from fanin._models.catalogue import MODELS
+from fanin._models.plan import Plan
 
 SMALL_BERT = {
     "hidden_size": 24,

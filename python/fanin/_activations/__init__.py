@@ -1,0 +1,1 @@
+"""Activations, their Gaussian moments and gains."""

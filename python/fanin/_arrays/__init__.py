@@ -1,0 +1,1 @@
+"""What a call reads and writes: dtypes, shapes, parts, destinations."""

@@ -1,0 +1,1 @@
+"""``fanin bench``: timing, and the calls of the peers."""

@@ -1,0 +1,1 @@
+"""Which tensors a model has, and the plan that writes them."""

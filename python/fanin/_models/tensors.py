@@ -1,0 +1,59 @@
+"""One tensor of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .values import Part, Step, Value, std_of
+
+__all__ = ["PlanTensor"]
+
+
+@dataclass(frozen=True)
+class PlanTensor:
+    """One tensor of a model: its name, its shape, and the law of its values.
+
+    Attributes
+    ----------
+    name : str
+        Its qualified name, which is the name of its stream: ``Stream(seed)[name]``.
+    shape : tuple of int
+        The full shape.
+    dtype : str or None
+        Its own dtype ("float32", "int64", ...); None: the one that the user asks for.
+    scheme, arguments, steps
+        See `fanin._models.values.Value`.
+    parts : tuple of Part
+        Boxes that hold something else, the last one winning.
+    is_buffer : bool
+        A buffer is not trained, so it is no parameter.
+    is_stored : bool
+        False for the buffers that a state_dict leaves out.
+    tied : tuple of str
+        Further names of the same tensor.
+    set_by : str
+        The code that set the law, for tables.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    scheme: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
+    steps: tuple[Step, ...] = ()
+    parts: tuple[Part, ...] = ()
+    is_buffer: bool = False
+    is_stored: bool = True
+    tied: tuple[str, ...] = ()
+    set_by: str = field(default="", compare=False)
+
+    @property
+    def value(self) -> Value:
+        """The law and its steps, without the parts."""
+        return Value(self.scheme, self.arguments, self.steps)
+
+    def expected_std(self) -> float | None:
+        """The standard deviation that the law promises; None where no formula gives it."""
+        return std_of(self.shape, self.value)

@@ -1,0 +1,1 @@
+"""Words, and the laws drawn from them."""

@@ -1,0 +1,354 @@
+"""Generator: NumPy's method names on a Stream and a cursor. The only mutable object of the
+package."""
+
+from __future__ import annotations
+
+import operator
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from fanin import _core
+from fanin._arrays.destinations import ALL, KINDS, REAL, Target, destination, target
+from fanin._public import public
+
+from .integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
+from .stateless import parameter, prepare, require_bounds, require_range
+from .streams import Stream
+
+_TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
+
+
+@public("fanin")
+class Generator:
+    """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32
+    words.
+
+    A call takes the addresses from the cursor on and moves it to the next tile, atomically:
+    threads that share a
+    Generator get disjoint values. So ``standard_normal(5)`` twice is not ``standard_normal(10)``
+    once; for values
+    that do not depend on how calls are cut, use the stateless functions with ``index=``.
+
+    Made by `fanin.default_rng`. Methods have the arguments and the error words of
+    `numpy.random.Generator`, and
+    take ``dtype=`` and ``out=`` everywhere; ``out`` may have any strides.
+
+    >>> import fanin
+    >>> rng = fanin.default_rng(0)
+    >>> x = rng.standard_normal(4, dtype="float32")
+    >>> bool((x == fanin.normal((4,), seed=0)).all())
+    True
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        if not isinstance(stream, Stream):
+            raise TypeError(f"a Generator needs a fanin.Stream, got {stream!r}; see default_rng")
+        self._stream = stream
+        self._tile = 0
+        self._children = 0
+        self._lock = threading.Lock()
+
+    @property
+    def stream(self) -> Stream:
+        """The stream of the values, whatever the cursor."""
+        return self._stream
+
+    def spawn(self, n_children: int) -> list[Generator]:
+        """`n_children` new generators on streams of their own; never equal to a named or numbered
+        child."""
+        count = operator.index(n_children)
+        if count < 0:
+            raise ValueError(f"n_children must be at least 0, got {count}")
+        with self._lock:
+            first = self._children
+            self._children += count
+        return [Generator(self._stream._spawned(first + i)) for i in range(count)]
+
+    def _next_child(self) -> Stream:
+        return self.spawn(1)[0].stream
+
+    def _take(self, tiles: int) -> int:
+        """Moves the cursor on by `tiles` and returns where it stood."""
+        with self._lock:
+            first = self._tile
+            if first + tiles > _TILE_LIMIT:
+                raise OverflowError(
+                    "a Generator ends after 2**58 tiles of 32 words; "
+                    f"it stands at {first}: spawn one"
+                )
+            self._tile = first + tiles
+        return first
+
+    # ---- state: ==, copy, pickle
+    # ------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {"stream": self._stream, "tile": self._tile, "children": self._children}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["stream"])  # type: ignore[misc]
+        self._tile, self._children = state["tile"], state["children"]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Generator):
+            return NotImplemented
+        return self.__getstate__() == other.__getstate__()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<fanin.Generator on {self._stream!r}, tile {self._tile}>"
+
+    # ---- laws ------------------------------------------------------------------------------------
+
+    def _draw(self, law: str, parameters: tuple[Any, ...], size: Any, dtype: Any, out: Any,
+              accepted: tuple[np.dtype[Any], ...], function: str,
+              check: Any = None) -> Any:  # fmt: skip
+        arrays = [p for p in parameters if isinstance(p, np.ndarray)]
+        goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)
+        if check is not None:
+            check(goal.array.dtype)
+        draw = prepare(law, parameters, goal)
+        first = self._take_values(goal, KINDS[goal.array.dtype].tile)
+        draw.write(goal, self._stream._key, first, 0)
+        return _result(goal, size, out, arrays)
+
+    def _take_values(self, goal: Target, per_tile: int) -> int:
+        """Moves the cursor past the values of `goal`; the address of the first of them."""
+        return self._take(-(-goal.array.size // per_tile)) * per_tile
+
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Uniform in [0, 1). See `fanin.random`."""
+        return self._draw("uniform", (0.0, 1.0), size, dtype, out, REAL, "random")
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Normal with mean 0 and standard deviation 1. See `fanin.normal`."""
+        return self._draw("normal", (0.0, 1.0), size, dtype, out, ALL, "standard_normal")
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
+               dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
+        """``loc + scale * z``; loc and scale broadcast. See `fanin.normal`."""
+        loc, scale = _number(loc, "loc", True), _number(scale, "scale")
+        _refuse_negative(scale)
+
+        def check(chosen: np.dtype[Any]) -> None:
+            if np.iscomplexobj(loc) and not KINDS[chosen].complex:
+                raise TypeError(f"a complex loc needs a complex dtype, got {chosen.name}")
+
+        return self._draw("normal", (loc, scale), size, dtype, out, ALL, "normal", check)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None,
+                dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
+        """Uniform in [low, high); both broadcast. See `fanin.uniform`."""
+        low, high = _number(low, "low"), _number(high, "high")
+        return self._draw("uniform", (low, high), size, dtype, out, REAL, "uniform",
+                          lambda chosen: require_range(low, high, chosen))  # fmt: skip
+
+    def truncated_normal(self, loc: Any = 0.0, scale: Any = 1.0, low: Any = -2.0, high: Any = 2.0,
+                         size: Any = None, dtype: Any = np.float64,
+                         out: Any = None) -> Any:  # fmt: skip
+        """Normal cut to [low, high], in units of scale. See `fanin.truncated_normal`."""
+        names = ("loc", "scale", "low", "high")
+        values = tuple(_number(v, n) for n, v in zip(names, (loc, scale, low, high), strict=True))
+        _refuse_negative(values[1])
+        require_bounds(values[2], values[3])
+        return self._draw("truncated_normal", values, size, dtype, out, REAL, "truncated_normal")
+
+    def standard_exponential(self, size: Any = None, dtype: Any = np.float64,
+                             method: str = "zig", out: Any = None) -> Any:  # fmt: skip
+        """Exponential with mean 1: ``-log u``, by the inverse distribution function.
+
+        `method` is NumPy's; whatever it says, fanin uses the inverse, one word a value (two in
+        float64). The largest value is 22.9 in float32 and the half types, 45.1 in float64.
+        """
+        return self._draw("exponential", (0.0, 1.0), size, dtype, out, REAL, "standard_exponential")
+
+    def exponential(self, scale: Any = 1.0, size: Any = None, dtype: Any = np.float64,
+                    out: Any = None) -> Any:  # fmt: skip
+        """Exponential with mean `scale`, which broadcasts: ``scale * standard_exponential``."""
+        scale = _number(scale, "scale")
+        _refuse_negative(scale)
+        return self._draw("exponential", (0.0, scale), size, dtype, out, REAL, "exponential")
+
+    def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
+                dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
+        """Laplace, density ``exp(-|x - loc| / scale) / (2 scale)``; both broadcast."""
+        loc, scale = _number(loc, "loc"), _number(scale, "scale")
+        _refuse_negative(scale)
+        return self._draw("laplace", (loc, scale), size, dtype, out, REAL, "laplace")
+
+    def rademacher(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """-1 or 1, each with probability 1/2: -1 where bit 31 of word i is set, for every dtype.
+
+        dtype is real or a signed integer.
+        """
+        goal = _goal(size, dtype, out, [], np.float64, _SIGNED, "rademacher")
+        kind = goal.array.dtype
+        element = KINDS[kind].element if kind in KINDS else INTEGERS[kind]
+        first = self._take_values(goal, 32)
+        _core.fill_signs(element, self._stream._key, goal.array, first, goal.fresh)
+        return _result(goal, size, out, [])
+
+    def integers(self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64,
+                 endpoint: bool = False, out: Any = None) -> Any:  # fmt: skip
+        """Integers from low up to high, without high unless `endpoint`; both broadcast.
+
+        ``low + floor(bits * range / 2**64)``, bits the words 2i and 2i + 1 for every dtype: never a
+        rejection. Each probability is off by less than 2**-64, the total variation from uniform
+        is at most range / 2**66; a range of 2**64 takes the bits as they are.
+
+        Parameters
+        ----------
+        low, high : int or array
+            As NumPy's: without `high`, from 0 up to low. Floats are cut to integers.
+        dtype : bool or an integer dtype of 8 to 64 bits
+            `bool` and `int` themselves give a Python bool or int if `size` is None.
+        endpoint : bool
+            Whether `high` itself can occur.
+
+        Raises
+        ------
+        ValueError
+            If a bound does not fit the dtype or no integer lies between the bounds.
+
+        >>> import fanin
+        >>> rng = fanin.default_rng(0)
+        >>> x = rng.integers(-2, 2, 1000, dtype="int8", endpoint=True)
+        >>> sorted(set(x.tolist()))
+        [-2, -1, 0, 1, 2]
+        """
+        chosen = as_integer_dtype(dtype)
+        if high is None:
+            low, high = 0, low
+            nothing = "high < 0" if endpoint else "high <= 0"
+        else:
+            nothing = "low > high" if endpoint else "low >= high"
+        low, high = as_integers(low), as_integers(high)
+        arrays = [value for value in (low, high) if isinstance(value, np.ndarray)]
+        goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
+        if goal.array.size:
+            limit = bounds(low, high, chosen, bool(endpoint), nothing)
+            first = self._take_values(goal, TILE)
+            element = INTEGERS[chosen]
+            if not arrays:
+                _core.fill_integers(*limit, element, self._stream._key, goal.array, first,
+                                    goal.fresh)  # fmt: skip
+            else:
+                words = np.empty(goal.shape, np.uint64)
+                _core.fill_integers(0, 0, INTEGERS[words.dtype], self._stream._key, words, first,
+                                    True)  # fmt: skip
+                wide = (np.ascontiguousarray(np.broadcast_to(v, goal.shape)) for v in limit)
+                _core.scale_words(words, *wide)
+                np.copyto(goal.array, words.astype(chosen), casting="unsafe")
+        if size is None and out is None and not arrays and (dtype is int or dtype is bool):
+            return dtype(goal.array[()])
+        return _result(goal, size, out, arrays)
+
+    def bytes(self, length: int) -> bytes:
+        """`length` random bytes: the stream's words from the cursor on, little-endian.
+
+        >>> import fanin
+        >>> len(fanin.default_rng(0).bytes(10))
+        10
+        """
+        count = operator.index(length)
+        if count < 0:
+            raise ValueError(f"negative dimensions are not allowed: {count} bytes")
+        drawn = np.empty(-(-count // 8), np.uint64)
+        first = self._take(-(-count // 128)) * TILE
+        _core.fill_integers(0, 0, INTEGERS[drawn.dtype], self._stream._key, drawn, first, True)
+        return drawn.astype("<u8", copy=False).tobytes()[:count]
+
+
+_SIGNED = (*REAL, *(dtype for dtype in INTEGERS if dtype.kind == "i"))
+
+
+def _goal(size: Any, dtype: Any, out: Any, arrays: list[np.ndarray[Any, Any]], default: Any,
+          accepted: tuple[np.dtype[Any], ...], function: str) -> Target:  # fmt: skip
+    """The destination of a call: checked, in NumPy's words, and allocated if there is no `out`."""
+    array = None if out is None else _output(out)
+    shape = size
+    if size is None:
+        if array is not None:
+            shape = array.shape
+        else:
+            shape = np.broadcast(*arrays).shape if arrays else ()
+    goal = target(shape, dtype, array, None, default, accepted, function)
+    if arrays and np.broadcast(np.broadcast_to(_NOTHING, goal.shape), *arrays).shape != goal.shape:
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        raise ValueError(
+            f"Output size {goal.shape} is not compatible with broadcast dimensions of inputs "
+            f"{shapes}."
+        )
+    if out is not None:
+        goal.result = out
+    return goal
+
+
+_NOTHING = np.zeros((), np.int8)
+
+
+def _output(out: Any) -> np.ndarray[Any, Any]:
+    """A view of `out`; NumPy's words for what it would not write to, except that strides are
+    fine."""
+    words = (
+        "Supplied output array must be contiguous, writable, aligned, and in machine byte-order. "
+        "(fanin takes any strides and alignment.) "
+    )
+    try:
+        array = destination(out)
+    except TypeError as error:
+        raise ValueError(f"{words}{error}") from None
+    if not array.dtype.isnative:
+        raise ValueError(f"{words}This one has dtype {array.dtype}.")
+    if not array.flags.writeable:
+        raise ValueError(f"{words}This one is read-only.")
+    return array
+
+
+def _result(goal: Target, size: Any, out: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """A scalar if nothing asked for an array."""
+    return goal.array[()] if size is None and out is None and not arrays else goal.done()
+
+
+def _number(value: Any, name: str, complex_allowed: bool = False) -> Any:
+    """`parameter`, with NumPy's error for a str."""
+    if isinstance(value, str):
+        raise ValueError(f"could not convert string to float: {value!r}")
+    return parameter(value, name, complex_allowed)
+
+
+def _refuse_negative(scale: Any) -> None:
+    """NumPy's check: a set sign bit is refused, -0.0 too; NaN and inf are not."""
+    negative = np.signbit(scale) & ~np.isnan(scale)
+    if np.any(negative):
+        raise ValueError("scale < 0")
+
+
+def default_rng(seed: int | Stream | Generator | None = None) -> Generator:
+    """A Generator on `seed`.
+
+    Parameters
+    ----------
+    seed : int, Stream, Generator or None
+        An int or a Stream gives a fresh Generator on that stream; a Generator is returned as it
+        is; None takes 128 bits of entropy from the operating system.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For any other seed.
+
+    >>> import fanin
+    >>> fanin.default_rng(3).stream == fanin.Stream(3)
+    True
+    """
+    if isinstance(seed, Generator):
+        return seed
+    if seed is None:
+        return Generator(Stream(int.from_bytes(os.urandom(16), "little")))
+    return Generator(seed if isinstance(seed, Stream) else Stream(seed))

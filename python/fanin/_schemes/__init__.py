@@ -1,0 +1,1 @@
+"""How a scheme is stated, checked and written."""

@@ -1,0 +1,124 @@
+"""What the parameters of schemes accept: the words for it and the check, in one place."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .fans import as_integer
+
+REQUIRED: Any = inspect.Parameter.empty
+
+
+class Accepts(NamedTuple):
+    """A kind of parameter: its description, and the function that checks and converts it."""
+
+    words: str
+    read: Callable[[str, Any], Any]
+
+
+class Parameter(NamedTuple):
+    """One parameter of a scheme, between shape and the common keywords."""
+
+    name: str
+    accepts: Accepts
+    meaning: str
+    default: Any = REQUIRED
+
+
+def finite(name: str, value: Any) -> float:
+    """`value` as a finite float >= 0."""
+    if isinstance(value, (str, bytes, bool)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+    return number + 0.0  # -0.0 becomes 0.0
+
+
+def _positive(name: str, value: Any) -> float:
+    number = finite(name, value)
+    if number == 0.0:
+        raise ValueError(f"{name} must be > 0, got {value!r}")
+    return number
+
+
+def _fraction(name: str, value: Any) -> float:
+    number = finite(name, value)
+    if number > 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    return number
+
+
+def _finite_array(name: str, value: Any) -> np.ndarray[Any, Any]:
+    array = np.asarray(value)
+    if array.dtype.kind in "OSUmM?":
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}")
+    if array.dtype.kind not in "fc":  # integers; and bfloat16, which NumPy knows by size only
+        array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return array
+
+
+def _gates(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {value!r}")
+    if not {"i", "f"} <= set(value) or len(set(value)) != len(value):
+        raise ValueError(
+            f'{name} {value!r} must name each gate once, among them "i" and "f", as in "ifgo"'
+        )
+    return value
+
+
+def at_least(least: int) -> Accepts:
+    """Integers from `least` on."""
+
+    def read(name: str, value: Any) -> int:
+        number = as_integer(value, name)
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number}")
+        return number
+
+    return Accepts(f"int, >= {least}", read)
+
+
+def one_of(*choices: str) -> Accepts:
+    """One of a few words."""
+
+    def read(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {value!r}")
+        if value not in choices:
+            raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, choices))}")
+        return value
+
+    return Accepts("{" + ", ".join(f'"{choice}"' for choice in choices) + "}", read)
+
+
+def optional(accepts: Accepts) -> Accepts:
+    """The same, or None."""
+    return Accepts(
+        f"{accepts.words}, or None",
+        lambda name, value: None if value is None else accepts.read(name, value),
+    )
+
+
+NON_NEGATIVE = Accepts("float, finite and >= 0", finite)
+POSITIVE = Accepts("float, finite and > 0", _positive)
+FRACTION = Accepts("float, in [0, 1]", _fraction)
+FINITE_ARRAY = Accepts("number or array, finite", _finite_array)
+COUNT = at_least(1)
+GATES = Parameter(
+    "gates",
+    Accepts('str of one letter per gate, with "i" and "f"', _gates),
+    'The gates in the order of the last axis: "ifgo" is that of torch and Keras.',
+    "ifgo",
+)

@@ -1,0 +1,294 @@
+"""Haar-orthogonal and unitary weights: which matrices a call touches, where their columns go."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin import _core
+from fanin._arrays.destinations import KINDS, REAL, Target, target
+from fanin._random.streams import as_stream, check_seed
+from fanin.runtime import as_threads
+
+from .accepts import Accepts, Parameter, optional
+from .fans import Layout, as_integer
+from .laws import Weight
+from .patterns import Box, boxes
+from .scheme import Scheme, add
+
+Progress: TypeAlias = Callable[[int, int], object]
+
+_BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
+_COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
+
+
+class MatrixAxes(NamedTuple):
+    """How a shape is read as matrices: the axes of their rows, columns and batch."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    batch: tuple[int, ...]
+
+
+def matrix_axes(shape: tuple[int, ...], layout: Layout) -> MatrixAxes:
+    """Rows and columns of the flattened weight: (kernel and in, out), or (out, in and kernel)."""
+    axes = layout.axes(shape)
+    inner, outputs = tuple(sorted(axes.inputs + axes.kernel)), tuple(sorted(axes.outputs))
+    rows, columns = (outputs, inner) if layout.order == "oi" else (inner, outputs)
+    return MatrixAxes(rows, columns, tuple(sorted(axes.batch)))
+
+
+def _size(shape: tuple[int, ...], axes: Sequence[int]) -> int:
+    return math.prod([shape[axis] for axis in axes])
+
+
+class _Part(NamedTuple):
+    """What one box needs: the matrices and the columns first .. last - 1 of their tall form."""
+
+    ids: NDArray[np.uint64]
+    first: int
+    last: int
+
+
+def _flat_indices(shape: tuple[int, ...], box: Box, axes: Sequence[int]) -> NDArray[np.int64]:
+    """The indices of a box on some axes, flattened in C order of the full shape."""
+    flat = np.zeros(1, np.int64)
+    for axis in axes:
+        along = np.arange(len(box[axis]), dtype=np.int64) * box[axis].step + box[axis].start
+        flat = (flat[:, None] * shape[axis] + along).ravel()
+    return flat
+
+
+def write_orthogonal(
+    weight: Weight, det: int | None, goal: Target, progress: Progress | None = None
+) -> Any:
+    """Fill `goal` with Haar matrices of the weight's shape; `progress` is told of a large one."""
+    axes = matrix_axes(weight.shape, weight.layout)
+    rows, columns = _size(weight.shape, axes.rows), _size(weight.shape, axes.columns)
+    if det is not None and rows != columns:
+        raise ValueError(
+            f"det={det} needs square matrices; shape {weight.shape} is read as {rows} x {columns}"
+        )
+    check_seed(weight.seed)
+    threads = as_threads(weight.threads)
+    stream = as_stream(weight.seed)
+    if goal.array.size == 0:
+        return goal.done()
+    compute = KINDS[goal.array.dtype].compute
+    dtype = np.result_type(compute, np.complex64) if KINDS[goal.array.dtype].complex else compute
+    long, short = (axes.columns, axes.rows) if rows < columns else (axes.rows, axes.columns)
+    turned = max(long, default=-1) > max(short, default=-1)  # the long axes come last in memory
+    tall_rows, tall_columns = max(rows, columns), min(rows, columns)
+
+    def make(part: _Part, out: NDArray[Any]) -> NDArray[Any]:
+        _core.haar(
+            stream._key, part.ids, tall_rows, tall_columns, part.first, part.last, det or 0,
+            weight.gain, out, threads, progress, turned,
+        )  # fmt: skip
+        return out
+
+    def shaped(count: int, width: int) -> tuple[int, int, int]:
+        return (count, width, tall_rows) if turned else (count, tall_rows, width)
+
+    order = (*axes.batch, *short, *long) if turned else (*axes.batch, *long, *short)
+    if _made_in_place(goal, order, dtype):
+        matrices = goal.array.reshape(shaped(-1, tall_columns))
+        make(_Part(np.arange(len(matrices), dtype=np.uint64), 0, tall_columns), matrices)
+        return goal.done()
+
+    last_part: _Part | None = None
+    made: NDArray[Any] = np.empty(0)
+    for array, box in boxes(goal):
+        chosen = _flat_indices(weight.shape, box, short)
+        along = _flat_indices(weight.shape, box, long)
+        if not (chosen.size and along.size):
+            continue
+        # A run of one matrix is several boxes: it is made once, with all its columns.
+        whole = goal.flat is not None
+        first, last = (0, tall_columns) if whole else (int(chosen.min()), int(chosen.max()) + 1)
+        inverse = np.argsort(order)
+        for block, ids in _batches(array, box, weight.shape, axes.batch, tall_rows * (last - first)
+                                   * dtype.itemsize):  # fmt: skip
+            part = _Part(ids, first, last)
+            if last_part is None or not np.array_equal(last_part.ids, part.ids):
+                made = make(part, np.empty(shaped(len(ids), last - first), dtype))
+                last_part = part if whole else None
+            picked = _progression(along), _progression(chosen - first)
+            values = made[:, picked[turned]][:, :, picked[not turned]]
+            block[...] = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
+    return goal.done()
+
+
+def _progression(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """The slice that selects `indices`, so that nothing is copied, where there is one."""
+    if len(indices) < 2:
+        return slice(int(indices[0]), int(indices[0]) + 1)
+    first, last, step = int(indices[0]), int(indices[-1]), int(indices[1] - indices[0])
+    if step == 0 or (np.diff(indices) != step).any():
+        return indices
+    stop = last + (1 if step > 0 else -1)
+    return slice(first, stop if stop >= 0 else None, step)
+
+
+def _made_in_place(goal: Target, order: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether the target is the matrices one after the other, in the type they are made in."""
+    in_order = order == tuple(range(len(goal.shape)))
+    full = goal.axes is not None and goal.axes == tuple(map(range, goal.shape))
+    return (
+        full and in_order and all(goal.kept)
+        and goal.array.dtype == dtype and goal.array.flags.c_contiguous and goal.array.flags.aligned
+    )  # fmt: skip
+
+
+def _batches(
+    array: NDArray[Any], box: Box, shape: tuple[int, ...], batch: tuple[int, ...], nbytes: int
+) -> Iterator[tuple[NDArray[Any], NDArray[np.uint64]]]:
+    """Parts of a box of few enough matrices, each with their numbers."""
+    most = max(1, _BLOCK_BYTES // max(1, nbytes))
+    runs = []
+    for axis in reversed(batch):  # whole inner axes while they fit
+        length = min(len(box[axis]), most)
+        most = max(1, most // max(1, length)) if length == len(box[axis]) else 1
+        starts = range(0, len(box[axis]), length)
+        runs.append([slice(start, start + length) for start in starts])
+    for choice in itertools.product(*reversed(runs)):
+        index: list[slice] = [slice(None)] * array.ndim
+        part = list(box)
+        for axis, run in zip(batch, choice, strict=True):
+            index[axis], part[axis] = run, box[axis][run]
+        ids = _flat_indices(shape, tuple(part), batch).astype(np.uint64)
+        yield array[tuple(index)], ids
+
+
+def _with_batch(weight: Weight, batch_axes: tuple[int, ...]) -> Weight:
+    if not batch_axes:
+        return weight
+    if weight.layout.batch_axes:
+        raise TypeError("give batch_axes= or a Layout with batch_axes, not both")
+    return replace(weight, layout=replace_batch(weight.layout, batch_axes))
+
+
+def replace_batch(layout: Layout, batch_axes: tuple[int, ...]) -> Layout:
+    """The layout with these batch axes."""
+    return Layout(
+        layout.order,
+        in_axes=layout.in_axes,
+        out_axes=layout.out_axes,
+        batch_axes=batch_axes,
+        groups=layout.groups,
+        transposed=layout.transposed,
+    )
+
+
+def _write_orthogonal(weight: Weight, batch_axes: tuple[int, ...], det: int | None) -> Any:
+    weight = _with_batch(weight, batch_axes)
+    weight.layout.axes(weight.shape)
+    goal = target(weight.shape, weight.dtype, weight.out, weight.index, accepted=REAL,
+                  function="orthogonal")  # fmt: skip
+    return write_orthogonal(weight, det, goal)
+
+
+def _write_unitary(weight: Weight, batch_axes: tuple[int, ...]) -> Any:
+    weight = _with_batch(weight, batch_axes)
+    weight.layout.axes(weight.shape)
+    goal = target(weight.shape, weight.dtype, weight.out, weight.index, default=np.complex64,
+                  accepted=_COMPLEX, function="unitary")  # fmt: skip
+    return write_orthogonal(weight, None, goal)
+
+
+def matrix(
+    shape: tuple[int, int],
+    *,
+    seed: int,
+    dtype: Any,
+    gain: float = 1.0,
+    det: int | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> NDArray[Any]:
+    """``fanin.orthogonal(shape, ...)``, which tells `progress` the work done and the whole work."""
+    weight = Weight(shape, Layout("io"), gain, seed, dtype, None, None, threads)
+    goal = target(shape, dtype, None, None, accepted=REAL, function="orthogonal")
+    made: NDArray[Any] = write_orthogonal(weight, det, goal, progress)
+    return made
+
+
+def _entry_std(weight: Weight, batch_axes: tuple[int, ...], **_: Any) -> float:
+    weight = _with_batch(weight, batch_axes)
+    axes = matrix_axes(weight.shape, weight.layout)
+    longer = max(_size(weight.shape, axes.rows), _size(weight.shape, axes.columns))
+    return 1.0 / math.sqrt(max(1, longer))
+
+
+def _read_axes(name: str, value: Any) -> tuple[int, ...]:
+    entries = value if isinstance(value, (tuple, list)) else (value,)
+    return tuple(as_integer(entry, name) for entry in entries)
+
+
+def _read_determinant(name: str, value: Any) -> int:
+    number = as_integer(value, name)
+    if number not in (1, -1):
+        raise ValueError(f"{name} must be 1, -1 or None, got {value!r}")
+    return number
+
+
+BATCH_AXES = Parameter(
+    "batch_axes",
+    Accepts("int or sequence of int", _read_axes),
+    "Axes that number independent matrices; short for those of a Layout.",
+    (),
+)
+_FLATTENED = (
+    "A shape of more axes is a convolution kernel, read as the matrix (prod(kernel) * in, out) of "
+    'the layout "io" or (out, in * prod(kernel)) of "oi"; only axes named by batch_axes are '
+    "batches. Of a tall matrix Q^T Q = gain^2 I, of a wide one Q Q^T = gain^2 I. A wide matrix is "
+    "the transpose of the tall one of the same seed. Matrix b of a batch does not depend on the "
+    "size of the batch. A part of one matrix costs the reflectors and its share of the columns "
+    "(rows, if wide); a part of a batch costs the matrices that it touches."
+)
+
+orthogonal = add(
+    Scheme(
+        name="orthogonal",
+        summary="Haar-distributed orthogonal matrices: the uniform law on O(n), or part of it.",
+        formula="Q of a Gaussian matrix's QR with diag(R) > 0",
+        source="Saxe et al. 2014; Stewart 1980; Mezzadri 2007",
+        example={"shape": (256, 128)},
+        write=_write_orthogonal,
+        std=_entry_std,
+        parameters=(
+            BATCH_AXES,
+            Parameter(
+                "det",
+                optional(Accepts("{1, -1}", _read_determinant)),
+                "Determinant of square matrices: 1 for Haar's law on SO(n), -1 for its coset; None "
+                "for both.",
+                None,
+            ),
+        ),
+        keyword_only=True,
+        notes=_FLATTENED,
+    )
+)
+
+unitary = add(
+    Scheme(
+        name="unitary",
+        summary="Haar-distributed unitary matrices: the uniform law on U(n), or part of it.",
+        formula="Q of a complex Gaussian matrix's QR with diag(R) > 0",
+        source="Stewart 1980; Mezzadri 2007",
+        example={"shape": (64, 64)},
+        write=_write_unitary,
+        std=_entry_std,
+        parameters=(BATCH_AXES,),
+        keyword_only=True,
+        default_dtype="complex64",
+        notes="complex64 (the default) or complex128. " + _FLATTENED.replace("Q^T", "Q^H"),
+    )
+)

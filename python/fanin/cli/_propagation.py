@@ -1,0 +1,228 @@
+"""The commands `propagate`, `gain` and `phase`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+import fanin
+from fanin.propagation._profile import _COLUMNS, Profile, _figures
+
+from . import _tables
+
+__all__ = ["register"]
+
+_HEADINGS = {
+    "q": "q",
+    "c": "c",
+    "one_minus_c": "1 - c",
+    "chi": "chi",
+    "grad": "gradient\nvariance",
+    "weight_grad": "weight\ngradient",
+    "saturated": "P(|u|>3)",
+    "dead": "dead\nunits",
+}
+#: Lines of a table; longer profiles show some of their layers.
+_MOST_LINES = 26
+#: Significant digits, so that all columns fit a terminal of 80.
+_DIGITS = 4
+
+ActivationOption = Annotated[
+    str,
+    typer.Option("--activation", "-a", metavar="NAME", help="As `fanin gain --list` names them."),
+]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="A picture as well: png, svg or pdf.")
+]
+
+
+def _known(name: str) -> fanin.Activation:
+    try:
+        return fanin.Activation(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _save(figure: Any, path: Path) -> None:
+    formats = sorted(figure.canvas.get_supported_filetypes())
+    if path.suffix.lstrip(".") not in formats:
+        raise typer.BadParameter(f"--plot {path}: the name must end in one of {', '.join(formats)}")
+    figure.savefig(path)
+
+
+def _drawn(make: Any, path: Path) -> None:
+    try:
+        figure = make()
+    except ModuleNotFoundError as error:
+        raise ValueError(str(error)) from None
+    _save(figure, path)
+
+
+def profile_table(profile: Profile) -> Table:
+    """Every layer, or about 25 of them, evenly spaced."""
+    fields = {name: getattr(profile, name) for name in _COLUMNS}
+    shown = [name for name, values in fields.items() if not np.isnan(values).all()]
+    table = _tables._table(("layer", "right"), *((_HEADINGS[n], "right") for n in shown))
+    count = len(profile.layers)
+    step = -(-count // _MOST_LINES)
+    lines = sorted({*range(0, count, step), count - 1})
+    for i in lines:
+        table.add_row(profile.layers[i], *(_figures(float(fields[n][i]), _DIGITS) for n in shown))
+    return table
+
+
+def propagate(
+    activation: ActivationOption,
+    depth: Annotated[int, typer.Option("--depth", "-d", min=1, help="Number of layers.")] = 50,
+    weight_var: Annotated[
+        float | None,
+        typer.Option("--weight-var", metavar="FLOAT", help="fan_in Var(W) (default: recommended)."),
+    ] = None,
+    bias_var: Annotated[
+        float | None, typer.Option("--bias-var", metavar="FLOAT", help="Var(b).")
+    ] = None,
+    q0: Annotated[
+        float | None, typer.Option("--q0", metavar="FLOAT", help="Variance of layer 1's units.")
+    ] = None,
+    c0: Annotated[
+        float | None, typer.Option("--c0", metavar="FLOAT", help="Correlation of two inputs there.")
+    ] = None,
+    plot: PlotOption = None,
+) -> None:
+    """Show what becomes of signals and gradients in a deep dense network.
+
+    Without --weight-var the recommended variances are taken, `fanin.recommend` gives the reasons.
+    """
+    from . import _app as _commands
+
+    phi, console = _known(activation), _commands._console()
+    if weight_var is None:
+        advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
+        weight, bias = float(advice.weight_var), advice.bias_var
+        start = float(advice.profile.q[0]) if q0 is None else q0
+        notes = [*advice.reasons, *advice.warnings]
+    else:
+        weight, bias, start = weight_var, bias_var or 0.0, 1.0 if q0 is None else q0
+        notes = []
+    if not notes:
+        found = fanin.diagnose.report(phi, depth, weight_var=weight, bias_var=bias, q0=start)
+        notes = list(found.findings)
+    profile = fanin.propagation.propagate(
+        phi, depth, weight_var=weight, bias_var=bias, q0=start, c0=c0
+    )
+    title = f"{activation}, {depth} layers, weight_var {weight:.6g}, bias_var {bias:.6g}"
+    if plot is not None:
+        from fanin.propagation._pictures import plot_profile
+
+        _drawn(lambda: plot_profile(profile, title=title), plot)
+    console.print(f"[bold]{escape(title)}[/]\n")
+    console.print(profile_table(profile))
+    console.print()
+    for note in notes:
+        console.print(note, markup=False)
+    if plot is not None:
+        console.print(f"picture: {plot}", markup=False)
+
+
+def gain(
+    activation: Annotated[str | None, typer.Argument(help="The activation.")] = None,
+    q: Annotated[
+        float, typer.Option("--q", metavar="FLOAT", help="Variance of the pre-activation.")
+    ] = 1.0,
+    show_list: Annotated[bool, typer.Option("--list", help="All activations, and leave.")] = False,
+) -> None:
+    """Show the gains of an activation and the moments they come from."""
+    from . import _app as _commands
+
+    console = _commands._console()
+    if show_list:
+        table = _tables._table(("activation", "left"), ("formula", "left"), ("gain", "right"))
+        for name, row in fanin.activations().items():
+            table.add_row(f"[bold]{name}[/]", escape(row.formula), f"{fanin.gain(name):.8f}")
+        console.print(table)
+        return
+    if activation is None:
+        raise typer.BadParameter("which activation? `fanin gain --list` names them all")
+    phi = _known(activation)
+    found = fanin.propagation.moments(q, phi)
+    rows = [
+        ("gain, forward", "1/sqrt(E phi^2)", fanin.gain(phi, q)),
+        ("gain, backward", "1/sqrt(E phi'^2)", fanin.gain(phi, q, "backward")),
+        ("gain, std", "1/std(phi)", fanin.gain(phi, q, "std")),
+        ("mean", "E phi", float(found.mean)),
+        ("second moment", "E phi^2", float(found.second)),
+        ("slope", "E phi'^2", float(found.slope_second)),
+    ]
+    console.print(f"[bold]{escape(phi.name)}[/]  {escape(phi.formula)}   at q = {q:g}\n")
+    table = _tables._table(("", "left"), ("formula", "left"), ("value", "right"))
+    for name, formula, value in rows:
+        table.add_row(f"[bold]{name}[/]", formula, f"{value:.10g}")
+    console.print(table)
+
+
+def phase(
+    activation: ActivationOption,
+    weight_var: Annotated[
+        float | None, typer.Option("--weight-var", metavar="FLOAT", help="A network to place.")
+    ] = None,
+    bias_var: Annotated[
+        float, typer.Option("--bias-var", metavar="FLOAT", help="Its bias variance.")
+    ] = 0.0,
+    plot: PlotOption = None,
+) -> None:
+    """Show the edge of chaos of an activation, and where a network lies."""
+    from . import _app as _commands
+
+    p, phi, console = fanin.propagation, _known(activation), _commands._console()
+    biases = np.array([0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5])
+    edge = p.critical(phi, bias_var=biases)
+    table = _tables._table(
+        ("bias_var", "right"),
+        ("critical\nweight_var", "right"),
+        ("q*", "right"),
+        ("dV/dq", "right"),
+        ("", "left"),
+    )
+    for i, bias in enumerate(biases):
+        if np.isfinite(edge.weight_var[i]):
+            unstable = "repels" if edge.slope[i] > 1 else "neutral"
+            word = "" if bool(edge.stable[i]) else unstable
+            cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
+            table.add_row(f"{bias:g}", *(_figures(float(x)) for x in cells), word)
+    console.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("no critical point with bias_var from 0 to 0.5")
+    if weight_var is not None:
+        found = p.fixed_points(phi, weight_var=weight_var, bias_var=bias_var)
+        scale = p.depth_scales(phi, weight_var=weight_var, bias_var=bias_var)
+        chi = float(found.chi)
+        word = "ordered" if chi < 1 else "chaotic" if chi > 1 else "critical"
+        console.print(
+            f"\n({weight_var:g}, {bias_var:g}): {word}, q* = {float(found.q):.6g} "
+            f"({found.status}), chi = {chi:.6g}, "
+            f"correlations live for xi_c = {float(scale.xi_c):.4g} layers",
+            markup=False,
+        )
+    if plot is not None:
+        from fanin.propagation._pictures import plot_phase_diagram
+
+        widest = max(2.0, float(np.nanmax([*edge.weight_var, weight_var or 0.0, 2.0])))
+        weights = np.linspace(0.25, 1.4 * widest, 220)
+        diagram = p.phase_diagram(phi, weights, np.linspace(0.0, 0.5, 160))
+        mark = None if weight_var is None else (weight_var, bias_var)
+        title = f"{phi.name}: order and chaos"
+        _drawn(lambda: plot_phase_diagram(diagram, point=mark, title=title), plot)
+        console.print(f"\npicture: {plot}", markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fanin`."""
+    for command in (propagate, gain, phase):
+        app.command()(command)

@@ -1,0 +1,212 @@
+"""What the commands print, as tables of rich."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from fanin._models.catalogue import Model, ModelTensor, parameters
+from fanin._models.plan import NOTHING, Measured
+
+if TYPE_CHECKING:
+    from fanin._bench.timing import Row
+
+__all__ = ["UNWRAPPED", "bench", "facts", "models", "schemes", "tensors", "totals"]
+
+#: Columns of an output that is no terminal: enough that no line is wrapped.
+UNWRAPPED = 400
+
+_INDEX = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    """An open table; each column is a heading and "left" or "right"."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, justify in columns:
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+class _Name:
+    """A tensor's name; where it does not fit, it is broken after dots."""
+
+    def __init__(self, name: str) -> None:
+        self._parts = re.findall(r"[^.]*\.|[^.]+", name)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = [""]
+        for part in self._parts:
+            if len(lines[-1]) + len(part) > options.max_width and lines[-1].strip():
+                lines.append("  ")
+            lines[-1] += part
+        yield Text("\n".join(lines))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        widths = [len(part) for part in self._parts]
+        return Measurement(max(widths) + 2, sum(widths)).with_maximum(options.max_width)
+
+
+@dataclass
+class _Group:
+    """Tensors that stand in one line of the table."""
+
+    pattern: str
+    scheme: str
+    expected: float
+    measured: Measured = NOTHING
+    names: list[str] = field(default_factory=list)
+    shapes: set[tuple[int, ...]] = field(default_factory=set)
+
+    def add(self, tensor: ModelTensor, measured: Measured) -> None:
+        self.names.append(tensor.name)
+        self.shapes.add(tensor.shape)
+        self.measured = self.measured.joined(measured)
+
+    def row(self) -> tuple[RenderableType, ...]:
+        count = len(self.names)
+        return (
+            _Name(self.names[0] if count == 1 else self.pattern),
+            f"x{count}" if count > 1 else "",
+            f"[cyan]{self.scheme}[/]",
+            _extents(self.shapes),
+            _figure(self.expected),
+            _figure(self.measured.std),
+            _mean(self.measured.mean),
+        )
+
+
+def tensors(
+    plan: Sequence[ModelTensor], measured: Mapping[str, Measured], *, grouped: bool
+) -> Table:
+    """One line for each tensor.
+
+    Grouped, layers that differ by their number share a line if their shapes are equal, and so do
+    all constants of one value whose names end alike; these come last.
+    """
+    groups: dict[object, _Group] = {}
+    for tensor in plan:
+        expected = tensor.expected_std()
+        name = tensor.name
+        if grouped:
+            name = _INDEX.sub("*", name) if expected else "*." + name.rpartition(".")[2]
+        key = (name, tensor.scheme, tensor.shape if expected else None)
+        group = groups.setdefault(key, _Group(name, tensor.scheme, expected))
+        group.add(tensor, measured[tensor.name])
+
+    table = _table(
+        ("tensor", "left"),
+        ("", "right"),
+        ("scheme", "left"),
+        ("shape", "left"),
+        ("expected\nstd", "right"),
+        ("measured\nstd", "right"),
+        ("mean", "right"),
+    )
+    for group in sorted(groups.values(), key=lambda group: grouped and not group.expected):
+        table.add_row(*group.row(), style="" if group.expected else "dim")
+    return table
+
+
+def _extents(shapes: set[tuple[int, ...]]) -> str:
+    """A shape, or for several of one rank the range of each axis."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return "various"
+    axes = [
+        f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)}..{max(sizes)}"
+        for sizes in zip(*shapes, strict=True)
+    ]
+    return f"({axes[0]},)" if len(axes) == 1 else f"({', '.join(axes)})"
+
+
+def _figure(value: float) -> str:
+    """A standard deviation with four digits or more."""
+    if value == 0.0 or math.isnan(value):
+        return f"{value:g}"
+    return f"{value:.6f}" if value >= 1e-3 else f"{value:.3e}"
+
+
+def _mean(value: float) -> str:
+    """A mean; what is not a whole number is noise about zero."""
+    return f"{value:g}" if value == round(value) else f"{value:+.1e}"
+
+
+def totals(*, numbers: int, count: int, size: int, seconds: float) -> Text:
+    """Two lines: what was written, and how fast."""
+    text = Text()
+    text.append(f"{numbers:,} parameters", style="bold")
+    text.append(f" in {count} tensors, {size:,} bytes\n")
+    text.append(f"{seconds:.2f} s", style="bold")
+    text.append(" with write and fsync: ")
+    text.append(f"{numbers / seconds / 1e6:,.0f} million parameters/s", style="bold")
+    text.append(f", {size / seconds / 1e9:.2f} GB/s")
+    return text
+
+
+def models(rows: Iterable[Model]) -> Table:
+    """The architectures."""
+    table = _table(
+        ("model", "left"),
+        ("parameters", "right"),
+        ("class in transformers", "left"),
+        ("scheme", "left"),
+        ("source", "left"),
+    )
+    for model in rows:
+        table.add_row(
+            f"[bold]{model.name}[/]",
+            f"{parameters(model.tensors()) / 1e6:,.1f} M",
+            model.architecture,
+            escape(model.scheme),
+            escape(model.source),
+        )
+    return table
+
+
+def facts(rows: Mapping[str, Any]) -> Table:
+    """Names and values."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(escape(name), escape(str(value)))
+    return table
+
+
+def schemes(rows: Iterable[Any]) -> Table:
+    """The schemes."""
+    table = _table(("scheme", "left"), ("formula", "left"), ("source", "left"))
+    for row in rows:
+        table.add_row(f"[bold]{row.name}[/]", escape(row.formula), escape(row.source))
+    return table
+
+
+def bench(rows: Iterable[Row]) -> Table:
+    """Rates of fanin and of the peers, and how many times as fast fanin is."""
+    table = _table(
+        ("values", "left"),
+        ("fanin", "right"),
+        ("peer", "right"),
+        ("", "left"),
+        ("which peer", "left"),
+        ("fanin/peer", "right"),
+    )
+    for row in rows:
+        table.add_row(
+            escape(row.title),
+            f"{row.ours:.3g}",
+            f"{row.theirs:.3g}",
+            row.unit,
+            escape(row.against),
+            f"[bold]{row.compared:.3g} {row.measure}[/]",
+        )
+    return table

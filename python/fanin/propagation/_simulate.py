@@ -1,0 +1,264 @@
+"""Random networks of finite width, beside the theory of infinite width."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+from fanin import _core
+from fanin._activations.activation import as_activation
+from fanin._public import public
+from fanin._random.streams import as_stream, check_seed
+from fanin.runtime import as_threads
+
+from ._networks import propagate
+
+if TYPE_CHECKING:
+    from fanin._activations.activation import ActivationLike
+    from fanin._random.stateless import Seed
+
+    from ._profile import Profile
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+__all__ = ["Simulation", "simulate"]
+
+METHODS = ("weights", "exact")
+WEIGHTS = ("gaussian", "orthogonal")
+
+
+@public("fanin.propagation")
+@dataclass(frozen=True)
+class Simulation:
+    """Means over random networks with their standard errors, and z-scores against the theory.
+
+    Every field is a float64 array of length depth + 1, with the meaning of `Profile`'s entries.
+
+    Attributes
+    ----------
+    q, q_se : array
+        Mean square of a unit, over units, inputs and networks; its standard error.
+    c, c_se : array
+        Correlation of two inputs: mean product over mean square; NaN for one input.
+    grad, grad_se : array
+        Mean square of the gradient of a unit, for gradients of variance one at the last entry.
+    z, z_c, z_grad : array
+        (mean - theory)/standard error, theory the profile at infinite width. Finite width itself
+        shifts c by O(1/width).
+    norm_kurtosis : array
+        E |h|^4/(E |h|^2)^2 over networks.
+    theory : Profile
+    """
+
+    q: Array
+    q_se: Array
+    c: Array
+    c_se: Array
+    grad: Array
+    grad_se: Array
+    z: Array
+    z_c: Array
+    z_grad: Array
+    norm_kurtosis: Array
+    theory: Profile
+
+
+def _correlation_factor(inputs: int, correlation: float) -> list[float]:
+    """Cholesky factor of the matrix with ones on and `correlation` off the diagonal, by rows."""
+    factor = [[0.0] * inputs for _ in range(inputs)]
+    # Columns have one value below the diagonal; `rest` is what is left of either kind of entry.
+    diagonal, off = 1.0, correlation
+    for j in range(inputs):
+        if diagonal < -1e-12:
+            raise ValueError(
+                f"{inputs} inputs cannot all have the correlation {correlation}: "
+                f"it is at least -1/{inputs - 1}"
+            )
+        pivot = math.sqrt(max(diagonal, 0.0))
+        below = off / pivot if pivot > 1e-8 else 0.0
+        factor[j][j] = pivot
+        for i in range(j + 1, inputs):
+            factor[i][j] = below
+        diagonal, off = diagonal - below * below, off - below * below
+    return [value for row in factor for value in row]
+
+
+def _mean_and_error(samples: Array) -> tuple[Array, Array]:
+    """Mean over networks (axis 0) and its standard error; NaN for one network."""
+    count = samples.shape[0]
+    with np.errstate(invalid="ignore", over="ignore"):  # a signal that overflows
+        mean = samples.sum(axis=0) / count
+        rest = samples - mean
+        if count == 1:
+            return mean, np.full_like(mean, np.nan)
+        return mean, np.sqrt((rest * rest).sum(axis=0) / (count - 1) / count)
+
+
+def _score(found: Array, expected: Array, error: Array) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((found - expected) / error)
+
+
+def simulate(
+    activation: ActivationLike,
+    depth: int,
+    width: int | Sequence[int],
+    *,
+    weight_var: float,
+    bias_var: float = 0.0,
+    q0: float = 1.0,
+    c0: float | None = None,
+    inputs: int = 1,
+    networks: int = 32,
+    method: str = "weights",
+    weights: str = "gaussian",
+    seed: Seed,
+    threads: int | None = None,
+) -> Simulation:
+    """Draw networks of finite width, run inputs and gradients through them, and compare.
+
+    Samples come from fanin's streams and from nothing else: the theory is only compared with. The
+    method "weights" draws every matrix, in float32: that of layer l in network k is
+    ``fanin.normal((width, width), scale=sqrt(weight_var/width), seed=stream[k][l])``, from
+    inputs to outputs, or sqrt(weight_var) times ``fanin.orthogonal`` of that stream. The method
+    "exact" samples the same signals and gradients, at finite width, without the matrices, in
+    float64: X W has, given X = R Q with orthonormal rows Q, the law of R times normals
+    (or times a Haar frame), and the gradient's part outside the span of Q is independent of it.
+
+    Parameters
+    ----------
+    activation : str, Activation or callable
+    depth : int, >= 0
+    width : int, or depth + 1 of them
+        Units of every layer; orthogonal weights need equal ones.
+    weight_var, bias_var, q0 : float
+        As for `propagate`, with fan_in.
+    c0 : float, optional
+        Correlation of every two inputs at the first pre-activation; makes `inputs` at least 2.
+        Default: independent inputs.
+    inputs : int, >= 1
+        Inputs that share a network.
+    networks : int, >= 1
+        Independent networks; standard errors need two.
+    method : {"weights", "exact"}
+    weights : {"gaussian", "orthogonal"}
+    seed : int, Stream or Generator
+    threads : int, optional
+        Workers; no bit depends on it.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    TypeError
+        Without a seed.
+    ValueError
+        For a parameter out of its range.
+
+    Examples
+    --------
+    >>> from fanin import propagation as p
+    >>> s = p.simulate("relu", 10, 400, weight_var=2.0, networks=300, method="exact", seed=0)
+    >>> bool(abs(s.z).max() < 4)
+    True
+    >>> heavy = p.simulate("relu", 10, 400, weight_var=2.0 * 1.02**2, networks=300, seed=0,
+    ...                    method="exact")
+    >>> bool(((heavy.q - s.theory.q) / heavy.q_se)[-1] > 10)
+    True
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
+    for value, least, what in (
+        (depth, 0, "depth"),
+        (inputs, 1, "inputs"),
+        (networks, 1, "networks"),
+    ):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            raise ValueError(f"{what} is an int of at least {least}, got {value!r}")
+    sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
+    sizes = [operator.index(n) for n in sizes]
+    if len(sizes) != depth + 1 or min(sizes) < 1:
+        raise ValueError(f"width is a positive int, or {depth + 1} of them, got {width!r}")
+    if weights == "orthogonal" and len(set(sizes)) > 1:
+        raise ValueError(f"orthogonal weights need equal widths, got {width!r}")
+    for number, what in ((weight_var, "weight_var"), (bias_var, "bias_var"), (q0, "q0")):
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{what} is a finite variance, at least 0, got {number!r}")
+    if c0 is not None:
+        if not -1 <= c0 <= 1:
+            raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
+        inputs = max(inputs, 2)
+    root = math.sqrt(q0)
+    start = [root * entry for entry in _correlation_factor(inputs, c0 or 0.0)]
+    phi = as_activation(activation)
+    if phi.name == "crelu":
+        raise ValueError("crelu doubles the width; simulate has layers of one width: use relu")
+    check_seed(seed)
+    count = as_threads(threads)
+    square, product, gradient = _core.simulate(
+        method,
+        weights,
+        phi.handle,
+        sizes,
+        inputs,
+        float(weight_var),
+        float(bias_var),
+        start,
+        as_stream(seed)._key,
+        networks,
+        count,
+    )
+    return _summary(
+        square,
+        product,
+        gradient,
+        propagate(
+            phi,
+            depth,
+            weight_var=weight_var,
+            bias_var=bias_var,
+            q0=q0,
+            c0=None if inputs == 1 else (c0 or 0.0),
+            widths=sizes,
+        ),
+    )
+
+
+def _summary(square: Array, product: Array, gradient: Array, theory: Profile) -> Simulation:
+    """Statistics over networks, (networks, depth + 1, inputs)."""
+    inputs = square.shape[2]
+    of_network = square.sum(axis=2) / inputs
+    q, q_se = _mean_and_error(of_network)
+    grad, grad_se = _mean_and_error(gradient.sum(axis=2) / inputs)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if inputs == 1:
+            c = c_se = np.full_like(q, np.nan)
+        else:
+            # A ratio of means; its error is that of the linearised difference.
+            c = product.sum(axis=0) / of_network.sum(axis=0)
+            _, error = _mean_and_error(product - c * of_network)
+            c_se = error / q
+        fourth = (square * square).sum(axis=(0, 2)) / (square.shape[0] * inputs)
+        kurtosis = fourth / (q * q)
+    return Simulation(
+        q=q,
+        q_se=q_se,
+        c=c,
+        c_se=c_se,
+        grad=grad,
+        grad_se=grad_se,
+        z=_score(q, theory.q, q_se),
+        z_c=_score(c, theory.c, c_se),
+        z_grad=_score(grad, theory.grad, grad_se),
+        norm_kurtosis=kurtosis,
+        theory=theory,
+    )

@@ -1,0 +1,320 @@
+"""The command `fanin`, run as a user runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from fcntl import ioctl
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import fanin
+from fanin._models.catalogue import MODELS
+from fanin.cli import main
+
+
+def run(*arguments, cwd=None, **environment):
+    """Run the command; `environment` is added to ours."""
+    return subprocess.run(
+        [sys.executable, "-m", "fanin.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+        | environment,
+    )
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """The README's first command; its file is removed afterwards, it has 250 MB."""
+    path = tmp_path_factory.mktemp("cli") / "gpt2.safetensors"
+    done = run("init", "gpt2", "--out", path, "--dtype", "bfloat16", "--seed", 0)
+    assert done.returncode == 0, done.stderr
+    yield path, done
+    path.unlink()
+
+
+def test_gpt2_has_its_names_shapes_and_dtype(gpt2):
+    path, _ = gpt2
+    with safe_open(path, "numpy") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        dtypes = {file.get_slice(name).get_dtype() for name in file.keys()}
+        metadata = file.metadata()
+    assert shapes == {tensor.name: tensor.shape for tensor in MODELS["gpt2"].tensors()}
+    assert dtypes == {"BF16"}
+    assert metadata["format"] == "pt"
+    assert metadata["fanin.seed"] == "0"
+    assert metadata["fanin.stream"] == fanin.STREAM
+
+
+def test_a_tensor_of_the_file_is_the_stateless_call_with_its_name(gpt2):
+    path, _ = gpt2
+    name = "transformer.h.7.mlp.c_proj.weight"
+    expected = fanin.gpt2_residual((3072, 768), 12, seed=fanin.Stream(0)[name], dtype="bfloat16")
+    with safe_open(path, "numpy") as file:
+        np.testing.assert_array_equal(file.get_tensor(name), expected)
+
+
+def test_the_table_groups_the_layers_and_shows_the_measured_std(gpt2):
+    _, done = gpt2
+    rows = [line.split() for line in done.stdout.splitlines()]
+    found = {row[0]: row[1:] for row in rows if row and row[0].startswith(("transformer.", "*."))}
+    # Two embeddings, four kinds of matrix in a block, the zeros and the ones.
+    assert len(found) == 8
+    residual = found["transformer.h.*.mlp.c_proj.weight"]
+    assert residual[:5] == ["x12", "gpt2_residual", "(3072,", "768)", "0.004082"]
+    # 28e6 values: relative standard error 1.3e-4, so 6 of them are below 1e-3.
+    assert float(residual[5]) == pytest.approx(0.02 / np.sqrt(24), rel=1e-3)
+    assert found["*.weight"] == ["x25", "ones", "(768,)", "0", "0", "1"]
+    assert found["*.bias"] == ["x73", "zeros", "(768..3072,)", "0", "0", "0"]
+    counts = [int(row[0][1:]) if row[0].startswith("x") else 1 for row in found.values()]
+    assert sum(counts) == 148
+
+
+def test_the_last_lines_are_the_totals(gpt2):
+    path, done = gpt2
+    what, numbers, rate = done.stdout.splitlines()[-3:]
+    assert what == f"{path}: gpt2, bfloat16, seed 0, stream {fanin.STREAM}"
+    size = f"{path.stat().st_size:,}"
+    assert numbers == f"124,439,808 parameters in 148 tensors, {size} bytes"
+    assert re.fullmatch(
+        r"\d+\.\d+ s with write and fsync: [\d,]+ million parameters/s, \d+\.\d+ GB/s", rate
+    )
+
+
+def test_output_that_is_no_terminal_is_plain(gpt2):
+    _, done = gpt2
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_threads_change_nothing_seed_and_dtype_do(tmp_path):
+    path = tmp_path / "resnet50.safetensors"
+    sums = {}
+    for options in ("--threads 1", "--threads 3", "--seed 1", "--dtype float16", ""):
+        done = run("init", "resnet50", "--quiet", *options.split(), cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        sums[options] = sha256(path)
+        path.unlink()
+    assert sums["--threads 1"] == sums["--threads 3"] == sums[""]
+    assert len(set(sums.values())) == 3
+
+
+def test_verbose_shows_every_tensor_and_an_old_file_is_replaced(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+    done = run("init", "resnet50", "-v", "--out", path)
+    path.unlink()
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^(?:resnet|classifier)\.", done.stdout, re.MULTILINE)) == 320
+    assert "stream" in done.stdout and "(replaced)" in done.stdout
+
+
+def test_keep_refuses_to_replace(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+    done = run("init", "gpt2", "--keep", "--out", path)
+    assert done.returncode == 1
+    assert done.stderr == f"fanin: {path}: exists, and --keep forbids to replace it\n"
+    assert path.read_bytes() == b"old"
+
+
+def test_list_names_every_model():
+    done = run("init", "--list")
+    assert done.returncode == 0
+    first = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    assert first[2:] == list(MODELS)
+    assert "124.4 M" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["init", "gpt3"], "no model 'gpt3', did you mean 'gpt2'?"),
+        (["init"], "which model?"),
+        (["init", "gpt2", "--dtype", "int8"], "'int8' is not one of"),
+        (["init", "gpt2", "--seed", "-1"], "--seed -1: accepted is 0 to 2^128 - 1"),
+        (["init", "gpt2", "--seed", str(2**128)], "accepted is 0 to 2^128 - 1"),
+        (["init", "gpt2", "--seed", "x"], "--seed"),
+        (["init", "gpt2", "--threads", "0"], "--threads"),
+        (["init", "gpt2", "--out", "gpt2.pt"], "must end in .safetensors"),
+        (["init", "gpt2", "--nonsense"], "--nonsense"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(tmp_path, arguments, text):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("fanin: ") and done.stderr.count("\n") == 1
+    assert text in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_is_one_line_and_1(tmp_path):
+    done = run("init", "gpt2", "--out", tmp_path / "none" / "gpt2.safetensors")
+    assert done.returncode == 1
+    assert done.stderr == f"fanin: {tmp_path / 'none'}: No such file or directory\n"
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "gpt2.safetensors"
+    path.write_bytes(b"old")
+    limited = (
+        "import resource, sys, fanin.cli;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2);"
+        f"sys.argv = ['fanin', 'init', 'gpt2', '--out', {str(path)!r}]; sys.exit(fanin.cli.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"fanin: {path}: File too large\n"
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_one_line_and_removes_the_temporary_file(tmp_path, number):
+    # A large model, so that the signal meets it while it writes.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fanin.cli", "init", "gpt2-xl", "--dtype", "bfloat16"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not os.listdir(tmp_path) and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert errors.strip().count("\n") == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_terminal_sees_a_progress_bar(tmp_path):
+    parent, child = pty.openpty()
+    ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fanin.cli", "init", "resnet50"],
+        cwd=tmp_path,
+        stdout=child,
+        stderr=child,
+        env=os.environ | {"TERM": "xterm-256color"},
+    )
+    os.close(child)
+    seen = b""
+    while True:
+        try:
+            part = os.read(parent, 1 << 16)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(parent)
+    assert process.wait() == 0
+    (tmp_path / "resnet50.safetensors").unlink()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+    assert "writing resnet50.safetensors" in text
+    assert "measuring resnet50.safetensors" in text
+    assert re.search(r"\d+(\.\d+)?/\d+\.\d+ MB", text)
+    # Nothing is wider than the terminal.
+    assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= 100
+
+
+def test_the_command_can_be_called_and_leaves_no_signal_handler(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["init", "resnet50", "--out", str(tmp_path / "x.safetensors")]) == 0
+    assert "25,557,032 parameters" in capsys.readouterr().out
+    assert main(["init", "nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("fanin: ")
+    assert signal.getsignal(signal.SIGTERM) is before
+    (tmp_path / "x.safetensors").unlink()
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_it_says_how_to_install_it_and_ends_with_2(missing):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['fanin', 'info'];"
+        "from fanin.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"fanin: the command needs the extra 'cli' ({missing} is missing): "
+        "pip install 'fanin[cli]'\n"
+    )
+
+
+def test_the_console_script_is_installed():
+    script = os.path.join(os.path.dirname(sys.executable), "fanin")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True)
+    assert done.stdout == f"fanin {fanin.__version__}\n"
+
+
+def test_info_shows_what_runs():
+    done = run("info")
+    assert done.returncode == 0, done.stderr
+    facts = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in done.stdout.splitlines())
+    assert facts["fanin"] == fanin.__version__
+    assert facts["stream"] == fanin.STREAM
+    assert facts["instruction set"] == fanin.runtime.isa()
+    assert facts["available"].split(", ") == list(fanin.runtime.isas())
+    assert int(facts["threads"]) == fanin.runtime.threads()
+    assert facts["NumPy"] == np.__version__
+
+
+@pytest.mark.parametrize("isa", fanin.runtime.isas())
+def test_info_shows_the_instruction_set_that_is_forced(isa):
+    assert re.search(rf"instruction set +{isa}\b", run("info", FANIN_ISA=isa).stdout)
+
+
+def test_schemes_shows_every_scheme_with_formula_and_source():
+    done = run("schemes")
+    assert done.returncode == 0, done.stderr
+    for name, row in fanin.schemes().items():
+        assert re.search(rf"^{name} +{re.escape(row.formula)} +", done.stdout, re.MULTILINE), name
+        assert row.source in done.stdout
+
+
+def test_bench_compares_with_numpy_and_says_how():
+    done = run("bench", "--megabytes", 1, "--rounds", 1, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    row = re.search(
+        r"^float32 normal.* ([\d.]+) +([\d.]+) +G/s +NumPy.* ([\d.]+) x", done.stdout, re.M
+    )
+    assert row, done.stdout
+    # Three figures of three digits each.
+    assert float(row[3]) == pytest.approx(float(row[1]) / float(row[2]), rel=0.02)
+    assert "arrays of 1 MB, least of 1 interleaved turns" in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    command = [sys.executable, "-m", "fanin.cli", "schemes"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_help_names_every_command():
+    for arguments in ([], ["--help"]):
+        done = run(*arguments)
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in ("init", "schemes", "info", "bench"))
