@@ -105,7 +105,7 @@ void Covariances::by_mixture(double q1, double q2, double c, double delta,
 
 void Covariances::quadrature(double q1, double q2, double c, double delta,
                              const PairResult& out) const {
-  constexpr double fewest_mixed = 64;
+  constexpr double fewest_mixed = 16;
   if (!mixture_.t.empty() && std::min(q1, q2) >= fewest_mixed)
     by_mixture(q1, q2, c, delta, out);
   else

@@ -166,7 +166,9 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
   const double r1 = std::sqrt(q1), r2 = std::sqrt(q2);
   const double unit = activation_.unit(), reach = activation_.reach();
-  const std::vector<double>& kinks = activation_.kinks();
+  std::vector<double> kinks = activation_.kinks();
+  if (left && out.mean_slope)  // differences of phi(u) and of phi(-u)
+    for (const double kink : activation_.kinks()) kinks.push_back(-kink);
   const bool steep = kinks.empty() && reach < kReachSteep * unit;
   const double growth = steep ? kPanelGrowthSteep : kPanelGrowth;
   // (u, v) and (v, u), or (-u, -v).
