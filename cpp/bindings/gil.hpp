@@ -44,7 +44,6 @@ inline bool interpreter_ends() {
 }
 
 inline void take_back(PyThreadState* state) {
-  if (interpreter_ends()) sleep_for_ever();
   unless_ending([&] { PyEval_RestoreThread(state); });
 }
 
@@ -87,7 +86,8 @@ class Released {
 class Held {
  public:
   Held() : deaf_({}) {
-    if (interpreter_ends()) sleep_for_ever();
+    // The thread that ends the interpreter has a state; no new ones are made any more.
+    if (interpreter_ends() && PyGILState_GetThisThreadState() == nullptr) sleep_for_ever();
     unless_ending([&] { state_ = PyGILState_Ensure(); });
   }
   ~Held() { PyGILState_Release(state_); }

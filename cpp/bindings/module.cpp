@@ -17,6 +17,7 @@ void pass_on(std::exception_ptr caught) {
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of fanin; use the functions of the package instead.";
   pybind11::register_local_exception_translator(&pass_on);
+  fanin::bindings::register_functions(m);
   fanin::bindings::register_random(m);
   fanin::bindings::register_linear(m);
   fanin::bindings::register_integers(m);

@@ -7,11 +7,10 @@
 #include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/dispatch.hpp"
 #include "engine/environment.hpp"
-#include "engine/layers.hpp"
 #include "engine/parallel.hpp"
 #include "engine/solvers.hpp"
+#include "engine/variance_map.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -43,25 +42,51 @@ py::capsule activation(const std::string& name, const std::vector<double>& param
   return capsule_of(new Owned(name, all));
 }
 
-/// values(x, curved) returns an array of three rows: phi, phi' and, if curved, phi''.
-py::capsule custom_activation(py::object values, std::vector<double> kinks, double unit) {
+/// Functions of activations that call functions of activations, at most: each takes stack.
+constexpr int kMostNested = 8;
+
+struct Nesting {
+  Nesting() {
+    if (depth == kMostNested) {
+      PyErr_SetString(PyExc_RecursionError,
+                      "the function of an activation asks for what is computed from that function; "
+                      "it may use values of its argument only");
+      throw py::error_already_set();
+    }
+    ++depth;
+  }
+  ~Nesting() { --depth; }
+#if defined(__GLIBC__)
+  [[gnu::tls_model("initial-exec")]]
+#endif
+  static thread_local int depth;
+};
+thread_local int Nesting::depth = 0;
+
+/// values(x, curved) returns an array of three rows: phi, phi' and, if curved, phi''. The handle
+/// holds it weakly, because the interpreter does not see what a capsule refers to and could never
+/// collect an object whose method it is; who owns the handle keeps it.
+py::capsule custom_activation(const py::function& values, std::vector<double> kinks, double unit) {
   const auto shared =
-      std::shared_ptr<py::object>(new py::object(std::move(values)), [](py::object* p) {
+      std::shared_ptr<py::weakref>(new py::weakref(values, py::handle()), [](const py::weakref* p) {
         const Held gil;
         delete p;
       });
-  const auto call = [shared](const double* x, std::size_t count, double* phi, double* slope,
-                             double* curvature) {
+  const auto evaluate = [shared](const double* x, std::size_t count, double* phi, double* slope,
+                                 double* curvature) {
     const Held gil;
+    const Nesting nesting;
+    const py::object function = (*shared)();
+    if (function.is_none()) throw py::value_error("the activation of this handle is gone");
     const Array rows =
-        Array::ensure(bindings::call(*shared, Array(py::ssize_t(count), x), curvature != nullptr));
+        Array::ensure(call(function, Array(py::ssize_t(count), x), curvature != nullptr));
     if (!rows || rows.ndim() != 2 || rows.shape(0) != 3 || rows.shape(1) != py::ssize_t(count))
       throw py::value_error("the values of an activation have three rows");
     double* to[] = {phi, slope, curvature};
     for (int k = 0; k < (curvature != nullptr ? 3 : 2); ++k)
       std::copy_n(rows.data(k, 0), count, to[k]);
   };
-  return capsule_of(new Owned(call, std::move(kinks), unit));
+  return capsule_of(new Owned(evaluate, std::move(kinks), unit));
 }
 
 py::array_t<double> activation_values(const py::capsule& handle, const Array& x) {
@@ -189,20 +214,6 @@ py::array_t<double> fixed_correlations(const py::capsule& handle, const Array& q
   return out;
 }
 
-/// e^x of numbers in [-745, 709].
-py::array_t<double> exponentials(const Array& x) {
-  py::array_t<double> out(x.size());
-  engine::evaluate("exp", x.data(), out.mutable_data(), std::size_t(x.size()));
-  return out;
-}
-
-/// ln x of positive finite numbers.
-py::array_t<double> logarithms(const Array& x) {
-  py::array_t<double> out(x.size());
-  engine::evaluate("log", x.data(), out.mutable_data(), std::size_t(x.size()));
-  return out;
-}
-
 }  // namespace
 
 void register_propagation(py::module_& m) {
@@ -223,8 +234,6 @@ void register_propagation(py::module_& m) {
         py::arg("bias_var"), py::arg("threads"), steady);
   m.def("fixed_correlations", &fixed_correlations, py::arg("handle"), py::arg("q"),
         py::arg("weight_var"), py::arg("noise"), py::arg("threads"), steady);
-  m.def("logarithms", &logarithms, py::arg("x"), steady);
-  m.def("exponentials", &exponentials, py::arg("x"), steady);
   m.def("activation_error", &activation_error, py::arg("handle"), py::arg("q"), steady);
 }
 

@@ -162,8 +162,6 @@ void register_random(py::module_& m) {
   m.def("words", &words, py::arg("key"), py::arg("id"), py::arg("first_tile"), py::arg("tiles"));
   m.def("truncated_normal_std", &engine::truncated_normal_std, py::arg("low"), py::arg("high"),
         steady);
-  m.def("math_log", py::vectorize(&engine::logarithm), py::arg("x"), steady);
-  m.def("math_pow", py::vectorize(&engine::power), py::arg("x"), py::arg("y"), steady);
 }
 
 }  // namespace fanin::bindings

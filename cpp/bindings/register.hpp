@@ -4,6 +4,7 @@
 
 namespace fanin::bindings {
 
+void register_functions(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_linear(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);

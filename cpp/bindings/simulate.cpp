@@ -5,7 +5,6 @@
 #include "bindings/activation_handle.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
-#include "engine/dispatch.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -43,15 +42,12 @@ py::tuple run(const std::string& method, const std::string& weights, const py::c
   return py::make_tuple(square, product, gradient);
 }
 
-double upper_tail(double x) { return engine::evaluate("ndtr_upper", x); }
-
 }  // namespace
 
 void register_simulate(py::module_& m) {
   m.def("simulate", &run, py::arg("method"), py::arg("weights"), py::arg("activation"),
         py::arg("widths"), py::arg("inputs"), py::arg("weight_var"), py::arg("bias_var"),
         py::arg("start"), py::arg("key"), py::arg("networks"), py::arg("threads"));
-  m.def("math_upper_tail", py::vectorize(&upper_tail), py::arg("x"));
 }
 
 }  // namespace fanin::bindings

@@ -1,10 +1,14 @@
 #include "engine/activation.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <stdexcept>
+#include <thread>
 
 #include "engine/dispatch.hpp"
 #include "engine/parallel.hpp"
@@ -56,6 +60,14 @@ Folded folded(double q) {
                                                : (exponent - kTopExponent + 2) / 2;
   return {std::ldexp(q, -2 * folds), folds};
 }
+
+Zeros::Zeros(std::size_t count) : bytes_(count * sizeof(double)) {
+  void* const mapped =
+      mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<double*>(mapped);
+}
+Zeros::~Zeros() { munmap(data_, bytes_); }
 
 Rows<ActivationRow> activation_rows() { return kernels().activations; }
 
@@ -204,10 +216,7 @@ std::vector<double> Activation::integrate(const Columns& c, const double* q,
 }
 
 void Activation::build(int exponent) const {
-  const std::lock_guard<std::mutex> hold(building_);
   const std::size_t binade = std::size_t(exponent - kLowestExponent);
-  if (ready_[binade].load(std::memory_order_acquire)) return;
-  if (table_.empty()) table_.resize(std::size_t(kBinades) * kBinadeDoubles);
   const Columns c = columns(exponent, parts_);
   std::array<double, kPieces * kTerms> q;
   for (int j = 0; j < kPieces; ++j)
@@ -215,14 +224,31 @@ void Activation::build(int exponent) const {
       q[std::size_t(j * kTerms + k)] = std::ldexp(
           1.0 + (j + 0.5 + 0.5 * kChebyshevPoint<kTerms>[std::size_t(k)]) / kPieces, exponent);
   const std::vector<double> sums = integrate(c, q.data(), q.size());
+  std::vector<double> made(kBinadeDoubles);
   for (int j = 0; j < kPieces; ++j)
     for (int m = 0; m < kMoments; ++m) {
       const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() +
                                                     std::size_t(j * kTerms));
-      double* to = table_.data() + binade * kBinadeDoubles + std::size_t(m * kTerms * kPieces + j);
+      double* to = made.data() + m * kTerms * kPieces + j;
       for (int term = 0; term < kTerms; ++term) to[term * kPieces] = terms[std::size_t(term)];
     }
-  ready_[binade].store(true, std::memory_order_release);
+  publish(binade, made);
+}
+
+/// Writes what a thread has made of a binade into the table, unless another one has. Nothing is
+/// locked while it is made, which may call Python; while it is copied a claim is held, which counts
+/// in the process that made it: its holder does not live in a forked child.
+void Activation::publish(std::size_t binade, std::span<const double> made) const {
+  unsigned holder = claim_[binade].load();
+  while (!ready_[binade].load(std::memory_order_acquire)) {
+    if (holder == process_number()) {
+      std::this_thread::yield();
+      holder = claim_[binade].load();
+    } else if (claim_[binade].compare_exchange_weak(holder, process_number())) {
+      std::copy(made.begin(), made.end(), table_.data() + binade * kBinadeDoubles);
+      ready_[binade].store(true, std::memory_order_release);
+    }
+  }
 }
 
 /// q = 0: phi at 0, its slopes from both sides.

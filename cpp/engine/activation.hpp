@@ -9,7 +9,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +25,20 @@ using Values = std::function<void(const double* x, std::size_t count, double* ph
 /// 2^(exponent + 1)).
 struct Nodes {
   std::vector<double> at, weight;
+};
+
+/// Zeros that take no memory before they are written.
+class Zeros {
+ public:
+  explicit Zeros(std::size_t count);
+  ~Zeros();
+  Zeros(const Zeros&) = delete;
+  Zeros& operator=(const Zeros&) = delete;
+  double* data() const { return data_; }
+
+ private:
+  std::size_t bytes_;
+  double* data_;
 };
 
 class Activation {
@@ -79,6 +92,7 @@ class Activation {
   /// The moments at variances of one binade, from its columns; kMoments rows of `count`.
   std::vector<double> integrate(const Columns& c, const double* q, std::size_t count) const;
   void build(int exponent) const;
+  void publish(std::size_t binade, std::span<const double> made) const;
   /// Tables for all of q; returns whether it lies in their range.
   bool prepare(std::span<const double> q) const;
   void tabulated(const double* q, std::size_t count, std::span<const int> which, double* out,
@@ -98,9 +112,9 @@ class Activation {
   double unit_ = 1, reach_;
   std::array<double, kMoments> at_zero_{};
   int parts_ = 1;  ///< of each panel
-  mutable std::mutex building_;
-  mutable std::vector<double> table_;
+  Zeros table_{std::size_t(kBinades) * kBinadeDoubles};
   mutable std::array<std::atomic<bool>, kBinades> ready_{};
+  mutable std::array<std::atomic<unsigned>, kBinades> claim_{};  ///< who fills in the table
 };
 
 /// A variance on the scale of the tables: q 4^-folds, within them if it is positive and finite.

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/dispatch.hpp"
+#include "engine/functions.hpp"
 #include "engine/parallel.hpp"
 #include "engine/quadrature.hpp"
 
@@ -32,6 +33,8 @@ double point_of(long piece, int k) {
 }
 
 }  // namespace
+
+Covariances::~Covariances() = default;
 
 long piece_of(double q) {
   const int e = std::ilogb(q);
@@ -116,10 +119,8 @@ void Covariances::quadrature(double q1, double q2, double c, double delta,
 
 const Covariances::Series& Covariances::series(double q) const {
   const long piece = piece_of(q);
-  const std::lock_guard<std::mutex> hold(building_);
-  std::shared_ptr<Series>& found = series_[piece];
-  if (found) return *found;
-  auto made = std::make_shared<Series>();
+  if (const Series* found = series_.find(piece)) return *found;
+  auto made = std::make_unique<Series>();
   Nodes n = activation_.nodes(std::ilogb(q), 2);
   std::vector<double> phi(n.at.size()), slope(n.at.size()), curvature(n.at.size());
   activation_.apply(n.at.data(), n.at.size(), phi.data(), slope.data(), curvature.data());
@@ -136,8 +137,7 @@ const Covariances::Series& Covariances::series(double q) const {
     for (std::size_t t = 0; t < kTerms; ++t)
       made->rows[t * kHermiteTerms + std::size_t(h)] = terms[t];
   }
-  found = std::move(made);
-  return *found;
+  return series_.keep(piece, std::move(made));
 }
 
 void Covariances::by_series(const double* q1, const double* q2, const double* c, std::size_t count,
@@ -231,10 +231,9 @@ double Covariances::mean_slope(double q, double x, int sign) const {
 
 const Covariances::Near& Covariances::near(double q, int sign, int interval) const {
   const long piece = piece_of(q);
-  const std::lock_guard<std::mutex> hold(building_);
-  std::shared_ptr<Near>& found = near_[(2 * piece + (sign < 0)) * kMostIntervals + interval];
-  if (found) return *found;
-  auto made = std::make_shared<Near>();
+  const long number = (long(interval) << 32) + 2 * piece + (sign < 0);
+  if (const Near* found = near_.find(number)) return *found;
+  auto made = std::make_unique<Near>();
   const Intervals intervals = intervals_at(activation_, q);
   const double low = intervals.low(interval), high = intervals.high(interval);
   const double half = 0.5 * (high - low);
@@ -284,8 +283,7 @@ const Covariances::Near& Covariances::near(double q, int sign, int interval) con
     }
     made->opposite = polynomial_through<kTerms>(opposite.data());
   }
-  found = std::move(made);
-  return *found;
+  return near_.keep(number, std::move(made));
 }
 
 void Covariances::by_tables(const double* q, const double* c, const double* delta,

@@ -7,10 +7,9 @@
 // Which of them serves a point depends on the point alone. Variances outside the tables of moments
 // are folded onto their ends.
 #pragma once
-#include <map>
-
 #include "engine/activation.hpp"
 #include "engine/column.hpp"
+#include "engine/kept.hpp"
 
 namespace fanin::engine {
 
@@ -24,6 +23,7 @@ struct PairResult {
 class Covariances {
  public:
   explicit Covariances(const Activation& activation);
+  ~Covariances();
 
   const Activation& activation() const { return activation_; }
 
@@ -74,9 +74,8 @@ class Covariances {
 
   const Activation& activation_;
   Mixture mixture_;
-  mutable std::mutex building_;
-  mutable std::map<long, std::shared_ptr<Series>> series_;
-  mutable std::map<long, std::shared_ptr<Near>> near_;
+  mutable Kept<Series> series_;
+  mutable Kept<Near> near_;
 };
 
 }  // namespace fanin::engine

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <stdexcept>
 
 #if defined(__x86_64__)
@@ -107,21 +106,6 @@ void set_isa(const std::string& name) {
   current.store(find(name, "the instruction set"), std::memory_order_release);
 }
 
-void evaluate(const char* function, const double* in, double* out, std::size_t count) {
-  for (const FunctionRow& row : table().functions)
-    if (std::strcmp(row.name, function) == 0) return row.f64(in, out, count);
-  throw std::invalid_argument(std::string("no function named ") + function);
-}
-
-double evaluate(const char* function, double x) {
-  // Every table gives the same bits. The baseline's never depends on FANIN_ISA, so that a wrong
-  // name there is reported by the first fill or by fanin.runtime, not by importing the package.
-  for (const FunctionRow& row : baseline::table.functions)
-    if (std::strcmp(row.name, function) == 0) {
-      row.f64(&x, &x, 1);
-      return x;
-    }
-  throw std::invalid_argument(std::string("no function named ") + function);
-}
+const KernelTable& baseline_table() { return baseline::table; }
 
 }  // namespace fanin::engine

@@ -1,6 +1,5 @@
 // Which kernel table runs: detected once, listed, forced.
 #pragma once
-#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -18,9 +17,7 @@ const KernelTable& table();
 /// Takes another table from now on; throws std::invalid_argument for a name not in isas().
 void set_isa(const std::string& name);
 
-/// One of the kernels' float64 functions at one point.
-double evaluate(const char* function, double x);
-/// The same at many points.
-void evaluate(const char* function, const double* in, double* out, std::size_t count);
+/// The table that every machine runs, whatever FANIN_ISA says.
+const KernelTable& baseline_table();
 
 }  // namespace fanin::engine

@@ -1,12 +1,10 @@
 #include "engine/gemm.hpp"
 
 #include <algorithm>
-#include <new>
 
 namespace fanin::engine {
 namespace {
 
-constexpr i64 kLine = 64;
 constexpr i64 kStripBytes =
     2048;  ///< of one row of a strip: kPanelDepth of them fill half the L2 cache
 constexpr i64 kTasksPerThread = 3;
@@ -16,19 +14,6 @@ constexpr i64 kSerialPacking = 32 * 1024;      ///< numbers that one thread pack
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
 }  // namespace
-
-template <class T>
-T* Buffer<T>::take(i64 count) {
-  if (count > count_) {
-    data_.reset();
-    count_ = 0;
-    const i64 bytes = rounded_up(count * i64(sizeof(T)), kLine);
-    data_.reset(static_cast<T*>(std::aligned_alloc(std::size_t(kLine), std::size_t(bytes))));
-    if (!data_) throw std::bad_alloc();
-    count_ = count;
-  }
-  return data_.get();
-}
 
 template <class T>
 bool PackedLeft<T>::pack(const View<T>& view, i64 rows, i64 depth, const Work& work) {
@@ -117,14 +102,12 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
   return true;
 }
 
-template class Buffer<float>;
 template class PackedLeft<float>;
 template void multiply(const PackedLeft<float>&, const View<float>&, i64, float*, i64, Update,
                        Buffer<float>&);
 template i64 strip_columns<float>(i64, int);
 template bool gemm(const View<float>&, const View<float>&, i64, i64, i64, float*, i64, Update,
                    const Work&);
-template class Buffer<double>;
 template class PackedLeft<double>;
 template void multiply(const PackedLeft<double>&, const View<double>&, i64, double*, i64, Update,
                        Buffer<double>&);

@@ -4,13 +4,9 @@
 // c = or += or -= a b, where each output adds its panels of kPanelDepth products in order, and each
 // panel is one chain of fma from zero. Threads split the outputs; nothing else is split.
 #pragma once
-#include <cstdlib>
-#include <memory>
-#include <vector>
-
 #include "core/panels.hpp"
 #include "engine/dispatch.hpp"
-#include "engine/parallel.hpp"
+#include "engine/work.hpp"
 
 namespace fanin::engine {
 
@@ -39,53 +35,6 @@ struct View {
   }
   View transposed() const { return {data, column_step, row_step, form}; }
   View as(Form other) const { return {data, row_step, column_step, other}; }
-};
-
-/// Memory on cache lines that only grows; what it held is lost when it does.
-template <class T>
-class Buffer {
- public:
-  T* take(i64 count);
-
- private:
-  struct Free {
-    void operator()(T* p) const { std::free(p); }
-  };
-  std::unique_ptr<T, Free> data_;
-  i64 count_ = 0;
-};
-
-/// How a computation may run. One thread means that everything happens here, without parallel_for.
-struct Work {
-  int threads = 1;
-  Poll poll;
-
-  /// body(chunk) for each chunk; false if the poll stopped it.
-  template <class Body>
-  bool each(i64 chunks, const Body& body) const {
-    if (threads > 1 && chunks > 1) return parallel_for(u64(chunks), threads, false, poll, body);
-    for (i64 chunk = 0; chunk < chunks; ++chunk) {
-      if (poll && poll()) return false;
-      if (!poll) listen();
-      body(u64(chunk));
-    }
-    return true;
-  }
-};
-
-/// One object for each thread of a team, on cache lines of its own.
-template <class Thing>
-class PerThread {
- public:
-  explicit PerThread(int threads) : slots_(std::size_t(threads)) {}
-  /// That of the calling thread.
-  Thing& own() { return slots_[std::size_t(number_in_team()) % slots_.size()].thing; }
-
- private:
-  struct alignas(64) Slot {
-    Thing thing;
-  };
-  std::vector<Slot> slots_;
 };
 
 /// The left operand of a product (rows, depth), packed for the micro-kernel.
@@ -124,8 +73,6 @@ template <class T>
 bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, T* c, i64 step,
           Update update, const Work& work);
 
-extern template class Buffer<float>;
-extern template class Buffer<double>;
 extern template class PackedLeft<float>;
 extern template class PackedLeft<double>;
 

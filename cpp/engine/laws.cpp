@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "engine/dispatch.hpp"
+#include "engine/functions.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -65,14 +66,6 @@ double next_below(double x, Element e) {
 // ---- the unit normal's probabilities ------------------------------------------------------------
 
 constexpr double kDensityAtZero = 0x1.9884533d43651p-2;  // 1 / sqrt(2 pi)
-
-double exponential(double x) { return x < -745 ? 0.0 : evaluate("exp", x); }
-
-/// Upper tail probability; beyond 38.4 it is below the smallest double.
-double upper_tail(double x) {
-  if (x < 0) return 1.0 - upper_tail(-x);
-  return x > 38.4 ? 0.0 : evaluate("ndtr_upper", x);
-}
 
 /// Phi(x) - 1/2, relatively accurate near 0 by its Taylor series.
 double above_median(double x) {
@@ -264,19 +257,6 @@ double truncated_normal_std(double low, double high) {
       integrate(from, to, panels, [&](double h) { return (h - mean) * (h - mean) * density(h); }) /
       total;
   return std::sqrt(variance);
-}
-
-double logarithm(double x) { return evaluate("log", x); }
-
-double power(double x, double y) {
-  if (y == 0 || x == 1) return 1.0;
-  // log x as a sum: one Newton step on exp finds what the rounding of log x lost.
-  const double high = logarithm(x);
-  const double low = (x - exponential(high)) / exponential(high);
-  const double product = y * high;
-  const double lost = std::fma(y, high, -product) + y * low;
-  const double result = exponential(product);
-  return result + result * lost;
 }
 
 }  // namespace fanin::engine

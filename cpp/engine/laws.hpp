@@ -23,8 +23,4 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
 /// Standard deviation of the unit normal cut to [low, high]; either bound may be infinite.
 double truncated_normal_std(double low, double high);
 
-/// log x and x^y for x > 0, the same bits on every machine.
-double logarithm(double x);
-double power(double x, double y);
-
 }  // namespace fanin::engine

@@ -17,7 +17,7 @@ namespace fanin::engine {
 namespace {
 
 std::atomic<int> chosen_threads{0};
-std::atomic<bool> forked{false};
+std::atomic<unsigned> forked{0};  ///< how many forks lie between this process and the first
 
 struct OfThread {
   const Poll* heard = nullptr;  ///< what it listens to
@@ -30,7 +30,7 @@ struct OfThread {
 #endif
 thread_local OfThread own;
 
-void mark_forked() { forked.store(true); }
+void mark_forked() { forked.fetch_add(1); }
 const int fork_hook = pthread_atfork(nullptr, nullptr, mark_forked);
 
 /// How many of `wanted` threads the system would start now. libgomp ends the process where it
@@ -66,9 +66,11 @@ int default_threads() {
 void set_default_threads(int threads) { chosen_threads.store(threads); }
 
 int threads_for(int threads) {
-  if (forked.load()) return 1;
+  if (forked.load() != 0) return 1;
   return threads > 0 ? threads : default_threads();
 }
+
+unsigned process_number() { return 1 + forked.load(); }
 
 Listening::Listening(Poll poll) : poll_(std::move(poll)), before_(own.heard) { own.heard = &poll_; }
 Listening::~Listening() { own.heard = before_; }
@@ -93,8 +95,8 @@ bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
   };
   if (threads <= 0) threads = default_threads();
   threads = int(std::min<u64>(u64(threads), chunks));
-  if (threads > 1 && !forked.load()) threads = startable(threads);
-  if (threads <= 1 || forked.load()) {
+  if (threads > 1 && forked.load() == 0) threads = startable(threads);
+  if (threads <= 1 || forked.load() != 0) {
     const DefaultFloatingPoint environment;
     for (u64 chunk = 0; chunk < chunks; ++chunk) {
       if (asked_to_stop()) return false;

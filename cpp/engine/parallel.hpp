@@ -14,6 +14,9 @@ void set_default_threads(int threads);
 /// The threads a call takes that asks for `threads` (0: the default); 1 in a forked child.
 int threads_for(int threads);
 
+/// 1, and one more in every forked child: threads of an earlier number do not live here.
+unsigned process_number();
+
 /// Called between chunks by the thread that entered parallel_for; true stops the loop. It may
 /// throw.
 using Poll = std::function<bool()>;

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, runtime
-from ._activations.activation import Activation, activations, calculate_gain, gain
-from ._arrays.destinations import flat
+from ._activations.activation import Activation
+from ._activations.gains import calculate_gain, gain
+from ._activations.table import activations
+from ._arrays.parts import flat
 from ._random.generator import Generator, default_rng
 from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._random.streams import Stream
 from ._schemes.depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
 from ._schemes.fans import Fans, Layout, fans
-from ._schemes.haar import orthogonal, unitary
+from ._schemes.registry import get, schemes
+from ._schemes.rows.constants import constant, eye, identity, ones, zeros
+from ._schemes.rows.convolution import bilinear, dirac, icnr, zero_hadamard
 from ._schemes.rows.defaults import (
     flax_dense_default,
     flax_embedding_default,
@@ -23,64 +27,50 @@ from ._schemes.rows.defaults import (
     keras_embedding_default,
     torch_attention_default,
     torch_embedding_default,
+    torch_linear_default,
     torch_rnn_default,
     transformers_default,
     vit_default,
     vit_mlp_bias,
 )
+from ._schemes.rows.orthogonal import orthogonal, unitary
+from ._schemes.rows.orthogonal_convolution import conv_orthogonal, delta_orthogonal
 from ._schemes.rows.orthogonal_structured import (
-    conv_orthogonal,
-    delta_orthogonal,
     looks_linear,
     ppo_orthogonal,
     recurrent_orthogonal,
     scaled_orthogonal,
 )
-from ._schemes.rows.sparse import chrono, icnr, sparse
+from ._schemes.rows.recurrent import chrono, irnn, irnn_input, lstm_forget_bias
+from ._schemes.rows.residual import deepnorm, fixup, skip_init, t_fixup
+from ._schemes.rows.sine import siren_first, siren_hidden
+from ._schemes.rows.sparse import sparse
 from ._schemes.rows.transformers import (
-    bilinear,
     cutoff_normal,
-    deepnorm,
     depth_scaled,
-    fixup,
-    irnn,
-    irnn_input,
-    lstm_forget_bias,
-    mitchell,
-    mup,
-    mup_variance_scaling,
-    siren_first,
-    siren_hidden,
-    skip_init,
-    small_init,
-    spectral_mup,
-    t_fixup,
-    unit_normal,
-    wang_init,
-    zero_hadamard,
-)
-from ._schemes.rows.variance import (
-    constant,
-    dirac,
-    eye,
-    glorot_normal,
-    glorot_uniform,
     gpt2,
     gpt2_residual,
+    mitchell,
+    small_init,
+    wang_init,
+)
+from ._schemes.rows.variance import (
+    glorot_normal,
+    glorot_uniform,
     he_normal,
     he_uniform,
-    identity,
     lecun_normal,
     lecun_uniform,
-    ones,
-    torch_linear_default,
     variance_scaling,
-    zeros,
 )
-from ._schemes.scheme import Scheme, get, schemes
+from ._schemes.rows.width import mup, mup_variance_scaling, spectral_mup, unit_normal
+from ._schemes.scheme import Scheme
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
+    from ._models.plan import Plan
+    from ._models.tensors import PlanTensor
+    from ._models.verifying import Verification, verify
     from ._random.bit_generator import BitGenerator
     from .propagation._recommend import Recommendation, recommend
 
@@ -92,6 +82,10 @@ __version__: str = _core.build_config()["version"]
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
+    "Plan": "_models.plan",
+    "PlanTensor": "_models.tensors",
+    "Verification": "_models.verifying",
+    "verify": "_models.verifying",
     "Recommendation": "propagation._recommend",
     "recommend": "propagation._recommend",
 }
@@ -122,9 +116,12 @@ __all__ = [
     "Fans",
     "Generator",
     "Layout",
+    "Plan",
+    "PlanTensor",
     "Recommendation",
     "Scheme",
     "Stream",
+    "Verification",
     "activations",
     "bilinear",
     "calculate_gain",
@@ -199,6 +196,7 @@ __all__ = [
     "unit_normal",
     "unitary",
     "variance_scaling",
+    "verify",
     "vit_default",
     "vit_mlp_bias",
     "wang_init",

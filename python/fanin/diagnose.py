@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fanin._activations.activation import as_activation
+from fanin._functions import upper_tail
+from fanin._types import Floats
 from fanin.propagation._nodes import gaussian_nodes
 from fanin.propagation._profile import Profile
-
-from . import _core
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike
     from fanin.propagation._networks import Network
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = [
     "Report",
@@ -61,13 +60,13 @@ class Symmetry:
         Mean squared error at the end.
     """
 
-    weight: Array
+    weight: Floats
     rank: int
     identical: bool
     loss: float
 
 
-def _rank(matrix: Array) -> int:
+def _rank(matrix: Floats) -> int:
     """Rank by elimination with full pivoting, to within rounding."""
     rest = matrix.copy()
     limit = np.abs(rest).max(initial=0.0) * max(rest.shape) * np.finfo(np.float64).eps
@@ -203,7 +202,7 @@ def two_neurons(
     return first, second
 
 
-def logistic_gradient(x: ArrayLike, y: ArrayLike) -> Array:
+def logistic_gradient(x: ArrayLike, y: ArrayLike) -> Floats:
     """Gradient of logistic regression at weights zero: it is not zero, so zeros are a fair start.
 
     X^T (1/2 - y)/N, the gradient of the mean cross-entropy: with one layer there are no equal
@@ -237,7 +236,7 @@ def logistic_gradient(x: ArrayLike, y: ArrayLike) -> Array:
 
 def preactivation_std(
     x: ArrayLike, *, weight_std: ArrayLike = 1.0, bias_std: ArrayLike = 1.0
-) -> Array:
+) -> Floats:
     """Standard deviation of w x + b over random weights, for one given input.
 
     sqrt(weight_std^2 |x|^2 + bias_std^2): independent entries of mean zero, any law.
@@ -337,7 +336,7 @@ def saturation(
     phi = as_activation(activation)
     u, mass = gaussian_nodes(std * std, phi.kinks)
     mean = float((mass * np.asarray(phi.derivative(u), np.float64)).sum())
-    return Saturation(mean, float(2 * _core.math_upper_tail(threshold / std)))
+    return Saturation(mean, float(2 * upper_tail(threshold / std)))
 
 
 def chain_gradient(
@@ -462,7 +461,8 @@ def report(
     ()
     """
     from fanin.propagation._findings import findings
-    from fanin.propagation._networks import Network, propagate
+    from fanin.propagation._networks import Network
+    from fanin.propagation._stack import propagate
 
     if isinstance(network, Network):
         return Report(profile := network.propagate(q0=q0), findings(profile))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin._arrays.destinations import KINDS
+from fanin._arrays.kinds import KINDS
 
 from . import _core
-from .runtime import as_threads
+from ._checks import as_threads
 
 __all__ = ["QR", "orthonormalize", "qr"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from . import _core
+from ._checks import as_threads
 
 
 def isa() -> str:
@@ -70,13 +70,3 @@ def build_config() -> dict[str, Any]:
     return dict(_core.build_config())
 
 
-def as_threads(count: Any) -> int:
-    """`threads=` as the core takes it: 0 for None."""
-    if count is None:
-        return 0
-    if isinstance(count, bool):
-        raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}")
-    number = operator.index(count)
-    if not 1 <= number <= 4096:
-        raise ValueError(f"threads must be in 1 .. 4096 or None, got {number}")
-    return number

@@ -10,6 +10,7 @@ import typing
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import rooms
 from package import FRAMEWORKS, modules
 
 import fanin
@@ -59,7 +60,7 @@ def test_core_and_kernels_are_freestanding(root):
 def test_kernels_call_no_library(root):
     # fma, sqrt and fabs have exactly defined results; nothing else of libm, std or the heap.
     forbidden = re.compile(
-        r"\bstd::(?!size_t\b)|\bthrow\b|\bnew\b|\bmalloc\b|#\s*pragma\s+omp|"
+        r"\bstd::(?!(?:size|uintptr)_t\b)|\bthrow\b|\bnew\b|\bmalloc\b|#\s*pragma\s+omp|"
         r"\b__builtin_(?!fmaf?\b|sqrtf?\b|fabsf?\b|prefetch\b|memcpy\b|bit_cast\b|convertvector\b|shufflevector\b)\w+"
     )
     for path in sources(root, "kernels"):
@@ -88,10 +89,13 @@ def test_only_bindings_know_python(root):
 
 
 def test_no_file_is_long_and_no_line_is_wide(root):
-    for path in (root / "cpp").rglob("*.[ch]pp"):
-        assert len(path.read_text().splitlines()) <= 600, path.name
-    for path in (root / "python" / "fanin").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 600, path.name
+    paths = [*(root / "cpp").rglob("*.[ch]pp"), *(root / "python" / "fanin").rglob("*.py")]
+    for path in paths:
+        lines = path.read_text("utf-8").splitlines()
+        assert len(lines) <= 600, path.name
+        # A line with a mark for mypy may be longer, as for ruff.
+        wide = [line for line in lines if len(line.partition("  # type:")[0]) > 100]
+        assert not wide, f"{path.name}: {wide[0]}"
 
 
 def test_no_flag_changes_what_floating_point_means(root):
@@ -232,23 +236,20 @@ def test_the_sampling_path_calls_no_libm(root):
     reached = re.compile(
         r"\b(?:math|np|numpy)\.(?:log\w*|exp\w*|pow\w*|sin\w*|cos\w*|tan\w*|erf\w*|gamma|cbrt|hypot|float_power)\b"
     )
-    rooms = ("_arrays", "_random", "_schemes")
-    for path in sum((sorted((root / "python" / "fanin" / r).rglob("*.py")) for r in rooms), []):
+    sampling = {"_arrays", "_random", "_schemes"}
+    ground = {"fanin._modes", "fanin._checks", "fanin._functions"}
+    paths = rooms.modules(root / "python" / "fanin")
+    for path in (p for m, p in paths.items() if m in ground or rooms.room_of(m) in sampling):
         found = reached.findall(re.sub(r'""".*?"""|#[^\n]*', "", path.read_text(), flags=re.DOTALL))
         assert not found, f"{path.name}: {found}"
 
 
-def test_python_files_import_in_one_direction(root):
-    package = root / "python" / "fanin"
-    for path in package.rglob("*.py"):
-        text = path.read_text()
-        if path.relative_to(package).with_suffix("").parts[0] in FRAMEWORKS:
-            assert not re.search(r"^\s*from (?:\.|fanin) import _core", text, re.MULTILINE), (
-                path.name
-            )
-            continue
-        eager = re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)
-        assert not set(eager) & {"torch", "jax", "keras", "tensorflow", "dask", "scipy"}, path.name
+def test_only_adapters_import_a_framework_at_their_top(root):
+    for module, path in rooms.modules(root / "python" / "fanin").items():
+        if rooms.room_of(module) not in rooms.ADAPTERS:
+            eager = re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+            frameworks = {"torch", "jax", "keras", "tensorflow", "dask", "scipy"}
+            assert not set(eager) & frameworks, module
 
 
 # ---- Python: names and docstrings ----------------------------------------------------------------

@@ -66,3 +66,26 @@ def test_daemon_threads_in_the_core_let_the_interpreter_end(attempt):
         capture_output=True, text=True, timeout=60, env=os.environ,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ends\n", "")
+
+
+def test_what_the_interpreter_frees_while_it_ends_may_use_the_core():
+    code = """
+import os
+import numpy as np
+import fanin
+from fanin import propagation as p
+
+class Last:
+    custom = fanin.Activation("silu")
+    calls = (fanin.normal, p.moments, os.write)
+    def __del__(self, calls=calls, custom=custom):
+        normal, moments, write = calls
+        write(1, b"%d %d" % (normal(1 << 17, seed=0).size, moments(2.0, custom).second > 0))
+
+last = Last()
+custom = fanin.Activation(np.tanh, kinks=[])  # what refers to Python from within the core
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "131072 1", "")

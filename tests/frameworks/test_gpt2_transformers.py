@@ -14,6 +14,7 @@ import transformers
 from safetensors.torch import load_file
 
 from fanin._models import catalogue as _models
+from fanin._models.architectures import bert, gpt2, llama, resnet, vit
 from fanin._models.catalogue import MODELS
 from fanin._models.plan import Plan
 
@@ -50,7 +51,7 @@ SMALL = {
     "gpt2": (
         transformers.GPT2LMHeadModel,
         lambda: transformers.GPT2Config(n_embd=24, n_layer=3, n_head=2),
-        lambda: _models.gpt2(layers=3, width=24),
+        lambda: gpt2.published(layers=3, width=24),
     ),
     "llama tied": (
         transformers.LlamaForCausalLM,
@@ -63,7 +64,7 @@ SMALL = {
             vocab_size=100,
             tie_word_embeddings=True,
         ),
-        lambda: _models.llama(
+        lambda: llama.published(
             layers=2, width=24, inner=40, heads=4, key_heads=2, vocabulary=100, tied=True
         ),
     ),
@@ -76,24 +77,24 @@ SMALL = {
             num_attention_heads=4,
             vocab_size=100,
         ),
-        lambda: _models.llama(
+        lambda: llama.published(
             layers=2, width=24, inner=40, heads=4, key_heads=4, vocabulary=100, tied=False
         ),
     ),
     "bert": (
         transformers.BertForMaskedLM,
         lambda: transformers.BertConfig(**SMALL_BERT),
-        lambda: _models.bert(layers=2, width=24, inner=40),
+        lambda: bert.published(layers=2, width=24, inner=40),
     ),
     "vit": (
         transformers.ViTForImageClassification,
         lambda: transformers.ViTConfig(**SMALL_BERT, image_size=64, num_labels=10),
-        lambda: _models.vit(layers=2, width=24, inner=40, patch=16, image=64, classes=10),
+        lambda: vit.published(layers=2, width=24, inner=40, patch=16, image=64, classes=10),
     ),
     "resnet": (
         transformers.ResNetForImageClassification,
         lambda: transformers.ResNetConfig(num_labels=1000),
-        lambda: _models.resnet(blocks=(3, 4, 6, 3), classes=1000),
+        lambda: resnet.published(blocks=(3, 4, 6, 3), classes=1000),
     ),
 }
 

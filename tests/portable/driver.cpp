@@ -10,6 +10,7 @@
 #include <string>
 
 #include "engine/dispatch.hpp"
+#include "engine/functions.hpp"
 #include "engine/fill.hpp"
 #include "engine/integers.hpp"
 #include "engine/orthogonal.hpp"

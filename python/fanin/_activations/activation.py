@@ -5,95 +5,18 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fanin import _core
-from fanin._floating_point import steady
+from fanin._checks import finite, non_negative
 from fanin._public import public
-from fanin._schemes.accepts import finite
 
-__all__ = [
-    "Activation",
-    "ActivationLike",
-    "ActivationTable",
-    "activations",
-    "as_activation",
-    "calculate_gain",
-    "gain",
-]
+from .table import ALIASES, rows
 
-Floats = NDArray[np.float64]
-
-# Columns of _core.activation_moments.
-MEAN, SECOND, SLOPE_SECOND, SLOPE_FOURTH, CURVATURE_SECOND, GROWTH, VARIANCE, EXCESS = range(8)
-
-#: Other names of built-in activations.
-ALIASES = {
-    "identity": "linear",
-    "prelu": "leaky_relu",
-    "CReLU": "crelu",
-    "relu^2": "squared_relu",
-    "swish": "silu",
-}
-
-
-@dataclass(frozen=True)
-class ActivationRow:
-    """What is known of a built-in activation."""
-
-    name: str
-    formula: str
-    source: str
-    parameters: dict[str, float]
-    parity: int
-    kinks: tuple[float, ...]
-    degree: int
-
-
-class ActivationTable(dict[str, ActivationRow]):
-    """Activations by name; prints as a table of name, formula and source."""
-
-    def __repr__(self) -> str:
-        lines = []
-        for row in self.values():
-            own = ", ".join(f"{name}={value:g}" for name, value in row.parameters.items())
-            title = f"{row.name}({own})" if own else row.name
-            source = f"   [{row.source}]" if row.source else ""
-            lines.append(f"{title:<28} {row.formula}{source}")
-        return "\n".join(lines)
-
-
-@functools.cache
-def _rows() -> ActivationTable:
-    made = ActivationTable()
-    for entry in _core.activation_rows():
-        made[entry["name"]] = ActivationRow(**{**entry, "kinks": tuple(entry["kinks"])})
-    return made
-
-
-def activations() -> ActivationTable:
-    """All built-in activations with their formulas.
-
-    Returns
-    -------
-    ActivationTable
-        A new dict from name to row; a row has ``name``, ``formula``, ``source``, ``parameters``
-        (names and standard values), ``parity`` (1 even, -1 odd, 0 neither), ``kinks`` and
-        ``degree`` (of a positively homogeneous activation, else 0). It prints as a table.
-
-    Examples
-    --------
-    >>> import fanin
-    >>> fanin.activations()["silu"].formula
-    'x / (1 + exp(-beta x))'
-    >>> fanin.activations()["leaky_relu"].parameters
-    {'negative_slope': 0.01}
-    """
-    return ActivationTable(_rows())
+__all__ = ["Activation", "ActivationLike", "as_activation"]
 
 
 @public("fanin")
@@ -148,6 +71,7 @@ class Activation:
         "_kinks",
         "_parameters",
         "_unit",
+        "_values",
         "name",
     )
 
@@ -172,7 +96,7 @@ class Activation:
         elif callable(activation):
             if parameters:
                 raise TypeError(f"parameters {sorted(parameters)} belong to a named activation")
-            self._from_callable(activation, derivative, kinks, finite("unit", unit))
+            self._from_callable(activation, derivative, kinks, non_negative("unit", unit))
         else:
             raise TypeError(
                 "an activation is a name, a fanin.Activation or a callable on arrays, got "
@@ -181,10 +105,10 @@ class Activation:
 
     def _from_name(self, given: str, parameters: dict[str, float]) -> None:
         name = ALIASES.get(given, given)
-        row = _rows().get(name)
+        row = rows().get(name)
         if row is None:
             raise ValueError(
-                f"there is no activation {given!r}; there are {', '.join(_rows())} "
+                f"there is no activation {given!r}; there are {', '.join(rows())} "
                 f"(and {', '.join(ALIASES)}), or give any callable on arrays"
             )
         unknown = set(parameters) - set(row.parameters)
@@ -225,8 +149,8 @@ class Activation:
         self._unit = unit
         self._call, self._derivative = call, derivative
         self._key = (call, derivative, self._kinks, unit)
-        evaluate = values_and_slopes(call, derivative, self._kinks, unit)
-        self._handle = _core.custom_activation(evaluate, list(self._kinks), unit)
+        self._values = values_and_slopes(call, derivative, self._kinks, unit)
+        self._handle = _core.custom_activation(self._values, list(self._kinks), unit)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -241,17 +165,17 @@ class Activation:
     @property
     def formula(self) -> str:
         """The formula of a named activation; the name of a callable."""
-        return self.name if self._call is not None else _rows()[self.name].formula
+        return self.name if self._call is not None else rows()[self.name].formula
 
     @property
     def parity(self) -> int:
         """1 for even, -1 for odd, 0 for neither (and for every callable)."""
-        return 0 if self._call is not None else _rows()[self.name].parity
+        return 0 if self._call is not None else rows()[self.name].parity
 
     @property
     def degree(self) -> int:
         """Degree of a positively homogeneous named activation, else 0."""
-        return 0 if self._call is not None else _rows()[self.name].degree
+        return 0 if self._call is not None else rows()[self.name].degree
 
     @property
     def handle(self) -> Any:
@@ -337,124 +261,3 @@ def as_activation(activation: ActivationLike) -> Activation:
     return _of_name(activation) if isinstance(activation, str) else Activation(activation)
 
 
-def check_slope(activation: Activation) -> None:
-    """Refuse an activation that jumps, where a gradient is needed."""
-    if np.isinf(moments_at(activation, 1.0, SLOPE_SECOND)[0]):
-        raise ValueError(
-            f"{activation!r} jumps, so E phi'^2 is infinite: no gradient passes it and there is "
-            "nothing to say of one"
-        )
-
-
-def moments_at(activation: Activation, q: ArrayLike, *which: int, threads: int = 0) -> list[Floats]:
-    """The moments `which` at each q, each of the shape of q."""
-    array = np.asarray(q, dtype=np.float64)
-    flat = np.ascontiguousarray(array).reshape(-1)
-    rows = _core.activation_moments(activation.handle, flat, which, threads)
-    return [row.reshape(array.shape) for row in rows]
-
-
-def check_variance(name: str, value: ArrayLike) -> Floats:
-    """A variance as float64; a negative one is an error where it stands alone, NaN in an array."""
-    array = np.asarray(value, dtype=np.float64)
-    if array.ndim == 0 and array < 0:
-        raise ValueError(f"{name} is a variance (second moment) and must be >= 0, got {value!r}")
-    return array
-
-
-@steady
-def gain(activation: ActivationLike, q: ArrayLike = 1.0, kind: str = "forward") -> Any:
-    """Factor that an activation asks of the weights before it.
-
-    ``"forward"``: 1 / sqrt(E phi^2), the second-moment gain of He et al. 2015: with it and
-    q = 1 variances stay. ``"backward"``: 1 / sqrt(E phi'^2), with which gradients stay.
-    ``"std"``: 1 / std(phi), the gamma of Brock et al. 2021. u ~ N(0, q) throughout.
-
-    Parameters
-    ----------
-    activation : str, Activation or callable
-        See :class:`fanin.Activation`.
-    q : float or array, > 0, default 1.0
-        Variance (second moment) of the pre-activation.
-    kind : {"forward", "backward", "std"}
-
-    Returns
-    -------
-    float or ndarray of float64, of the shape of q
-
-    Raises
-    ------
-    ValueError
-        Unknown activation or kind; a negative q that stands alone (in an array it gives NaN).
-
-    Examples
-    --------
-    >>> import fanin
-    >>> fanin.gain("relu"), round(fanin.gain("tanh"), 8)
-    (1.4142135623730951, 1.59253742)
-    >>> round(fanin.gain("silu", kind="std"), 8)
-    1.78718722
-    """
-    column = {"forward": SECOND, "backward": SLOPE_SECOND, "std": VARIANCE}.get(kind)
-    if column is None:
-        raise ValueError(f'kind must be "forward", "backward" or "std", got {kind!r}')
-    variance = check_variance("q", q)
-    [moment] = moments_at(as_activation(activation), variance, column)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result = np.sqrt(1.0 / moment)
-    return float(result) if result.ndim == 0 else result
-
-
-# torch.nn.init.calculate_gain.
-_UNIT_GAINS = (
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d sigmoid"
-).split()
-
-
-@steady
-def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The table of ``torch.nn.init.calculate_gain``, for drop-in use.
-
-    These are conventions, not the theory: 5/3 for tanh makes deep nets chaotic and 3/4 for selu
-    is empirical. :func:`fanin.gain` has the computed gains.
-
-    Parameters
-    ----------
-    nonlinearity : str
-        linear, conv1d ... conv_transpose3d, sigmoid: 1; tanh: 5/3; relu: sqrt(2); leaky_relu:
-        sqrt(2 / (1 + param^2)); selu: 3/4.
-    param : float, optional
-        Negative slope of leaky_relu, 0.01 if None.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        Unsupported nonlinearity, or a `param` of leaky_relu that is no number.
-
-    Examples
-    --------
-    >>> import fanin
-    >>> fanin.calculate_gain("leaky_relu", 0.2)
-    1.3867504905630728
-    """
-    if nonlinearity in _UNIT_GAINS:
-        return 1.0
-    if nonlinearity == "tanh":
-        return 5.0 / 3
-    if nonlinearity == "relu":
-        return math.sqrt(2.0)
-    if nonlinearity == "leaky_relu":
-        if param is None:
-            slope = 0.01
-        elif isinstance(param, (int, float)) and not isinstance(param, bool):
-            slope = param
-        else:
-            raise ValueError(f"negative_slope {param} not a valid number")
-        return math.sqrt(2.0 / (1 + slope * slope))
-    if nonlinearity == "selu":
-        return 3.0 / 4
-    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")

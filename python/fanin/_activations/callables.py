@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from fanin._types import Floats
 
 # Finite differences over nine points, exact for polynomials of degree 8 (Fornberg 1988), as the
 # numerators over a common denominator: first and second derivative, central and forward.

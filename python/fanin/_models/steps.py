@@ -13,40 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin import _core
+from fanin._functions import exp, log
+from fanin._functions import power as positive_power
 
 __all__ = ["STEPS", "WITHOUT_OPERAND"]
-
-
-def _exp(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    # e^x is below the smallest and above the largest double outside; nan stays nan.
-    inside = np.where((x >= -745.0) & (x <= 709.0), x, 0.0)
-    made = _core.exponentials(inside.ravel()).reshape(x.shape)
-    made = np.where(x < -745.0, 0.0, np.where(x > 709.0, np.inf, made))
-    return np.where(np.isnan(x), x, made)
-
-
-def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    tiny = x < np.finfo(np.float64).tiny  # the core takes normal numbers: scale up by 2^54
-    scaled = np.where(tiny, x * 2.0**54, x)
-    inside = np.where((scaled > 0.0) & (scaled < np.inf), scaled, 1.0)
-    made = _core.logarithms(inside.ravel()).reshape(x.shape)
-    made = np.where(tiny, made - 54.0 * 0.6931471805599453, made)
-    made = np.where(x == 0.0, -np.inf, np.where(x == np.inf, np.inf, made))
-    return np.where((x < 0.0) | np.isnan(x), np.nan, made)
 
 
 def _expm1(x: NDArray[np.float64]) -> NDArray[np.float64]:
     # (u - 1) x / log u with u = e^x rounded: what rounding u costs cancels (Kahan; Higham 2002,
     # section 1.14.1).
-    u = _exp(x)
-    with_log = (u - 1.0) * x / np.where((u == 1.0) | (u == 0.0) | np.isinf(u), 1.0, _log(u))
+    u = exp(x)
+    with_log = (u - 1.0) * x / np.where((u == 1.0) | (u == 0.0) | np.isinf(u), 1.0, log(u))
     return np.where(u == 1.0, x, np.where((u == 0.0) | np.isinf(u), u - 1.0, with_log))
 
 
 def _log1p(x: NDArray[np.float64]) -> NDArray[np.float64]:
     u = 1.0 + x  # log u * x / (u - 1): the same cancellation (Higham 2002, problem 1.5)
-    return np.where((u == 1.0) | (u == np.inf), x, _log(u) * x / np.where(u == 1.0, 1.0, u - 1.0))
+    return np.where((u == 1.0) | (u == np.inf), x, log(u) * x / np.where(u == 1.0, 1.0, u - 1.0))
 
 
 def _power(x: Any, y: Any) -> Any:
@@ -66,7 +49,7 @@ def _power(x: Any, y: Any) -> Any:
     # |x|^y = e^(y log |x|) in the core; the sign is that of a whole odd power.
     size = np.abs(x)
     usual = (size > 0) & np.isfinite(size)
-    made = np.asarray(_core.math_pow(np.where(usual, size, 1.0), y))
+    made = positive_power(np.where(usual, size, 1.0), y)
     made = np.where(size == 0, np.where(y > 0, 0.0, np.where(y == 0, 1.0, np.inf)), made)
     made = np.where(np.isinf(size), np.where(y > 0, np.inf, np.where(y == 0, 1.0, 0.0)), made)
     whole = np.floor(y) == y
@@ -98,8 +81,8 @@ STEPS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "sqrt": np.sqrt,
         "at_least": np.maximum,
         "at_most": np.minimum,
-        "exp": _in_double(_exp),
-        "log": _in_double(_log),
+        "exp": _in_double(exp),
+        "log": _in_double(log),
         "expm1": _in_double(_expm1),
         "log1p": _in_double(_log1p),
         "pow": _in_double(_power),

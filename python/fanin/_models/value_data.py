@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
+
+from fanin._schemes.fans import Layout
 
 from .steps import STEPS, WITHOUT_OPERAND
 from .values import Before, Literal, Norm, Operand, Part, Step, Value
@@ -23,6 +26,8 @@ def value_to_data(value: Value, literals: dict[str, Literal]) -> dict[str, Any]:
     def plain(argument: Any) -> Any:
         if isinstance(argument, Literal):
             return kept(argument)
+        if isinstance(argument, Layout):
+            return {"layout": asdict(argument)}
         if isinstance(argument, Norm):
             of = {"name": argument.name, "shape": list(argument.shape)}
             return {**of, "kept": list(argument.kept), **value_to_data(argument.value, literals)}
@@ -70,7 +75,9 @@ def value_from_data(data: Mapping[str, Any], literals: Mapping[str, Literal]) ->
             return Norm(given["name"], shape, value_from_data(given, literals), kept)
         if isinstance(given, Mapping) and "literal" in given:
             return found(given["literal"])
-        if given in ("inf", "-inf", "nan"):
+        if isinstance(given, Mapping) and "layout" in given:
+            return Layout(**given["layout"])
+        if isinstance(given, str) and given in ("inf", "-inf", "nan"):
             return float(given)
         return tuple(given) if isinstance(given, list) else given
 

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin._random.stateless import truncated_normal_std
-from fanin._schemes.scheme import schemes
+from fanin._schemes.registry import schemes
 
 __all__ = ["Before", "CONSTANTS", "Literal", "Norm", "Part", "Step", "Value", "std_of"]
 

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin._arrays.destinations import KINDS, target
+from fanin._arrays.boxes import Box, as_slices, boxes, common, pieces
+from fanin._arrays.kinds import KINDS
+from fanin._arrays.targets import target
 from fanin._random.stateless import normal, truncated_normal, uniform
 from fanin._random.streams import Stream
-from fanin._schemes.patterns import Box, as_slices, boxes, common, pieces
-from fanin._schemes.scheme import get
+from fanin._schemes.registry import get
 
 from .steps import STEPS
 from .values import CONSTANTS, Before, Literal, Norm, Part, Step, Value

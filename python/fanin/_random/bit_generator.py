@@ -12,7 +12,8 @@ from numpy.random.bit_generator import ISpawnableSeedSequence
 from fanin import _core
 from fanin._public import public
 
-from .streams import Stream, as_stream
+from .seeds import as_stream
+from .streams import Stream
 
 if TYPE_CHECKING:
     from .generator import Generator

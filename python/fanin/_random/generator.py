@@ -11,30 +11,30 @@ from typing import Any
 import numpy as np
 
 from fanin import _core
-from fanin._arrays.destinations import ALL, KINDS, REAL, Target, destination, target
+from fanin._arrays.destinations import destination
+from fanin._arrays.kinds import ALL, KINDS, REAL
+from fanin._arrays.targets import Target, target
 from fanin._public import public
 
+from .draws import parameter, prepare, require_bounds, require_range
 from .integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
-from .stateless import parameter, prepare, require_bounds, require_range
-from .streams import Stream
+from .streams import Spawner, Stream
 
 _TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
 
 
 @public("fanin")
-class Generator:
-    """Random numbers by NumPy's names: a stream, and a cursor that moves by whole tiles of 32
-    words.
+class Generator(Spawner):
+    """Random numbers by NumPy's names: a stream, and a cursor that moves by tiles of 32 words.
 
-    A call takes the addresses from the cursor on and moves it to the next tile, atomically:
-    threads that share a
-    Generator get disjoint values. So ``standard_normal(5)`` twice is not ``standard_normal(10)``
-    once; for values
-    that do not depend on how calls are cut, use the stateless functions with ``index=``.
+    A call takes the addresses from the cursor on and moves it to the next tile, atomically: threads
+    that share a Generator get disjoint values. So ``standard_normal(5)`` twice is not
+    ``standard_normal(10)`` once; for values that do not depend on how calls are cut, use the
+    stateless functions with ``index=``.
 
     Made by `fanin.default_rng`. Methods have the arguments and the error words of
-    `numpy.random.Generator`, and
-    take ``dtype=`` and ``out=`` everywhere; ``out`` may have any strides.
+    `numpy.random.Generator`, and take ``dtype=`` and ``out=`` everywhere; ``out`` may have any
+    strides.
 
     >>> import fanin
     >>> rng = fanin.default_rng(0)
@@ -285,7 +285,7 @@ def _goal(size: Any, dtype: Any, out: Any, arrays: list[np.ndarray[Any, Any]], d
             f"{shapes}."
         )
     if out is not None:
-        goal.result = out
+        goal = goal._replace(result=out)
     return goal
 
 

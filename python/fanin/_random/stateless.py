@@ -5,177 +5,27 @@ nothing else."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fanin import _core
-from fanin._arrays.destinations import ALL, KINDS, REAL, Target, target
-from fanin._floating_point import steady
-from fanin.runtime import as_threads
+from fanin._arrays.kinds import ALL, KINDS, REAL
+from fanin._arrays.targets import target
+from fanin._checks import as_threads
 
-from .streams import Stream, as_stream, check_seed
-
-if TYPE_CHECKING:
-    from .generator import Generator
-
-    Seed: TypeAlias = int | Stream | Generator
-
-_HALF_ROOT = 0.7071067811865476  # sqrt(1/2), whatever the rounding at import
-
-
-class Draw(NamedTuple):
-    """A law and its parameters, checked against the destination; writing it cannot be refused any
-    more."""
-
-    law: str
-    scalars: tuple[float, ...] | None
-    columns: list[np.ndarray[Any, Any]]  # one parameter an element, if they are not all scalars
-
-    def write(self, goal: Target, key: bytes, first: int, threads: int) -> None:
-        """Fills `goal`; `first` is the address of element 0 of the full array."""
-        kind = KINDS[goal.array.dtype]
-        address = first + goal.first
-        rest = (kind.element, kind.complex, key, 0, goal.array, address, goal.steps, threads)
-        if self.scalars is None:
-            _core.fill_each(self.law, self.columns, *rest)
-        else:
-            _core.fill(self.law, self.scalars, *rest, goal.fresh)
-
-
-def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
-    """`parameters` are floats, or arrays that broadcast to the result's shape; a loc may be
-    complex."""
-    kind = KINDS[goal.array.dtype]
-    if not any(isinstance(p, np.ndarray) for p in parameters):
-        if kind.complex:
-            loc, scale = parameters
-            parameters = (loc.real, _half_power(scale), loc.imag)
-        if law == "truncated_normal" and goal.array.size:
-            _core.check_each(law, [np.array([p]) for p in parameters], kind.element)
-        return Draw(law, parameters, [])
-    full = [np.broadcast_to(p, goal.array.shape) for p in parameters]
-    if kind.complex:
-        loc, scale = full
-        full = [
-            np.stack([loc.real, loc.imag], axis=-1),
-            np.stack([_half_power(scale)] * 2, axis=-1),
-        ]
-    columns = [np.ascontiguousarray(c, np.float64) for c in full]
-    if law == "truncated_normal" and goal.array.size:
-        _core.check_each(law, columns, kind.element)
-    return Draw(law, None, columns)
-
-
-def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
-    """A float (or complex) or an array of them; anything else is a TypeError."""
-    if type(value) is float:
-        return value
-    array = np.asarray(value)
-    if array.dtype.kind == "c" and complex_allowed:
-        return complex(array) if array.ndim == 0 else array.astype(np.complex128)
-    if array.dtype.kind not in "biuf" and array.dtype not in KINDS or array.dtype.kind == "c":
-        raise TypeError(f"{name} must be a real number or an array of them, got {value!r}")
-    return float(array) if array.ndim == 0 else array.astype(np.float64)
-
-
-@steady
-def _half_power(scale: Any) -> Any:
-    """The scale of a real or imaginary part, which carry half the variance each."""
-    return scale * _HALF_ROOT
-
-
-def localise(value: Any, goal: Target, name: str) -> Any:
-    """The elements of a broadcast parameter that belong to the part of the array that is wanted."""
-    if not isinstance(value, np.ndarray):
-        return value
-    full = goal.shape
-    sizes = (1,) * (len(full) - value.ndim) + value.shape
-    if len(sizes) > len(full) or any(s not in (1, n) for s, n in zip(sizes, full, strict=True)):
-        raise ValueError(f"{name} of shape {value.shape} does not broadcast to the shape {full}")
-    value = value.reshape(sizes)
-    if goal.axes is not None:
-        return value[
-            tuple(
-                (slice(None) if s == 1 else _as_slice(r)) if kept else (0 if s == 1 else r.start)
-                for s, r, kept in zip(sizes, goal.axes, goal.kept, strict=True)
-            )
-        ]
-    assert goal.flat is not None  # a Target has axes or a flat run
-    at = np.arange(goal.flat.start, goal.flat.stop, dtype=np.int64)
-    where = []
-    for s, n in zip(reversed(sizes), reversed(full), strict=True):
-        where.append(at % n if s != 1 else np.zeros_like(at))
-        at = at // n
-    return value[tuple(reversed(where))]
-
-
-def _as_slice(r: range) -> slice:
-    return slice(r.start, r.stop if r.stop >= 0 else None, r.step) if len(r) else slice(0, 0)
-
-
-def require_finite(value: Any, name: str) -> None:
-    """ValueError for NaN and infinities."""
-    if not (math.isfinite(value) if isinstance(value, float) else np.isfinite(value).all()):
-        raise ValueError(f"{name} must be finite, got {value}")
-
-
-def require_scale(scale: Any) -> None:
-    require_finite(scale, "scale")
-    if not (scale >= 0 if isinstance(scale, float) else (scale >= 0).all()):
-        raise ValueError(f"scale < 0: it is a standard deviation, got {scale}")
-
-
-def require_range(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
-    """ValueError for low > high, OverflowError for a range beyond the compute type."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        span = np.subtract(high, low)
-        limit = float(np.finfo(KINDS[dtype].compute).max)
-        if not np.all(np.isfinite(span) & (np.abs(span) <= limit)):
-            raise OverflowError("high - low range exceeds valid bounds")
-    if not np.all(span >= 0):
-        raise ValueError(f"high - low < 0: low is {low}, high is {high}")
-
-
-def require_bounds(low: Any, high: Any) -> None:
-    """Bounds of a truncated normal, in units of scale; infinite ones are allowed."""
-    if not np.all(np.less(low, high)):
-        raise ValueError(f"truncated_normal needs low < high, got low {low}, high {high}")
-
-
-def _sample(
-    law: str,
-    names: tuple[str, ...],
-    given: tuple[Any, ...],
-    check: Any,
-    accepted: tuple[np.dtype[Any], ...],
-    function: str,
-    shape: Any,
-    seed: Any,
-    dtype: Any,
-    out: Any,
-    index: Any,
-    threads: Any,
-) -> Any:
-    if out is None and index is None and dtype is None:
-        made = _core.small(law, shape, given, seed._key if type(seed) is Stream else seed,
-                           type(seed) is Stream)  # fmt: skip
-        if made is not None:
-            as_threads(threads)
-            return made
-    values = [
-        parameter(v, n, n == "loc" and accepted is ALL) for n, v in zip(names, given, strict=True)
-    ]
-    count = as_threads(threads)
-    check_seed(seed)
-    goal = target(shape, dtype, out, index, np.float32, accepted, function)
-    check(*values, goal.array.dtype)
-    if isinstance(values[0], complex) and not KINDS[goal.array.dtype].complex:
-        raise TypeError(f"a complex loc needs a complex dtype, got {goal.array.dtype.name}")
-    local = tuple(localise(v, goal, n) for n, v in zip(names, values, strict=True))
-    prepare(law, local, goal).write(goal, as_stream(seed)._key, 0, count)
-    return goal.done()
+from .draws import (
+    localise,
+    parameter,
+    prepare,
+    require_bounds,
+    require_finite,
+    require_range,
+    require_scale,
+)
+from .seeds import Seed, as_stream, check_seed
+from .streams import Stream
 
 
 def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
@@ -193,6 +43,61 @@ def _check_truncated(loc: Any, scale: Any, low: Any, high: Any, dtype: np.dtype[
     require_finite(loc, "loc")
     require_scale(scale)
     require_bounds(low, high)
+
+
+class _Law(NamedTuple):
+    """What `_sample` has to know of a law."""
+
+    name: str  # the core's
+    parameters: tuple[str, ...]
+    check: Callable[..., None]  # of the parameters, and the dtype last
+    accepted: tuple[np.dtype[Any], ...]
+    function: str  # as errors name it
+
+
+_RANDOM = _Law("uniform", ("low", "high"), _check_uniform, REAL, "random")
+_UNIFORM = _RANDOM._replace(function="uniform")
+_NORMAL = _Law("normal", ("loc", "scale"), _check_normal, ALL, "normal")
+_TRUNCATED_NORMAL = _Law(
+    "truncated_normal", ("loc", "scale", "low", "high"), _check_truncated, REAL, "truncated_normal"
+)
+
+
+class _Call(NamedTuple):
+    """What every function here is asked besides the parameters of its law."""
+
+    shape: Any
+    seed: Any
+    dtype: Any
+    out: Any
+    index: Any
+    threads: Any
+
+
+def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
+    if call.out is None and call.index is None and call.dtype is None:
+        plain = type(call.seed) is Stream
+        seed = call.seed._key if plain else call.seed
+        made = _core.small(law.name, call.shape, given, seed, plain)
+        if made is not None:
+            as_threads(call.threads)
+            return made
+    takes_complex = law.accepted is ALL
+    values = [
+        parameter(v, n, n == "loc" and takes_complex)
+        for n, v in zip(law.parameters, given, strict=True)
+    ]
+    count = as_threads(call.threads)
+    check_seed(call.seed)
+    goal = target(
+        call.shape, call.dtype, call.out, call.index, np.float32, law.accepted, law.function
+    )
+    law.check(*values, goal.array.dtype)
+    if isinstance(values[0], complex) and not KINDS[goal.array.dtype].complex:
+        raise TypeError(f"a complex loc needs a complex dtype, got {goal.array.dtype.name}")
+    local = tuple(localise(v, goal, n) for n, v in zip(law.parameters, values, strict=True))
+    prepare(law.name, local, goal).write(goal, as_stream(call.seed)._key, 0, count)
+    return goal.done()
 
 
 def random(
@@ -232,8 +137,8 @@ def random(
     >>> fanin.random(3, seed=0, dtype="float64").shape
     (3,)
     """
-    return _sample("uniform", ("low", "high"), (0.0, 1.0), _check_uniform, REAL, "random",
-                   shape, seed, dtype, out, index, threads)  # fmt: skip
+    call = _Call(shape, seed, dtype, out, index, threads)
+    return _sample(_RANDOM, (0.0, 1.0), call)
 
 
 def normal(
@@ -282,8 +187,8 @@ def normal(
     >>> bool((part == full[2:, 3]).all())
     True
     """
-    return _sample("normal", ("loc", "scale"), (loc, scale), _check_normal, ALL, "normal",
-                   shape, seed, dtype, out, index, threads)  # fmt: skip
+    call = _Call(shape, seed, dtype, out, index, threads)
+    return _sample(_NORMAL, (loc, scale), call)
 
 
 def uniform(
@@ -324,8 +229,8 @@ def uniform(
     >>> bool((x >= -2).all() and (x < 3).all())
     True
     """
-    return _sample("uniform", ("low", "high"), (low, high), _check_uniform, REAL, "uniform",
-                   shape, seed, dtype, out, index, threads)  # fmt: skip
+    call = _Call(shape, seed, dtype, out, index, threads)
+    return _sample(_UNIFORM, (low, high), call)
 
 
 def truncated_normal(
@@ -373,12 +278,8 @@ def truncated_normal(
     >>> bool((x >= 5).all())
     True
     """
-    return _sample(
-        "truncated_normal",
-        ("loc", "scale", "low", "high"),
-        (loc, scale, low, high),
-        _check_truncated, REAL, "truncated_normal", shape, seed, dtype, out, index, threads,
-    )  # fmt: skip
+    call = _Call(shape, seed, dtype, out, index, threads)
+    return _sample(_TRUNCATED_NORMAL, (loc, scale, low, high), call)
 
 
 def truncated_normal_std(low: float, high: float) -> float:

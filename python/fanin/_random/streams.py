@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numbers
 import operator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 from fanin import _core
 from fanin._public import public
-
-if TYPE_CHECKING:
-    from .generator import Generator
 
 _NAME, _NUMBER, _SPAWN = 1, 2, 3  # the tags of core/stream.hpp
 _SEED_LIMIT = 1 << 128
@@ -113,24 +110,8 @@ class Stream:
         return (Stream._from_key, (self._key,))
 
 
-def as_stream(seed: int | Stream | Generator) -> Stream:
-    """The stream a `seed=` argument stands for; a Generator gives its next child.
+class Spawner:
+    """What may stand for a seed and gives a child of its stream: a Generator."""
 
-    Call it after everything else has been checked: a refused call must not move a generator."""
-    if isinstance(seed, Stream):
-        return seed
-    return seed._next_child() if _is_generator(seed) else Stream(seed)  # type: ignore[union-attr, arg-type]
-
-
-def check_seed(seed: Any) -> None:
-    """Raises what `as_stream` would raise, without moving a generator."""
-    if not _is_generator(seed):
-        as_stream(seed)
-
-
-def _is_generator(seed: Any) -> bool:
-    if isinstance(seed, int):
-        return False
-    from .generator import Generator  # which stands on this file
-
-    return isinstance(seed, Generator)
+    def _next_child(self) -> Stream:
+        raise NotImplementedError

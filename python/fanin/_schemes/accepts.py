@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .fans import as_integer
+from fanin._checks import as_integer, non_negative
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -30,28 +29,15 @@ class Parameter(NamedTuple):
     default: Any = REQUIRED
 
 
-def finite(name: str, value: Any) -> float:
-    """`value` as a finite float >= 0."""
-    if isinstance(value, (str, bytes, bool)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not 0.0 <= number < math.inf:
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
-    return number + 0.0  # -0.0 becomes 0.0
-
-
 def _positive(name: str, value: Any) -> float:
-    number = finite(name, value)
+    number = non_negative(name, value)
     if number == 0.0:
         raise ValueError(f"{name} must be > 0, got {value!r}")
     return number
 
 
 def _fraction(name: str, value: Any) -> float:
-    number = finite(name, value)
+    number = non_negative(name, value)
     if number > 1.0:
         raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
     return number
@@ -66,16 +52,6 @@ def _finite_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {value!r}")
     return array
-
-
-def _gates(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {value!r}")
-    if not {"i", "f"} <= set(value) or len(set(value)) != len(value):
-        raise ValueError(
-            f'{name} {value!r} must name each gate once, among them "i" and "f", as in "ifgo"'
-        )
-    return value
 
 
 def at_least(least: int) -> Accepts:
@@ -111,14 +87,8 @@ def optional(accepts: Accepts) -> Accepts:
     )
 
 
-NON_NEGATIVE = Accepts("float, finite and >= 0", finite)
+NON_NEGATIVE = Accepts("float, finite and >= 0", non_negative)
 POSITIVE = Accepts("float, finite and > 0", _positive)
 FRACTION = Accepts("float, in [0, 1]", _fraction)
 FINITE_ARRAY = Accepts("number or array, finite", _finite_array)
 COUNT = at_least(1)
-GATES = Parameter(
-    "gates",
-    Accepts('str of one letter per gate, with "i" and "f"', _gates),
-    'The gates in the order of the last axis: "ifgo" is that of torch and Keras.',
-    "ifgo",
-)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from fanin import _core
 from fanin._floating_point import steady
+from fanin._functions import power
 from fanin._public import public
 
 from .accepts import COUNT, at_least, one_of
@@ -63,7 +63,7 @@ def fixup_gain(n_branches: int, branch_depth: int = 2) -> float:
     """
     branches = COUNT.read("n_branches", n_branches)
     depth = at_least(2).read("branch_depth", branch_depth)
-    return float(_core.math_pow(branches, -1.0 / (2 * depth - 2)))
+    return float(power(branches, -1.0 / (2 * depth - 2)))
 
 
 @steady

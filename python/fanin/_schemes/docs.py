@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from .accepts import REQUIRED, Parameter
 from .fans import as_shape
-
-if TYPE_CHECKING:
-    from .scheme import Scheme
+from .scheme import Scheme
 
 _WIDTH = 96
 

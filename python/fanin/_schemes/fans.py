@@ -8,11 +8,11 @@ size are exact.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
+from fanin._checks import as_integer
 from fanin._public import public
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "LayoutLike",
     "Order",
     "ShapeLike",
-    "as_integer",
     "as_layout",
     "as_shape",
     "fans",
@@ -301,16 +300,6 @@ def _axis_tuple(axes: AxesLike, name: str) -> tuple[int, ...]:
     if isinstance(axes, Iterable):
         return tuple(as_integer(axis, name) for axis in axes)
     return (as_integer(axes, name),)
-
-
-def as_integer(value: SupportsIndex, name: str) -> int:
-    """`value` as a Python int; bool and everything that is not an integer is a TypeError."""
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
 _BASE_LAYOUTS = {"io": Layout("io"), "oi": Layout("oi")}

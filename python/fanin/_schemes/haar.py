@@ -12,20 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin import _core
-from fanin._arrays.destinations import KINDS, REAL, Target, target
-from fanin._random.streams import as_stream, check_seed
-from fanin.runtime import as_threads
+from fanin._arrays.boxes import Box, boxes
+from fanin._arrays.kinds import KINDS, REAL
+from fanin._arrays.targets import Target, target
+from fanin._checks import as_threads
+from fanin._random.seeds import as_stream, check_seed
 
-from .accepts import Accepts, Parameter, optional
-from .fans import Layout, as_integer
-from .laws import Weight
-from .patterns import Box, boxes
-from .scheme import Scheme, add
+from .fans import Layout
+from .weight import Weight
 
 Progress: TypeAlias = Callable[[int, int], object]
 
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
-_COMPLEX = tuple(dtype for dtype, kind in KINDS.items() if kind.complex)
 
 
 class MatrixAxes(NamedTuple):
@@ -44,7 +42,7 @@ def matrix_axes(shape: tuple[int, ...], layout: Layout) -> MatrixAxes:
     return MatrixAxes(rows, columns, tuple(sorted(axes.batch)))
 
 
-def _size(shape: tuple[int, ...], axes: Sequence[int]) -> int:
+def size_of(shape: tuple[int, ...], axes: Sequence[int]) -> int:
     return math.prod([shape[axis] for axis in axes])
 
 
@@ -70,7 +68,7 @@ def write_orthogonal(
 ) -> Any:
     """Fill `goal` with Haar matrices of the weight's shape; `progress` is told of a large one."""
     axes = matrix_axes(weight.shape, weight.layout)
-    rows, columns = _size(weight.shape, axes.rows), _size(weight.shape, axes.columns)
+    rows, columns = size_of(weight.shape, axes.rows), size_of(weight.shape, axes.columns)
     if det is not None and rows != columns:
         raise ValueError(
             f"det={det} needs square matrices; shape {weight.shape} is read as {rows} x {columns}"
@@ -110,7 +108,7 @@ def write_orthogonal(
         if not (chosen.size and along.size):
             continue
         # A run of one matrix is several boxes: it is made once, with all its columns.
-        whole = goal.flat is not None
+        whole = goal.part.flat is not None
         first, last = (0, tall_columns) if whole else (int(chosen.min()), int(chosen.max()) + 1)
         inverse = np.argsort(order)
         for block, ids in _batches(array, box, weight.shape, axes.batch, tall_rows * (last - first)
@@ -119,8 +117,11 @@ def write_orthogonal(
             if last_part is None or not np.array_equal(last_part.ids, part.ids):
                 made = make(part, np.empty(shaped(len(ids), last - first), dtype))
                 last_part = part if whole else None
-            picked = _progression(along), _progression(chosen - first)
-            values = made[:, picked[turned]][:, :, picked[not turned]]
+            longwise, across = _progression(along), _progression(chosen - first)
+            if turned:
+                values = made[:, across][:, :, longwise]
+            else:
+                values = made[:, longwise][:, :, across]
             block[...] = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
     return goal.done()
 
@@ -139,9 +140,10 @@ def _progression(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
 def _made_in_place(goal: Target, order: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     """Whether the target is the matrices one after the other, in the type they are made in."""
     in_order = order == tuple(range(len(goal.shape)))
-    full = goal.axes is not None and goal.axes == tuple(map(range, goal.shape))
+    part = goal.part
+    full = part.axes is not None and part.axes == tuple(map(range, goal.shape))
     return (
-        full and in_order and all(goal.kept)
+        full and in_order and all(part.kept)
         and goal.array.dtype == dtype and goal.array.flags.c_contiguous and goal.array.flags.aligned
     )  # fmt: skip
 
@@ -166,7 +168,7 @@ def _batches(
         yield array[tuple(index)], ids
 
 
-def _with_batch(weight: Weight, batch_axes: tuple[int, ...]) -> Weight:
+def with_batch(weight: Weight, batch_axes: tuple[int, ...]) -> Weight:
     if not batch_axes:
         return weight
     if weight.layout.batch_axes:
@@ -186,22 +188,6 @@ def replace_batch(layout: Layout, batch_axes: tuple[int, ...]) -> Layout:
     )
 
 
-def _write_orthogonal(weight: Weight, batch_axes: tuple[int, ...], det: int | None) -> Any:
-    weight = _with_batch(weight, batch_axes)
-    weight.layout.axes(weight.shape)
-    goal = target(weight.shape, weight.dtype, weight.out, weight.index, accepted=REAL,
-                  function="orthogonal")  # fmt: skip
-    return write_orthogonal(weight, det, goal)
-
-
-def _write_unitary(weight: Weight, batch_axes: tuple[int, ...]) -> Any:
-    weight = _with_batch(weight, batch_axes)
-    weight.layout.axes(weight.shape)
-    goal = target(weight.shape, weight.dtype, weight.out, weight.index, default=np.complex64,
-                  accepted=_COMPLEX, function="unitary")  # fmt: skip
-    return write_orthogonal(weight, None, goal)
-
-
 def matrix(
     shape: tuple[int, int],
     *,
@@ -217,78 +203,3 @@ def matrix(
     goal = target(shape, dtype, None, None, accepted=REAL, function="orthogonal")
     made: NDArray[Any] = write_orthogonal(weight, det, goal, progress)
     return made
-
-
-def _entry_std(weight: Weight, batch_axes: tuple[int, ...], **_: Any) -> float:
-    weight = _with_batch(weight, batch_axes)
-    axes = matrix_axes(weight.shape, weight.layout)
-    longer = max(_size(weight.shape, axes.rows), _size(weight.shape, axes.columns))
-    return 1.0 / math.sqrt(max(1, longer))
-
-
-def _read_axes(name: str, value: Any) -> tuple[int, ...]:
-    entries = value if isinstance(value, (tuple, list)) else (value,)
-    return tuple(as_integer(entry, name) for entry in entries)
-
-
-def _read_determinant(name: str, value: Any) -> int:
-    number = as_integer(value, name)
-    if number not in (1, -1):
-        raise ValueError(f"{name} must be 1, -1 or None, got {value!r}")
-    return number
-
-
-BATCH_AXES = Parameter(
-    "batch_axes",
-    Accepts("int or sequence of int", _read_axes),
-    "Axes that number independent matrices; short for those of a Layout.",
-    (),
-)
-_FLATTENED = (
-    "A shape of more axes is a convolution kernel, read as the matrix (prod(kernel) * in, out) of "
-    'the layout "io" or (out, in * prod(kernel)) of "oi"; only axes named by batch_axes are '
-    "batches. Of a tall matrix Q^T Q = gain^2 I, of a wide one Q Q^T = gain^2 I. A wide matrix is "
-    "the transpose of the tall one of the same seed. Matrix b of a batch does not depend on the "
-    "size of the batch. A part of one matrix costs the reflectors and its share of the columns "
-    "(rows, if wide); a part of a batch costs the matrices that it touches."
-)
-
-orthogonal = add(
-    Scheme(
-        name="orthogonal",
-        summary="Haar-distributed orthogonal matrices: the uniform law on O(n), or part of it.",
-        formula="Q of a Gaussian matrix's QR with diag(R) > 0",
-        source="Saxe et al. 2014; Stewart 1980; Mezzadri 2007",
-        example={"shape": (256, 128)},
-        write=_write_orthogonal,
-        std=_entry_std,
-        parameters=(
-            BATCH_AXES,
-            Parameter(
-                "det",
-                optional(Accepts("{1, -1}", _read_determinant)),
-                "Determinant of square matrices: 1 for Haar's law on SO(n), -1 for its coset; None "
-                "for both.",
-                None,
-            ),
-        ),
-        keyword_only=True,
-        notes=_FLATTENED,
-    )
-)
-
-unitary = add(
-    Scheme(
-        name="unitary",
-        summary="Haar-distributed unitary matrices: the uniform law on U(n), or part of it.",
-        formula="Q of a complex Gaussian matrix's QR with diag(R) > 0",
-        source="Stewart 1980; Mezzadri 2007",
-        example={"shape": (64, 64)},
-        write=_write_unitary,
-        std=_entry_std,
-        parameters=(BATCH_AXES,),
-        keyword_only=True,
-        default_dtype="complex64",
-        notes="complex64 (the default) or complex128. " + _FLATTENED.replace("Q^T", "Q^H"),
-    )
-)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from fanin._random.stateless import normal, random, truncated_normal, uniform
 
-from .scheme import schemes
+from .registry import schemes
 
 __all__ = ["DRAWS", "Rule", "Rules", "RulesLike"]
 

@@ -1,27 +1,26 @@
-"""Schemes: one row each, and everything that follows from the row.
+"""A scheme: one row, and everything that follows from it.
 
 A :class:`Scheme` states a law and its spread (or how to write the values), its parameters, its
-formula and its source. :func:`add` enters it in the one table and makes the public function:
-signature, checks, docstring and example. The rows stand in ``_scheme_table.py``.
+formula and its source; signature, checks and errors are made from them.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fanin._floating_point import steady
+from fanin._activations.gains import gain as gain_of_activation
+from fanin._checks import non_negative
 from fanin._public import public
 
-from .accepts import REQUIRED, Parameter, finite
-from .docs import docstring, table_text
+from .accepts import REQUIRED, Parameter
 from .fans import LayoutLike, ShapeLike, as_layout, as_shape
-from .laws import Law, Weight
+from .laws import Law
+from .weight import Weight
 
-__all__ = ["Scheme", "SchemeFunction", "SchemeTable", "add", "get", "schemes"]
+__all__ = ["Scheme", "SchemeFunction"]
 
 
 class SchemeFunction(Protocol):
@@ -144,7 +143,7 @@ class Scheme:
             return None
         law = self.law if isinstance(self.law, Law) else self.law(**parameters)
         spread = weight.gain * self.spread(weight, **parameters)
-        return law, finite(f"gain * spread of {self.name}", spread)
+        return law, non_negative(f"gain * spread of {self.name}", spread)
 
     def fill(self, weight: Weight, parameters: Mapping[str, Any]) -> Any:
         """Write the values and return the result."""
@@ -159,7 +158,7 @@ class Scheme:
         self, shape: ShapeLike, *, layout: LayoutLike = "io", gain: float | str = 1.0, **named: Any
     ) -> float | None:
         """Standard deviation that the formula promises; None where it promises none."""
-        weight = Weight(as_shape(shape), as_layout(layout), _read_gain(gain))
+        weight = Weight(as_shape(shape), as_layout(layout), read_gain(gain))
         parameters = self.read((), named)
         drawn = self.law_and_spread(weight, parameters)
         if drawn is not None:
@@ -168,117 +167,8 @@ class Scheme:
         return None if self.std is None else weight.gain * self.std(weight, **parameters)
 
 
-class SchemeTable(dict[str, Scheme]):
-    """Schemes by name; prints as a table of name, formula and source."""
-
-    def __repr__(self) -> str:
-        return table_text(self.values())
-
-
-_rows = SchemeTable()
-_functions: dict[str, SchemeFunction] = {}
-
-
-def add(row: Scheme) -> SchemeFunction:
-    """Enter a row in the table and return its public function."""
-
-    @steady
-    def scheme(
-        shape: ShapeLike,
-        *arguments: Any,
-        seed: Any = None,
-        dtype: Any = None,
-        layout: LayoutLike = "io",
-        gain: float | str = 1.0,
-        out: Any = None,
-        index: Any = None,
-        threads: int | None = None,
-        **named: Any,
-    ) -> Any:
-        if seed is None and row.needs_seed:
-            raise TypeError(
-                f"{row.name}() needs seed=, an int, a fanin.Stream or a fanin.Generator: there is "
-                f'no hidden random state. One child per tensor: seed=stream["layer1.weight"]'
-            )
-        weight = Weight(
-            as_shape(shape), as_layout(layout), _read_gain(gain), seed, dtype, out, index, threads
-        )
-        return row.fill(weight, row.read(arguments, named))
-
-    scheme.__name__ = scheme.__qualname__ = row.name
-    scheme.__module__ = "fanin"
-    scheme.__doc__ = docstring(row)
-    scheme.__signature__ = row.signature  # type: ignore[attr-defined]
-    _rows[row.name] = row
-    _functions[row.name] = scheme
-    return scheme
-
-
-def schemes() -> SchemeTable:
-    """All schemes with their formulas and sources.
-
-    Returns
-    -------
-    SchemeTable
-        A new dict from name to row; a row has ``name``, ``summary``, ``formula``, ``source``,
-        ``signature`` and ``expected_std(shape, ...)``. It prints as a table.
-
-    Examples
-    --------
-    >>> import fanin
-    >>> fanin.schemes()["he_normal"].formula
-    'truncated normal, std = sqrt(2 / n)'
-    """
-    return SchemeTable(_rows)
-
-
-def get(name: str, **keywords: Any) -> Callable[..., Any]:
-    """A scheme by name, with some of its keywords given.
-
-    Parameters
-    ----------
-    name : str
-        A name of :func:`schemes`.
-    **keywords
-        Any of the scheme's parameters and common keywords.
-
-    Returns
-    -------
-    callable
-        Called as the scheme itself; keywords of the call win over those given here.
-
-    Raises
-    ------
-    ValueError
-        If there is no scheme of this name.
-    TypeError
-        If the scheme has no such keyword.
-
-    Examples
-    --------
-    >>> import fanin
-    >>> init = fanin.get("variance_scaling", scale=2.0, mode="fan_out")
-    >>> init((64, 32), seed=0).shape
-    (64, 32)
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a scheme must be a str, got {name!r}")
-    row = _rows.get(name)
-    if row is None:
-        raise ValueError(f"there is no scheme {name!r}; there are {', '.join(sorted(_rows))}")
-    try:
-        row.signature.bind_partial(**keywords)
-    except TypeError as error:
-        raise row.call_error(error) from None
-    return functools.partial(_functions[name], **keywords)
-
-
-def _read_gain(gain: float | str) -> float:
+def read_gain(gain: float | str) -> float:
     """A gain given as a number or by the name of an activation."""
     if not isinstance(gain, str):
-        return finite("gain", gain)
-    from fanin._activations.activation import (  # the activations stand above the schemes
-        gain as gain_of_activation,
-    )
-
-    return finite(f"the gain of {gain!r}", gain_of_activation(gain))
+        return non_negative("gain", gain)
+    return non_negative(f"the gain of {gain!r}", gain_of_activation(gain))

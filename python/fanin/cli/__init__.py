@@ -37,4 +37,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return USAGE_ERROR
     return _commands.run(arguments)
-

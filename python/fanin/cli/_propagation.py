@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 import fanin
-from fanin.propagation._profile import _COLUMNS, Profile, _figures
+from fanin.propagation._profile import COLUMNS, Profile, figures
 
 from . import _tables
+from ._console import console
 
 __all__ = ["register"]
 
@@ -65,14 +66,14 @@ def _drawn(make: Any, path: Path) -> None:
 
 def profile_table(profile: Profile) -> Table:
     """Every layer, or about 25 of them, evenly spaced."""
-    fields = {name: getattr(profile, name) for name in _COLUMNS}
+    fields = {name: getattr(profile, name) for name in COLUMNS}
     shown = [name for name, values in fields.items() if not np.isnan(values).all()]
     table = _tables._table(("layer", "right"), *((_HEADINGS[n], "right") for n in shown))
     count = len(profile.layers)
     step = -(-count // _MOST_LINES)
     lines = sorted({*range(0, count, step), count - 1})
     for i in lines:
-        table.add_row(profile.layers[i], *(_figures(float(fields[n][i]), _DIGITS) for n in shown))
+        table.add_row(profile.layers[i], *(figures(float(fields[n][i]), _DIGITS) for n in shown))
     return table
 
 
@@ -98,9 +99,7 @@ def propagate(
 
     Without --weight-var the recommended variances are taken, `fanin.recommend` gives the reasons.
     """
-    from . import _app as _commands
-
-    phi, console = _known(activation), _commands._console()
+    phi, screen = _known(activation), console()
     if weight_var is None:
         advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
         weight, bias = float(advice.weight_var), advice.bias_var
@@ -120,13 +119,13 @@ def propagate(
         from fanin.propagation._pictures import plot_profile
 
         _drawn(lambda: plot_profile(profile, title=title), plot)
-    console.print(f"[bold]{escape(title)}[/]\n")
-    console.print(profile_table(profile))
-    console.print()
+    screen.print(f"[bold]{escape(title)}[/]\n")
+    screen.print(profile_table(profile))
+    screen.print()
     for note in notes:
-        console.print(note, markup=False)
+        screen.print(note, markup=False)
     if plot is not None:
-        console.print(f"picture: {plot}", markup=False)
+        screen.print(f"picture: {plot}", markup=False)
 
 
 def gain(
@@ -137,14 +136,12 @@ def gain(
     show_list: Annotated[bool, typer.Option("--list", help="All activations, and leave.")] = False,
 ) -> None:
     """Show the gains of an activation and the moments they come from."""
-    from . import _app as _commands
-
-    console = _commands._console()
+    screen = console()
     if show_list:
         table = _tables._table(("activation", "left"), ("formula", "left"), ("gain", "right"))
         for name, row in fanin.activations().items():
             table.add_row(f"[bold]{name}[/]", escape(row.formula), f"{fanin.gain(name):.8f}")
-        console.print(table)
+        screen.print(table)
         return
     if activation is None:
         raise typer.BadParameter("which activation? `fanin gain --list` names them all")
@@ -158,11 +155,11 @@ def gain(
         ("second moment", "E phi^2", float(found.second)),
         ("slope", "E phi'^2", float(found.slope_second)),
     ]
-    console.print(f"[bold]{escape(phi.name)}[/]  {escape(phi.formula)}   at q = {q:g}\n")
+    screen.print(f"[bold]{escape(phi.name)}[/]  {escape(phi.formula)}   at q = {q:g}\n")
     table = _tables._table(("", "left"), ("formula", "left"), ("value", "right"))
     for name, formula, value in rows:
         table.add_row(f"[bold]{name}[/]", formula, f"{value:.10g}")
-    console.print(table)
+    screen.print(table)
 
 
 def phase(
@@ -176,9 +173,7 @@ def phase(
     plot: PlotOption = None,
 ) -> None:
     """Show the edge of chaos of an activation, and where a network lies."""
-    from . import _app as _commands
-
-    p, phi, console = fanin.propagation, _known(activation), _commands._console()
+    p, phi, screen = fanin.propagation, _known(activation), console()
     biases = np.array([0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5])
     edge = p.critical(phi, bias_var=biases)
     table = _tables._table(
@@ -193,18 +188,18 @@ def phase(
             unstable = "repels" if edge.slope[i] > 1 else "neutral"
             word = "" if bool(edge.stable[i]) else unstable
             cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
-            table.add_row(f"{bias:g}", *(_figures(float(x)) for x in cells), word)
-    console.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
+            table.add_row(f"{bias:g}", *(figures(float(x)) for x in cells), word)
+    screen.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
     if table.row_count:
-        console.print(table)
+        screen.print(table)
     else:
-        console.print("no critical point with bias_var from 0 to 0.5")
+        screen.print("no critical point with bias_var from 0 to 0.5")
     if weight_var is not None:
         found = p.fixed_points(phi, weight_var=weight_var, bias_var=bias_var)
         scale = p.depth_scales(phi, weight_var=weight_var, bias_var=bias_var)
         chi = float(found.chi)
         word = "ordered" if chi < 1 else "chaotic" if chi > 1 else "critical"
-        console.print(
+        screen.print(
             f"\n({weight_var:g}, {bias_var:g}): {word}, q* = {float(found.q):.6g} "
             f"({found.status}), chi = {chi:.6g}, "
             f"correlations live for xi_c = {float(scale.xi_c):.4g} layers",
@@ -219,7 +214,7 @@ def phase(
         mark = None if weight_var is None else (weight_var, bias_var)
         title = f"{phi.name}: order and chaos"
         _drawn(lambda: plot_phase_diagram(diagram, point=mark, title=title), plot)
-        console.print(f"\npicture: {plot}", markup=False)
+        screen.print(f"\npicture: {plot}", markup=False)
 
 
 def register(app: typer.Typer) -> None:

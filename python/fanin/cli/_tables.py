@@ -15,8 +15,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from fanin._models.catalogue import Model, ModelTensor, parameters
-from fanin._models.plan import NOTHING, Measured
+from fanin._models.catalogue import Model, parameters
+from fanin._models.measuring import NOTHING, Measured
+from fanin._models.tensors import PlanTensor
 
 if TYPE_CHECKING:
     from fanin._bench.timing import Row
@@ -67,7 +68,7 @@ class _Group:
     names: list[str] = field(default_factory=list)
     shapes: set[tuple[int, ...]] = field(default_factory=set)
 
-    def add(self, tensor: ModelTensor, measured: Measured) -> None:
+    def add(self, tensor: PlanTensor, measured: Measured) -> None:
         self.names.append(tensor.name)
         self.shapes.add(tensor.shape)
         self.measured = self.measured.joined(measured)
@@ -86,7 +87,7 @@ class _Group:
 
 
 def tensors(
-    plan: Sequence[ModelTensor], measured: Mapping[str, Measured], *, grouped: bool
+    plan: Sequence[PlanTensor], measured: Mapping[str, Measured], *, grouped: bool
 ) -> Table:
     """One line for each tensor.
 
@@ -96,6 +97,7 @@ def tensors(
     groups: dict[object, _Group] = {}
     for tensor in plan:
         expected = tensor.expected_std()
+        expected = math.nan if expected is None else expected
         name = tensor.name
         if grouped:
             name = _INDEX.sub("*", name) if expected else "*." + name.rpartition(".")[2]

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["Replacement", "replacing"]
+__all__ = ["Replacement", "open_folder", "replacing"]
 
 
 class Replacement:
@@ -20,10 +20,11 @@ class Replacement:
     The temporary file is locked while its writer lives.
     """
 
-    def __init__(self, folder: int, name: str, mode: int | None) -> None:
+    def __init__(self, folder: int, name: str, mode: int | None, replace: bool) -> None:
         self._folder = folder
         self._name = name
         self._mode = mode
+        self._replace = replace
         self._temporary: str | None = None
         self._descriptor = -1
 
@@ -88,35 +89,76 @@ class Replacement:
             os.fchmod(self._descriptor, self._mode)
         os.fsync(self._descriptor)
         assert self._temporary is not None
-        os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self._temporary = None
+        folder = {"src_dir_fd": self._folder, "dst_dir_fd": self._folder}
+        if self._replace or not self._linked():
+            os.replace(self._temporary, self._name, **folder)
+            self._temporary = None
         os.fsync(self._folder)
+
+    def _linked(self) -> bool:
+        """Give the file the target's name unless that is taken by now (FileExistsError).
+
+        True: the file has both names, and `close` removes the temporary one. False: the file
+        system has no hard links, and the name is reserved by an empty file.
+        """
+        assert self._temporary is not None
+        try:
+            os.link(
+                self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder,
+                follow_symlinks=False,
+            )  # fmt: skip
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+        else:
+            return True
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(self._name, flags, 0o600, dir_fd=self._folder))
+        return False
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Replacement]:
+def replacing(
+    path: str | os.PathLike[str], *, replace: bool = True, folder: int | None = None
+) -> Iterator[Replacement]:
     """Open a temporary file beside ``path``; remove it unless it is committed.
 
     Everything goes through a descriptor of the folder, so a folder that is swapped for a link
-    meanwhile changes nothing.
+    meanwhile changes nothing; `folder` is one that is open already, in which `path` is a name.
+    Without `replace` a target that exists, now or at the end, is a FileExistsError.
     """
     target = os.fsdecode(path)
     parent, name = os.path.split(target)
-    if name in ("", ".", ".."):
+    if name in ("", ".", "..") or (folder is not None and parent):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
-    folder = os.open(parent or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    own = open_folder(parent) if folder is None else os.dup(folder)
     try:
         with _reported_for(target):
-            mode = _mode_of_old_file(name, folder)
-            _remove_leftovers(name, folder)
-            file = Replacement(folder, name, mode)
+            mode = _mode_of_old_file(name, own)
+            if not replace and _exists(name, own):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            _remove_leftovers(name, own)
+            file = Replacement(own, name, mode, replace)
             try:
                 file.open()
                 yield file
             finally:
                 file.close()
     finally:
-        os.close(folder)
+        os.close(own)
+
+
+def open_folder(path: str | os.PathLike[str]) -> int:
+    """A descriptor of a folder."""
+    return os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _exists(name: str, folder: int) -> bool:
+    """Whether there is anything of that name, be it a link to nowhere."""
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
 
 
 @contextmanager

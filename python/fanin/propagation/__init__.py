@@ -9,14 +9,7 @@ from fanin._activations.activation import Activation
 
 from ._critical import Critical, critical
 from ._density import jacobian_density
-from ._fixed_points import (
-    DepthScales,
-    FixedPoints,
-    PhaseDiagram,
-    depth_scales,
-    fixed_points,
-    phase_diagram,
-)
+from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
 from ._jacobian import Jacobian, jacobian
 from ._layers import (
     Attention,
@@ -30,10 +23,12 @@ from ._layers import (
     RMSNorm,
 )
 from ._maps import Moments, chi, moments, variance_map, variance_slope
-from ._networks import Network, propagate
+from ._networks import Network
 from ._pairs import correlation_map, covariance, one_minus_correlation_map
+from ._phases import PhaseDiagram, phase_diagram
 from ._profile import Profile
 from ._simulate import Simulation, simulate
+from ._stack import propagate
 
 __all__ = [
     "Activation",

@@ -8,19 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fanin._activations.activation import (
-    EXCESS,
-    GROWTH,
-    SECOND,
-    SLOPE_SECOND,
-    Activation,
-    ActivationLike,
-    as_activation,
-    moments_at,
-)
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import EXCESS, GROWTH, SECOND, SLOPE_SECOND, moments_at
 from fanin._public import public
+from fanin._types import Floats
 
-Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
 
 # Bisections that bring an interval of ratio 9/8 to neighbouring doubles.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import ActivationLike
+from fanin._types import Floats
 
-from ._jacobian import _check, slope_law
+from ._jacobian import check_depth, slope_law
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
     Complex = np.ndarray[Any, np.dtype[np.complex128]]
 
 __all__ = ["jacobian_density"]
@@ -30,7 +30,7 @@ def jacobian_density(
     *,
     weights: str = "gaussian",
     q: float = 1.0,
-) -> Array:
+) -> Floats:
     """Density of the squared singular values of the Jacobian over their mean.
 
     rho(x) = -Im G(x + i0)/pi, G = (1 + z)/lambda the resolvent and z the root of
@@ -72,7 +72,7 @@ def jacobian_density(
     >>> (np.sqrt(x * (4 - x).clip(0)) / (2 * np.pi * x)).round(6)
     array([0.275664, 0.159155, 0.      ])
     """
-    _check(depth, weights, None)
+    check_depth(depth, weights, None)
     if not 0 < q < np.inf:
         raise ValueError(f"q is the variance of a pre-activation and must be > 0, got {q!r}")
     goal = np.asarray(x, np.float64)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fanin import _core
-from fanin._activations.activation import Activation, ActivationLike, as_activation, gain
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.gains import gain
+from fanin._functions import power
 
 from ._nodes import gaussian_nodes
 
@@ -37,7 +38,7 @@ def norm_kurtosis(phi: Activation, q: float) -> float:
 
 def _per_layer(ratio: float, layers: int) -> float:
     """The layers-th root of a positive ratio."""
-    return float(_core.math_pow(ratio, 1 / layers))
+    return float(power(ratio, 1 / layers))
 
 
 def findings(

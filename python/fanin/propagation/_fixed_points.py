@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,24 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fanin import _core
-from fanin._activations.activation import (
-    GROWTH,
-    SECOND,
-    SLOPE_SECOND,
-    Activation,
-    ActivationLike,
-    as_activation,
-    moments_at,
-)
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import GROWTH, SECOND, SLOPE_SECOND, moments_at
+from fanin._functions import log
 from fanin._public import public
+from fanin._types import Floats
 
-Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
 Flags = NDArray[np.bool_]
 
 #: |chi - 1| up to which a point counts as critical.
 CRITICAL = 1e-9
-PHASES = np.array(["ordered", "chaotic", "critical", "none"])
 # Relative error of the variance map, for the error bounds: ten units of rounding.
 _MAP_ERROR = 2e-15
 
@@ -145,7 +138,7 @@ def _parameters(
     return tuple(np.broadcast_arrays(*given))
 
 
-def _solve(
+def solve(
     own: Activation, weight_var: ArrayLike, bias_var: ArrayLike, dropout: ArrayLike
 ) -> Solved:
     """Fixed points of the variance map."""
@@ -255,7 +248,7 @@ def fixed_points(
     >>> str(found.status), round(float(found.q), 9), round(float(found.chi), 9)
     ('unique', 1.17848049, 1.20983132)
     """
-    solved = _solve(as_activation(activation), weight_var, bias_var, dropout)
+    solved = solve(as_activation(activation), weight_var, bias_var, dropout)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(solved.q == 0, 0.0, _MAP_ERROR * solved.q / np.abs(1 - solved.slope))
     missing, _ = solved.correlations
@@ -272,10 +265,10 @@ def fixed_points(
     )
 
 
-def _scale(slope: Floats) -> Floats:
+def depth_scale(slope: Floats) -> Floats:
     """|1 / ln slope|: 0 at 0, infinite at 1 and NaN for a slope below 0."""
     usable = (slope > 0) & (slope < np.inf)
-    value = _core.logarithms(np.where(usable, slope, 1.0))
+    value = log(np.where(usable, slope, 1.0))
     with np.errstate(divide="ignore"):
         scale = np.abs(1 / value)
     return np.where(usable, scale, np.where((slope == 0) | (slope == np.inf), 0.0, np.nan))
@@ -283,7 +276,7 @@ def _scale(slope: Floats) -> Floats:
 
 def _scales(solved: Solved) -> DepthScales:
     slope = np.minimum(solved.correlations[1], 1.0)
-    found = (_scale(x) for x in (np.abs(solved.slope), slope, solved.chi))
+    found = (depth_scale(x) for x in (np.abs(solved.slope), slope, solved.chi))
     return DepthScales(*(solved.shaped(x) for x in found))
 
 
@@ -317,96 +310,6 @@ def depth_scales(
     >>> round(float(scales.xi_c), 1)
     933.4
     """
-    return _scales(_solve(as_activation(activation), weight_var, bias_var, 0.0))
+    return _scales(solve(as_activation(activation), weight_var, bias_var, 0.0))
 
 
-@public("fanin.propagation")
-@dataclass(frozen=True, eq=False)
-class PhaseDiagram:
-    """Fixed points over a grid of parameters; fields have shape (len(weight_var), len(bias_var)).
-
-    Attributes
-    ----------
-    weight_var, bias_var : ndarray
-        The two grids.
-    q, c, chi : ndarray
-        Stable variance and correlation, growth of gradients. c is solved for when first asked.
-    phase : ndarray of str
-        ``ordered`` (chi < 1), ``chaotic`` (chi > 1), ``critical`` (within 1e-9), ``none`` where
-        nothing is stable.
-    xi_q, xi_c : ndarray
-        Depth scales.
-    """
-
-    weight_var: Floats
-    bias_var: Floats
-    q: Floats
-    chi: Floats
-    phase: Strings
-    activation: Activation
-    solved: Solved = field(repr=False)
-
-    @cached_property
-    def c(self) -> Floats:
-        """Stable correlation of two inputs."""
-        return np.asarray(self.solved.shaped(1.0 - self.solved.correlations[0]))
-
-    @cached_property
-    def xi_q(self) -> Floats:
-        """-1 / ln |dV/dq|, in layers."""
-        return np.asarray(self.solved.shaped(_scale(np.abs(self.solved.slope))))
-
-    @cached_property
-    def xi_c(self) -> Floats:
-        """-1 / ln R'(c*), in layers."""
-        slope = np.minimum(self.solved.correlations[1], 1.0)
-        return np.asarray(self.solved.shaped(_scale(slope)))
-
-    def plot(self, **options: Any) -> Any:
-        """Draw the diagram with matplotlib (an optional extra); returns its axes or figure."""
-        from ._pictures import plot_phase_diagram
-
-        return plot_phase_diagram(self, **options)
-
-
-def phase_diagram(
-    activation: ActivationLike, weight_var: ArrayLike, bias_var: ArrayLike
-) -> PhaseDiagram:
-    """Order and chaos over a grid of weight and bias variances.
-
-    Parameters
-    ----------
-    activation : str, Activation or callable
-    weight_var, bias_var : 1-D array, >= 0
-        The two grids.
-
-    Returns
-    -------
-    PhaseDiagram
-
-    Raises
-    ------
-    ValueError
-        If a grid has more than one axis, or the activation is unknown.
-
-    Examples
-    --------
-    >>> import fanin
-    >>> diagram = fanin.propagation.phase_diagram("tanh", [1.0, 2.0, 3.0], [0.05])
-    >>> diagram.phase.ravel().tolist()
-    ['ordered', 'chaotic', 'chaotic']
-    """
-    rows = np.atleast_1d(np.asarray(weight_var, np.float64))
-    columns = np.atleast_1d(np.asarray(bias_var, np.float64))
-    if rows.ndim != 1 or columns.ndim != 1:
-        raise ValueError(
-            f"weight_var and bias_var are grids of one axis, got shapes {rows.shape} and "
-            f"{columns.shape}"
-        )
-    own = as_activation(activation)
-    solved = _solve(own, rows[:, None], columns, 0.0)
-    q, chi = solved.shaped(solved.q), solved.shaped(solved.chi)
-    code = np.where(chi > 1, np.int8(1), np.int8(0))
-    code[np.abs(chi - 1) <= CRITICAL] = 2
-    code[np.isnan(chi)] = 3
-    return PhaseDiagram(rows, columns, q, chi, PHASES[code], own, solved)

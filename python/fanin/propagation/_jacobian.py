@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fanin._activations.activation import as_activation, check_slope, check_variance
+from fanin._activations.activation import as_activation
+from fanin._activations.moments import check_slope
+from fanin._checks import as_count, as_variance
 from fanin._public import public
+from fanin._types import Floats
 
 from ._nodes import gaussian_nodes
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from fanin._activations.activation import ActivationLike
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Jacobian", "jacobian"]
 
@@ -51,17 +53,17 @@ class Jacobian:
         The largest squared singular value over their mean.
     """
 
-    mean: Array
-    relative_variance: Array
-    lambda_max: Array
+    mean: Floats
+    relative_variance: Floats
+    lambda_max: Floats
 
 
 @dataclass(frozen=True)
 class SlopeLaw:
     """The law of phi'(u)^2 over its mean: `size` with probability `mass`."""
 
-    size: Array
-    mass: Array
+    size: Floats
+    mass: Floats
     mean: float
 
     @property
@@ -81,7 +83,7 @@ class _Inverses:
             self._mass[row, : law.size.size] = law.mass
         self._largest = self._size.max(axis=1)
 
-    def at(self, z: Array) -> tuple[Array, Array]:
+    def at(self, z: Floats) -> tuple[Floats, Floats]:
         """The w in (0, 1/max d) with psi(w) = z, and w psi'(w) there, for one z a law.
 
         psi(w) <= w d/(1 - w d) at d = max, and psi(w) >= w because the mean is 1. Newton's method
@@ -191,11 +193,10 @@ def _relative_variance(
     return total
 
 
-def _check(depth: int, weights: str, widths: Sequence[int] | None) -> list[float]:
+def check_depth(depth: int, weights: str, widths: Sequence[int] | None) -> list[float]:
     if weights not in WEIGHTS:
         raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
-    if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 1:
-        raise ValueError(f"depth is the number of layers, an int of at least 1, got {depth!r}")
+    depth = as_count(depth, "depth")
     if widths is None:
         return [1.0] * (depth + 1)
     if len(widths) != depth + 1 or min(widths) < 1:
@@ -269,10 +270,10 @@ def jacobian(
     >>> round(r.relative_variance.item(), 10), round(r.lambda_max.item(), 6)
     (10.0, 25.811748)
     """
-    sizes = _check(depth, weights, widths)
+    sizes = check_depth(depth, weights, widths)
     check_slope(as_activation(activation))
-    scale, bias = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
-    variance = check_variance("q", q)
+    scale, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
+    variance = as_variance("q", q)
     if variance.ndim == 0 and variance == 0:
         raise ValueError("q is the variance of a pre-activation and must be > 0, got 0")
     layered = variance.ndim > 0 and variance.shape[-1] == depth

@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._activations.activation import as_activation
+from fanin._checks import as_count
+from fanin._functions import exp
+from fanin._modes import as_mode, divisor
 from fanin._public import public
+from fanin._types import Floats
+
+from ._maps import moments
+from ._pairs import covariance, one_minus_correlation_map
+from ._state import State
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
 
-    Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = [
     "Attention",
@@ -33,67 +40,10 @@ __all__ = [
     "Residual",
 ]
 
-MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo")
-_E = 2.718281828459045
-
-
-@dataclass(frozen=True)
-class State:
-    """One edge of a network.
-
-    q       second moment of a unit          m       mean of a unit over the units
-    c       second-moment correlation of two inputs, and 1 - c without cancellation
-    width   number of units or channels, if anybody said
-    copies  outputs of the activation for every unit: 2 behind a crelu
-    image   sides of the image in pixels, if anybody said
-    gaussian   a sum of many independent terms, as an activation needs it
-    """
-
-    q: Array
-    m: Array
-    c: Array
-    one_minus_c: Array
-    width: float | None = None
-    copies: int = 1
-    image: tuple[int, ...] | None = None
-    gaussian: bool = True
-
-    def mixed(self, shared: Array, common: Array | float, separate: Array | float = 0.0) -> State:
-        """Two inputs' signals of variance `shared`, correlated as here, with a `common` term and
-        `separate` ones added. No difference of large numbers appears in 1 - c."""
-        q = shared + common + separate
-        with np.errstate(invalid="ignore", divide="ignore"):
-            c = (shared * self.c + common) / q
-            one_minus_c = (shared * self.one_minus_c + separate) / q
-        return replace(self, q=q, c=c, one_minus_c=one_minus_c)
-
-
-def fan(mode: str, fan_in: float, fan_out: float) -> float:
-    """The number that divides weight_var."""
-    if mode == "fan_in":
-        return fan_in
-    if mode == "fan_out":
-        return fan_out
-    return 0.5 * (fan_in + fan_out) if mode == "fan_avg" else math.sqrt(fan_in * fan_out)
-
-
-def check_mode(mode: str) -> str:
-    """The mode without its alias."""
-    if mode == "fan_geo_avg":
-        return "fan_geo"
-    if mode not in MODES:
-        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, got {mode!r}")
-    return mode
-
 
 def _check_variances(weight_var: Any, bias_var: Any) -> None:
     if (np.asarray(weight_var) < 0).any() or (np.asarray(bias_var) < 0).any():
         raise ValueError("weight_var and bias_var are variances, at least 0, got a negative one")
-
-
-def _check_count(value: object, what: str) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:  # type: ignore[operator]
-        raise ValueError(f"{what} is an int of at least 1, got {value!r}")
 
 
 @public("fanin.propagation")
@@ -121,14 +71,14 @@ class Dense:
 
     def __post_init__(self) -> None:
         if self.width is not None:
-            _check_count(self.width, "width")
+            as_count(self.width, "width")
         _check_variances(self.weight_var, self.bias_var)
-        object.__setattr__(self, "mode", check_mode(self.mode))
+        object.__setattr__(self, "mode", as_mode(self.mode))
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         units = state.width or self.width or 1.0
         before, after = units * state.copies, self.width or units
-        number = fan(self.mode, before, after)
+        number = divisor(self.mode, before, after)
         weight = np.asarray(self.weight_var, np.float64)
         bias = np.asarray(self.bias_var, np.float64)
         made = state.mixed(before / number * weight * state.q, bias)
@@ -173,13 +123,13 @@ class Conv:
     delta: bool = False
 
     def __post_init__(self) -> None:
-        _check_count(self.channels, "channels")
-        _check_count(self.groups, "groups")
+        as_count(self.channels, "channels")
+        as_count(self.groups, "groups")
         kernel = (self.kernel,) * 2 if isinstance(self.kernel, int) else tuple(self.kernel)
         stride = self.stride
         strides = (stride,) * len(kernel) if isinstance(stride, int) else tuple(stride)
         for number in (*kernel, *strides):
-            _check_count(number, "a side of kernel or stride")
+            as_count(number, "a side of kernel or stride")
         if len(strides) != len(kernel):
             raise ValueError(f"stride has {len(strides)} axes, the kernel {len(kernel)}")
         if self.padding not in ("circular", "zero"):
@@ -187,7 +137,7 @@ class Conv:
         if self.channels % self.groups:
             raise ValueError(f"{self.channels} channels do not split into {self.groups} groups")
         _check_variances(self.weight_var, self.bias_var)
-        object.__setattr__(self, "mode", check_mode(self.mode))
+        object.__setattr__(self, "mode", as_mode(self.mode))
         object.__setattr__(self, "kernel", kernel)
         object.__setattr__(self, "stride", strides)
 
@@ -202,12 +152,12 @@ class Conv:
             share *= sum(max(0, side - abs(o)) for o in offsets) / (side * taps)
         return share
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         before = (state.width or self.channels) * state.copies
         taps = 1 if self.delta else math.prod(self.kernel)  # type: ignore[arg-type]
         fan_in = before / self.groups * taps
         fan_out = self.channels / self.groups * taps
-        number = fan(self.mode, fan_in, fan_out)
+        number = divisor(self.mode, fan_in, fan_out)
         weight, share = np.asarray(self.weight_var, np.float64), self._inside(state.image)
         bias = np.asarray(self.bias_var, np.float64)
         made = state.mixed(share * fan_in / number * weight * state.q, bias)
@@ -248,7 +198,6 @@ class Residual:
     branch: float = 1.0
 
     def __post_init__(self) -> None:
-        from ._networks import as_layers
 
         layers = as_layers(self.layers)
         object.__setattr__(self, "layers", layers)
@@ -262,7 +211,7 @@ class Residual:
             f"Attention), or the cross terms with the skip do not vanish; got {layers[-1:]!r}"
         )
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         inner, factor = state, np.ones_like(state.q)
         for layer in self.layers:
             inner, one = layer.through(inner)
@@ -299,7 +248,7 @@ class Dropout:
         if not 0 <= self.rate < 1:
             raise ValueError(f"rate is in [0, 1), got {self.rate!r}")
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         keep = 1 - self.rate
         made = state.mixed(state.q, 0.0, state.q * (self.rate / keep))
         made = replace(made, gaussian=state.gaussian and self.rate == 0)
@@ -325,12 +274,12 @@ class AveragePool:
     def __post_init__(self) -> None:
         size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
         for side in size:
-            _check_count(side, "a side of size")
+            as_count(side, "a side of size")
         object.__setattr__(self, "size", size)
         if not -1 <= self.correlation <= 1:
             raise ValueError(f"correlation is in [-1, 1], got {self.correlation!r}")
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         size: tuple[int, ...] = tuple(self.size)  # type: ignore[arg-type]
         pixels = math.prod(size)
         image = state.image
@@ -346,7 +295,7 @@ class AveragePool:
 class RMSNorm:
     """x/rms(x): second moment 1 behind it; a gradient goes back with 1/q."""
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = 1 / state.q
             made = replace(state, q=state.q * factor, m=state.m * np.sqrt(factor))
@@ -360,7 +309,7 @@ class LayerNorm:
 
     On pre-activations the mean over the units is zero at infinite width."""
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         square = state.m * state.m
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = 1 / (state.q - square)
@@ -384,7 +333,7 @@ class BatchNorm:
     it, and a gradient goes back with 1/(q (1 - c)) (Yang et al. 2019). Inputs given without a c0
     count as uncorrelated."""
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = 1 / (state.q * state.one_minus_c)
         one = np.where(np.isnan(state.q), np.nan, 1.0)
@@ -415,13 +364,13 @@ class Attention:
     value_var: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_count(self.tokens, "tokens")
+        as_count(self.tokens, "tokens")
         _check_variances([self.query_var, self.key_var], self.value_var)
 
-    def through(self, state: State) -> tuple[State, Array]:
+    def through(self, state: State) -> tuple[State, Floats]:
         spread = self.query_var * self.key_var * state.q * state.q * state.one_minus_c
         # Beyond the logarithm of any number of tokens one key takes all the weight.
-        sharp = np.asarray(_core.math_pow(_E, np.minimum(spread, 64.0)))
+        sharp = exp(np.minimum(spread, 64.0))
         share = np.minimum(1.0, sharp / self.tokens)
         scale = self.value_var * state.q
         q = scale * (state.c + state.one_minus_c * share)
@@ -438,19 +387,17 @@ class Apply:
 
     activation: Activation
 
-    def through(self, state: State) -> tuple[State, Array]:
-        from fanin import propagation as p
-
+    def through(self, state: State) -> tuple[State, Floats]:
         if not state.gaussian:
             raise ValueError(
                 f"{self.activation!r} needs a Gaussian pre-activation, the output of weights; "
                 "put a Dense or Conv layer before it"
             )
         phi = self.activation
-        found = p.moments(state.q, phi)
+        found = moments(state.q, phi)
         with np.errstate(invalid="ignore", divide="ignore"):
-            near = p.one_minus_correlation_map(state.one_minus_c, state.q, phi, weight_var=1.0)
-            far = p.covariance(state.q, state.q, state.c, phi) / found.second
+            near = one_minus_correlation_map(state.one_minus_c, state.q, phi, weight_var=1.0)
+            far = covariance(state.q, state.q, state.c, phi) / found.second
         close = state.c > 0.5
         made = replace(
             state,
@@ -465,3 +412,26 @@ class Apply:
             # Both relu(x) and relu(-x) go out, and a unit's gradient comes back over either.
             return replace(made, copies=2), 2 * factor
         return made, factor
+
+
+LAYERS = (
+    Dense,
+    Conv,
+    Residual,
+    Dropout,
+    AveragePool,
+    LayerNorm,
+    RMSNorm,
+    BatchNorm,
+    Attention,
+    Apply,
+)
+
+
+def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
+    """Layers as they are; everything else is an activation."""
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers are a list, such as ['relu', Dense(256)], got {layers!r}")
+    return tuple(
+        layer if isinstance(layer, LAYERS) else Apply(as_activation(layer)) for layer in layers
+    )

@@ -6,25 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fanin import _core
-from fanin._activations.activation import (
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import (
     CURVATURE_SECOND,
     GROWTH,
     MEAN,
     SECOND,
     SLOPE_FOURTH,
     SLOPE_SECOND,
-    Activation,
-    ActivationLike,
-    as_activation,
-    check_variance,
     moments_at,
 )
+from fanin._checks import as_variance
 from fanin._public import public
-
-Floats = NDArray[np.float64]
+from fanin._types import Floats
 
 
 @public("fanin.propagation")
@@ -81,11 +78,11 @@ def moments(q: ArrayLike, activation: ActivationLike) -> Moments:
     (0.39429449, 0.4644029)
     """
     columns = (MEAN, SECOND, SLOPE_SECOND, SLOPE_FOURTH, CURVATURE_SECOND)
-    return Moments(*moments_at(as_activation(activation), check_variance("q", q), *columns))
+    return Moments(*moments_at(as_activation(activation), as_variance("q", q), *columns))
 
 
 def _variances(**named: ArrayLike) -> list[Floats]:
-    return [check_variance(name, value) for name, value in named.items()]
+    return [as_variance(name, value) for name, value in named.items()]
 
 
 def nan_where_negative(result: Any, *parameters: Floats) -> Any:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fanin import _core
+from fanin._functions import exp
+from fanin._types import Floats
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[np.float64]]
-
-_E = 2.718281828459045
 _TAU = 6.283185307179586
 #: Nodes of one panel, and how far out in standard deviations the panels reach: the tail beyond
 #: weighs 2e-23, and a panel of half a standard deviation is exact to rounding.
@@ -24,7 +20,7 @@ _STEP = 0.5
 _BENDS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 
 
-def _legendre(count: int, x: Array) -> tuple[Array, Array]:
+def _legendre(count: int, x: Floats) -> tuple[Floats, Floats]:
     """P_count and its derivative on (-1, 1), by the three-term recurrence."""
     before, value = np.ones_like(x), x
     for n in range(2, count + 1):
@@ -33,7 +29,7 @@ def _legendre(count: int, x: Array) -> tuple[Array, Array]:
 
 
 @functools.cache
-def legendre_rule(count: int) -> tuple[Array, Array]:
+def legendre_rule(count: int) -> tuple[Floats, Floats]:
     """Nodes and weights of Gauss and Legendre on [-1, 1].
 
     The roots of P_n separate those of P_(n-1), so bisection finds every one of them."""
@@ -52,7 +48,7 @@ def legendre_rule(count: int) -> tuple[Array, Array]:
     return roots, 2 / ((1 - roots * roots) * slope * slope)
 
 
-def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Array, Array]:
+def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Floats, Floats]:
     """Nodes u and weights of E g(u), u ~ N(0, q); panels end at the kinks of g.
 
     The weights add up to one, whatever the rounding."""
@@ -65,6 +61,6 @@ def gaussian_nodes(q: float, kinks: tuple[float, ...] = ()) -> tuple[Array, Arra
     nodes, weights = legendre_rule(_PANEL_NODES)
     half = 0.5 * np.diff(edges)[:, None]
     u = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes).ravel()
-    bell = _core.math_pow(_E, -0.5 * (u / scale) * (u / scale)) / (scale * math.sqrt(_TAU))
+    bell = exp(-0.5 * (u / scale) * (u / scale)) / (scale * math.sqrt(_TAU))
     mass = (half * weights).ravel() * bell
     return u, mass / mass.sum()

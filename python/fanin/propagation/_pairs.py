@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fanin import _core
-from fanin._activations.activation import (
-    SECOND,
-    Activation,
-    ActivationLike,
-    as_activation,
-    check_variance,
-    moments_at,
-)
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import SECOND, moments_at
+from fanin._checks import as_variance
+from fanin._types import Floats
 
 from ._maps import nan_where_negative
-
-Floats = NDArray[np.float64]
 
 # A correlation may leave [-1, 1] by this much through rounding; the core then clips it.
 _ROUNDING = 1e-12
@@ -106,7 +100,7 @@ def covariance(q1: ArrayLike, q2: ArrayLike, c: ArrayLike, activation: Activatio
     >>> round(float(fanin.propagation.covariance(1.0, 1.0, 0.5, "relu")), 10)
     0.3044988905
     """
-    a, b = check_variance("q1", q1), check_variance("q2", q2)
+    a, b = as_variance("q1", q1), as_variance("q2", q2)
     [found] = pairs_at(as_activation(activation), a, b, as_correlation(c), covariance=True)
     return found[()]
 
@@ -156,9 +150,9 @@ def correlation_map(
     0.31830989
     """
     own = as_activation(activation)
-    corr, at = as_correlation(c), check_variance("q", q)
-    other = at if q2 is None else check_variance("q2", q2)
-    sw2, sb2 = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    corr, at = as_correlation(c), as_variance("q", q)
+    other = at if q2 is None else as_variance("q2", q2)
+    sw2, sb2 = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
     at, other = _limit(own, at, sb2), _limit(own, other, sb2)
     [shared] = pairs_at(own, at, other, corr, covariance=True)
     [first] = moments_at(own, at, SECOND)
@@ -215,8 +209,8 @@ def one_minus_correlation_map(
     '1e-12'
     """
     own = as_activation(activation)
-    left, at = as_missing_correlation(delta), check_variance("q", q)
-    sw2, sb2 = check_variance("weight_var", weight_var), check_variance("bias_var", bias_var)
+    left, at = as_missing_correlation(delta), as_variance("q", q)
+    sw2, sb2 = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
     at = _limit(own, at, sb2)
     [first] = moments_at(own, at, SECOND)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -224,7 +218,7 @@ def one_minus_correlation_map(
             [gap] = pairs_at(own, at, at, left, missing=True, gap=True)
             result = sw2 * gap / (sw2 * first + sb2)
         else:
-            other = _limit(own, check_variance("q2", q2), sb2)
+            other = _limit(own, as_variance("q2", q2), sb2)
             [shared] = pairs_at(own, at, other, left, missing=True, covariance=True)
             [second] = moments_at(own, other, SECOND)
             v1, v2 = sw2 * first + sb2, sw2 * second + sb2

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ._profile import Profile
-    from ._simulate import Simulation
+from fanin._types import Floats
+
+
+class Curves(Protocol):
+    """What a picture shows of a network, layer by layer: a Profile has it."""
+
+    @property
+    def q(self) -> Floats: ...
+    @property
+    def grad(self) -> Floats: ...
+    @property
+    def one_minus_c(self) -> Floats: ...
+
+
+class Means(Protocol):
+    """Means over networks and their standard errors: a Simulation has them."""
+
+    @property
+    def q(self) -> Floats: ...
+    @property
+    def q_se(self) -> Floats: ...
+    @property
+    def grad(self) -> Floats: ...
+    @property
+    def grad_se(self) -> Floats: ...
+    @property
+    def c(self) -> Floats: ...
+    @property
+    def c_se(self) -> Floats: ...
+
 
 __all__ = ["plot_phase_diagram", "plot_profile"]
 
@@ -119,11 +146,11 @@ def _label(ax: Any, x: Any, y: Any, row: Any, column: Any, word: str) -> None:
 
 
 def plot_profile(
-    profile: Profile,
+    profile: Curves,
     lane: tuple[int, ...] = (),
     *,
     axes: Any = None,
-    simulation: Simulation | None = None,
+    simulation: Means | None = None,
     title: str | None = None,
 ) -> Any:
     """Variance of signals and gradients, and the distance of two inputs, along the layers.
@@ -173,7 +200,7 @@ def plot_profile(
     return ax.figure
 
 
-def _points(ax: Any, layers: Any, simulation: Simulation) -> None:
+def _points(ax: Any, layers: Any, simulation: Means) -> None:
     every = max(1, len(layers) // 25)
     pairs = [
         (simulation.q, simulation.q_se, _SIGNAL),

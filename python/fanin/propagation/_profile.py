@@ -7,23 +7,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fanin import _core
 from fanin._public import public
+from fanin._types import Floats
 
 if TYPE_CHECKING:
-    from fanin._activations.activation import Activation
+    pass
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Field = Array | Callable[[], Array]
+Field = Floats | Callable[[], Floats]
 
 __all__ = ["Profile"]
 
-#: |u| above this counts as saturated, whatever the activation.
-SATURATED_AT = 3.0
-_COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
-_FIELDS = (*_COLUMNS[:6], "mean", "second", *_COLUMNS[6:])
+COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
+_FIELDS = (*COLUMNS[:6], "mean", "second", *COLUMNS[6:])
 
 
 @public("fanin.propagation")
@@ -58,27 +53,27 @@ class Profile:
         Names of the entries.
     """
 
-    q: Array
-    c: Array
-    one_minus_c: Array
-    chi: Array
-    grad: Array
-    weight_grad: Array
-    mean: Array
-    second: Array
-    saturated: Array
-    dead: Array
+    q: Floats
+    c: Floats
+    one_minus_c: Floats
+    chi: Floats
+    grad: Floats
+    weight_grad: Floats
+    mean: Floats
+    second: Floats
+    saturated: Floats
+    dead: Floats
     layers: tuple[str, ...]
 
     def __init__(self, fields: Mapping[str, Field], layers: tuple[str, ...]) -> None:
         vars(self).update(_fields=dict(fields), layers=layers)
 
-    def __getattr__(self, name: str) -> Array:
+    def __getattr__(self, name: str) -> Floats:
         # Long profiles of many lanes are large, so that a field is made when it is asked for.
         if name not in _FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         field = vars(self)["_fields"][name]
-        value: Array = field() if callable(field) else field
+        value: Floats = field() if callable(field) else field
         value.flags.writeable = False
         vars(self)[name] = value
         return value
@@ -125,11 +120,11 @@ class Profile:
             2  0.23645  0.72673        1      0.23645  6.8499e-10     0
         """
         fields = self._lane(lane)
-        shown = [n for n in _COLUMNS if not all(math.isnan(x) for x in fields[n])]
+        shown = [n for n in COLUMNS if not all(math.isnan(x) for x in fields[n])]
         rows = [["layer", *shown]]
         names = self.layers
         for i, name in enumerate(names):
-            rows.append([name, *(_figures(fields[n][i]) for n in shown)])
+            rows.append([name, *(figures(fields[n][i]) for n in shown)])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -196,7 +191,7 @@ def _finite(value: Any) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _figures(value: float, digits: int = 5) -> str:
+def figures(value: float, digits: int = 5) -> str:
     """A number with so many significant digits, as short as it goes."""
     if math.isnan(value):
         return "-"
@@ -207,41 +202,3 @@ def _figures(value: float, digits: int = 5) -> str:
     return f"{figures.rstrip('0').rstrip('.')}e{int(power)}" if power else figures
 
 
-def saturated_fraction(q: Array) -> Array:
-    """P(|u| > 3) at variance q."""
-    with np.errstate(divide="ignore"):
-        distance = np.where(q > 0, SATURATED_AT / np.sqrt(np.where(q > 0, q, 1.0)), np.inf)
-    return np.where(np.isnan(q), np.nan, 2 * upper_tail(distance))
-
-
-def upper_tail(distance: Array) -> Array:
-    """Upper tail probability of the unit normal at a distance >= 0; 0 at infinity."""
-    inside = np.minimum(distance, 38.0)  # beyond that the tail is below the smallest double
-    return np.where(distance > 38.0, 0.0, np.asarray(_core.math_upper_tail(inside)))
-
-
-def dead_fraction(q: Array, phi: Activation) -> Array:
-    """P(phi'(u) = 0) at variance q: the intervals between kinks on which phi is constant."""
-    kinks = sorted(phi.kinks)
-    total = np.zeros_like(q)
-    if not kinks:
-        return total
-    for low, high in zip([-math.inf, *kinks], [*kinks, math.inf], strict=True):
-        left = high - 64.0 if math.isinf(low) else low
-        right = low + 64.0 if math.isinf(high) else high
-        inside = left + (right - left) * np.arange(1.0, 16.0) / 16.0
-        if not np.asarray(phi.derivative(inside)).any():
-            total = total + _between(low, high, q)
-    return total
-
-
-def _between(low: float, high: float, q: Array) -> Array:
-    """P(low < u < high), u ~ N(0, q): differences of tails on the side where they are small."""
-    if low < 0 < high:
-        return 1 - _between(-math.inf, low, q) - _between(high, math.inf, q)
-    near, far = (low, high) if low >= 0 else (-high, -low)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        std = np.sqrt(q)
-        inner = upper_tail(np.where(std > 0, near / std, np.inf if near > 0 else 0.0))
-        outer = upper_tail(far / std) if math.isfinite(far) else np.zeros_like(q)
-    return np.where(std > 0, inner - outer, 0.0)

@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from fanin._activations.activation import Activation, ActivationLike, as_activation, check_slope
+from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._activations.moments import check_slope
 from fanin._public import public
+from fanin._types import Floats
 
+from ._critical import critical
 from ._findings import findings
 from ._jacobian import jacobian
-from ._layers import Conv, Dense, Residual, State
-from ._networks import Network, propagate, starting_state
-from ._profile import Profile, dead_fraction
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from ._layers import Conv, Dense, Residual
+from ._maps import chi as chi_of
+from ._maps import moments, variance_map
+from ._networks import Network
+from ._profile import Profile
+from ._stack import propagate
+from ._state import State, starting_state
+from ._units import dead_fraction
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -51,9 +57,9 @@ class Recommendation:
     """
 
     scheme: str
-    weight_var: float | Array
+    weight_var: float | Floats
     bias_var: float
-    gain: float | Array
+    gain: float | Floats
     mode: str
     profile: Profile
     reasons: tuple[str, ...]
@@ -196,9 +202,7 @@ def _scheme(weight_var: float, mode: str) -> str:
 
 
 def _choices(phi: Activation, objective: str, depth: int, bias_var: float | None) -> _Choice:
-    from fanin import propagation as p
-
-    at_one = p.moments(1.0, phi)
+    at_one = moments(1.0, phi)
     forward, backward = 1 / float(at_one.second), 1 / float(at_one.slope_second)
     bias = bias_var or 0.0
     if phi.degree == 1 and bias == 0 and abs(forward - backward) < 1e-12 * forward:
@@ -208,7 +212,7 @@ def _choices(phi: Activation, objective: str, depth: int, bias_var: float | None
         return _forward(forward, bias, float(at_one.slope_second))
     if objective == "backward":
         reason = f"weight_var {backward:.6g} = 1/E phi'^2 keeps the variance of gradients at q = 1."
-        settled = p.variance_map(1.0, phi, weight_var=backward, bias_var=bias)
+        settled = variance_map(1.0, phi, weight_var=backward, bias_var=bias)
         warning = f"Signals of variance 1 have {float(settled):.4g} after one layer."
         return _Choice(backward, bias, 1.0, (reason,), (warning,))
     if phi.name == "selu" and objective == "both" and bias == 0:
@@ -241,12 +245,10 @@ def _critical(
     slope: float,
 ) -> _Choice:
     """The edge of chaos: at a given bias_var, else at q = 1/depth if phi saturates, else at 1."""
-    from fanin import propagation as p
-
-    far = p.moments(np.array([1e4, 4e4]), phi).second
+    far = moments(np.array([1e4, 4e4]), phi).second
     saturates = bool(far[1] < 2 * far[0])
     small = 1 / depth if saturates or objective == "isometry" else 1.0
-    point = p.critical(phi, bias_var=bias_var) if bias_var is not None else p.critical(phi, q=small)
+    point = critical(phi, bias_var=bias_var) if bias_var is not None else critical(phi, q=small)
     weight, bias, q = (float(x) for x in (point.weight_var, point.bias_var, point.q))
     if not (np.isfinite(weight) and bias >= 0 and q > 0):
         fallback = _forward(forward, bias_var or 0.0, slope)
@@ -267,8 +269,6 @@ def _critical(
 
 
 def _known_traps(phi: Activation, q: float) -> list[str]:
-    from fanin import propagation as p
-
     traps = []
     if phi.name == "tanh":
         traps.append(
@@ -276,7 +276,7 @@ def _known_traps(phi: Activation, q: float) -> list[str]:
             "in 100 layers."
         )
     if phi.name == "selu":
-        chi = float(p.chi(1.0, phi, weight_var=1.0))
+        chi = float(chi_of(1.0, phi, weight_var=1.0))
         traps.append(
             f"SELU's own (1, 0) keeps the signal, but chi = {chi:.4f}: gradients grow by that "
             "factor a layer."

@@ -6,25 +6,25 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
 from fanin import _core
 from fanin._activations.activation import as_activation
+from fanin._checks import as_count, as_threads
 from fanin._public import public
-from fanin._random.streams import as_stream, check_seed
-from fanin.runtime import as_threads
+from fanin._random.seeds import as_stream, check_seed
+from fanin._types import Floats
 
-from ._networks import propagate
+from ._stack import propagate
 
 if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike
-    from fanin._random.stateless import Seed
+    from fanin._random.seeds import Seed
 
     from ._profile import Profile
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["Simulation", "simulate"]
 
@@ -55,16 +55,16 @@ class Simulation:
     theory : Profile
     """
 
-    q: Array
-    q_se: Array
-    c: Array
-    c_se: Array
-    grad: Array
-    grad_se: Array
-    z: Array
-    z_c: Array
-    z_grad: Array
-    norm_kurtosis: Array
+    q: Floats
+    q_se: Floats
+    c: Floats
+    c_se: Floats
+    grad: Floats
+    grad_se: Floats
+    z: Floats
+    z_c: Floats
+    z_grad: Floats
+    norm_kurtosis: Floats
     theory: Profile
 
 
@@ -88,7 +88,7 @@ def _correlation_factor(inputs: int, correlation: float) -> list[float]:
     return [value for row in factor for value in row]
 
 
-def _mean_and_error(samples: Array) -> tuple[Array, Array]:
+def _mean_and_error(samples: Floats) -> tuple[Floats, Floats]:
     """Mean over networks (axis 0) and its standard error; NaN for one network."""
     count = samples.shape[0]
     with np.errstate(invalid="ignore", over="ignore"):  # a signal that overflows
@@ -99,7 +99,7 @@ def _mean_and_error(samples: Array) -> tuple[Array, Array]:
         return mean, np.sqrt((rest * rest).sum(axis=0) / (count - 1) / count)
 
 
-def _score(found: Array, expected: Array, error: Array) -> Array:
+def _score(found: Floats, expected: Floats, error: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((found - expected) / error)
 
@@ -182,8 +182,7 @@ def simulate(
         (inputs, 1, "inputs"),
         (networks, 1, "networks"),
     ):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            raise ValueError(f"{what} is an int of at least {least}, got {value!r}")
+        as_count(value, what, least)
     sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
     sizes = [operator.index(n) for n in sizes]
     if len(sizes) != depth + 1 or min(sizes) < 1:
@@ -233,7 +232,7 @@ def simulate(
     )
 
 
-def _summary(square: Array, product: Array, gradient: Array, theory: Profile) -> Simulation:
+def _summary(square: Floats, product: Floats, gradient: Floats, theory: Profile) -> Simulation:
     """Statistics over networks, (networks, depth + 1, inputs)."""
     inputs = square.shape[2]
     of_network = square.sum(axis=2) / inputs

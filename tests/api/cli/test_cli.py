@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pty
 import re
@@ -58,8 +59,8 @@ def test_gpt2_has_its_names_shapes_and_dtype(gpt2):
     assert shapes == {tensor.name: tensor.shape for tensor in MODELS["gpt2"].tensors()}
     assert dtypes == {"BF16"}
     assert metadata["format"] == "pt"
-    assert metadata["fanin.seed"] == "0"
-    assert metadata["fanin.stream"] == fanin.STREAM
+    assert json.loads(metadata["fanin"])["seed"] == "0"
+    assert json.loads(metadata["fanin"])["stream"] == fanin.STREAM
 
 
 def test_a_tensor_of_the_file_is_the_stateless_call_with_its_name(gpt2):
@@ -118,19 +119,19 @@ def test_threads_change_nothing_seed_and_dtype_do(tmp_path):
 def test_verbose_shows_every_tensor_and_an_old_file_is_replaced(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"old")
-    done = run("init", "resnet50", "-v", "--out", path)
+    done = run("init", "resnet50", "-v", "--force", "--out", path)
     path.unlink()
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^(?:resnet|classifier)\.", done.stdout, re.MULTILINE)) == 320
     assert "stream" in done.stdout and "(replaced)" in done.stdout
 
 
-def test_keep_refuses_to_replace(tmp_path):
+def test_a_file_that_exists_is_refused_without_force(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"old")
-    done = run("init", "gpt2", "--keep", "--out", path)
+    done = run("init", "gpt2", "--out", path)
     assert done.returncode == 1
-    assert done.stderr == f"fanin: {path}: exists, and --keep forbids to replace it\n"
+    assert done.stderr == f"fanin: {path}: exists; --force replaces it\n"
     assert path.read_bytes() == b"old"
 
 
@@ -152,7 +153,15 @@ def test_list_names_every_model():
         (["init", "gpt2", "--seed", str(2**128)], "accepted is 0 to 2^128 - 1"),
         (["init", "gpt2", "--seed", "x"], "--seed"),
         (["init", "gpt2", "--threads", "0"], "--threads"),
-        (["init", "gpt2", "--out", "gpt2.pt"], "must end in .safetensors"),
+        (["init", "gpt2", "--out", "gpt2.pt"], "must end in .safetensors or .npy"),
+        (["init", "gpt2", "--out", "a.safetensors", "--shard-size", "1GB"], "are for folders"),
+        (["init", "gpt2", "--out", "a", "--shard-size", "1 parsec"], "--shard-size"),
+        (["init", "gpt2", "--out", "a", "--only", "1-x"], "--only 1-x"),
+        (["init", "gpt2", "--size", "layers"], "--size layers"),
+        (["init", "gpt2", "--size", "depth=2"], "gpt2 has no size 'depth'"),
+        (["plan"], "which model?"),
+        (["plan", "gtp2"], "did you mean 'gpt2'?"),
+        (["verify"], "Missing argument"),
         (["init", "gpt2", "--nonsense"], "--nonsense"),
         (["nonsense"], "nonsense"),
     ],
@@ -178,7 +187,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
     limited = (
         "import resource, sys, fanin.cli;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2);"
-        f"sys.argv = ['fanin', 'init', 'gpt2', '--out', {str(path)!r}]; sys.exit(fanin.cli.main())"
+        f"sys.argv = ['fanin', 'init', 'gpt2', '--force', '--out', {str(path)!r}];"
+        "sys.exit(fanin.cli.main())"
     )
     done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True)
     assert done.returncode == 1
@@ -187,22 +197,130 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_one_line_and_removes_the_temporary_file(tmp_path, number):
     # A large model, so that the signal meets it while it writes.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fanin.cli", "init", "gpt2-xl", "--dtype", "bfloat16"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not os.listdir(tmp_path) and process.poll() is None:
-        time.sleep(0.001)
+    process = start_a_large_model(tmp_path)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert errors.strip().count("\n") == 0
+    said = "fanin: interrupted: nothing half is left\n" if number == signal.SIGINT else ""
+    assert errors == said
     assert os.listdir(tmp_path) == []
+
+
+def test_under_nohup_it_goes_on(tmp_path):
+    process = start_a_large_model(tmp_path, preexec_fn=ignore_hangup)
+    process.send_signal(signal.SIGHUP)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    (tmp_path / "gpt2.safetensors").unlink()
+
+
+def ignore_hangup():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def start_a_large_model(folder, **more):
+    """The command, once its file is there; nohup must see it end, so that one is small."""
+    model = "gpt2" if more else "gpt2-xl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fanin.cli", "init", model, "--dtype", "bfloat16", "-q"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+    while not os.listdir(folder) and process.poll() is None:
+        time.sleep(0.001)
+    return process
+
+
+def test_ctrl_c_in_any_command_says_so(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fanin.runtime, "build_config", interrupted)
+    assert main(["info"]) == 130
+    assert capsys.readouterr() == ("", "fanin: interrupted\n")
+
+
+def test_marks_of_rich_in_a_path_are_a_path(tmp_path):
+    path = tmp_path / "a[" / "b]" / "x[red].safetensors"
+    path.parent.mkdir(parents=True)
+    done = run("init", "gpt2", "--size", "layers=1", "--size", "width=64", "--out", path)
+    assert done.returncode == 0, done.stderr
+    assert f"\n{path}: gpt2, float32, seed 0" in done.stdout
+
+
+SMALL = ("--size", "layers=2", "--size", "width=64", "--size", "vocabulary=500")
+
+
+def test_a_folder_gets_shards_their_index_and_the_config(tmp_path):
+    folder = tmp_path / "model"
+    done = run("init", "gpt2", *SMALL, "--out", folder, "--shard-size", "300KB", "--seed", 3)
+    assert done.returncode == 0, done.stderr
+    shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    assert len(shards) > 1
+    assert sorted(os.listdir(folder)) == ["config.json", *shards, "model.safetensors.index.json"]
+    again = run("init", "gpt2", *SMALL, "--out", folder, "--shard-size", "300KB", "--seed", 3)
+    assert again.returncode == 1 and "--force" in again.stderr
+    (folder / shards[0]).unlink()
+    resumed = run(
+        "init", "gpt2", *SMALL, "--out", folder, "--shard-size", "300KB", "--seed", 3, "--resume"
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    other = run("init", "gpt2", *SMALL, "--out", folder, "--shard-size", "300KB", "--resume")
+    assert other.returncode == 1 and "another plan, seed or dtype" in other.stderr
+    verified = run("verify", folder)
+    assert verified.returncode == 0
+    assert verified.stdout == f"{folder}: ok\n28 tensors, every byte as generated\n"
+
+
+def test_verify_names_the_tensor_and_the_element_and_ends_with_1(tmp_path):
+    path = tmp_path / "x.safetensors"
+    done = run("init", "gpt2", *SMALL, "--out", path, "--json")
+    facts = json.loads(done.stdout)
+    assert facts["bytes"] == path.stat().st_size and facts["parameters"] == 197_632
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0x40
+    path.write_bytes(content)
+    done = run("verify", path)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{path}: NOT ok\nfirst difference: x.safetensors: ")
+    assert "transformer.wte.weight[499, 63]" in done.stdout
+    found = json.loads(run("verify", path, "--json").stdout)
+    assert found["ok"] is False
+    assert found["first_difference"]["index"] == [499, 63]
+    quiet = run("verify", path, "-q")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
+
+
+def test_verify_of_a_strange_file_is_one_line(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"no such file")
+    done = run("verify", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1 and "not a whole safetensors file" in done.stderr
+
+
+def test_plan_shows_checks_and_saves(tmp_path):
+    done = run("plan", "gpt2", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "transformer.h.*.attn.c_proj.weight" in done.stdout
+    assert done.stdout.endswith("gpt2: 197,632 parameters in 28 tensors, 790,528 bytes\n")
+    data = json.loads(run("plan", "gpt2", *SMALL, "--json", "--dtype", "bfloat16").stdout)
+    assert data["bytes"] == 2 * 197_632
+    path = tmp_path / "plan.toml"
+    assert run("plan", "gpt2", *SMALL, "--save", path, "-q").returncode == 0
+    one, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    assert run("init", path, "--out", one, "-q").returncode == 0
+    assert run("init", "gpt2", *SMALL, "--out", other, "-q").returncode == 0
+    assert one.read_bytes() == other.read_bytes()
+    path.write_text('[[tensors]]\nname = "a"\nshape = [3]\nscheme = "he_normal"\n')
+    done = run("plan", path)
+    assert done.returncode == 1
+    assert "line 1: tensor 'a'" in done.stderr and "no fan" in done.stderr
 
 
 def test_a_terminal_sees_a_progress_bar(tmp_path):

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
-from safetensors import safe_open
+from safetensors import deserialize, safe_open
 from safetensors.numpy import load_file, save_file
 
 from fanin.files import Tensor, _pieces, read_safetensors_header, write_npy, write_safetensors
@@ -252,10 +253,10 @@ def test_a_total_over_63_bits_is_refused(target):
     assert_untouched(target)
 
 
-@pytest.mark.parametrize("dtype", ["complex128", "uint8", ">f4", "S3", "O"])
+@pytest.mark.parametrize("dtype", ["complex128", "float8_e3m4", ">f4", "S3", "O"])
 def test_dtypes_that_safetensors_lacks_are_refused(target, dtype):
-    bad = Tensor("x", np.dtype(dtype), (3,), lambda out, start: None)
-    with pytest.raises(TypeError, match=r"'x': safetensors has no dtype .* .accepted: int64"):
+    bad = Tensor("x", np.dtype(getattr(ml_dtypes, dtype, dtype)), (3,), lambda out, start: None)
+    with pytest.raises(TypeError, match=r"'x': safetensors has no dtype .* .accepted: uint64"):
         write_safetensors(target, [bad])
     assert_untouched(target)
 
@@ -491,6 +492,7 @@ import os, random, signal, sys, time
 import numpy as np
 from safetensors.numpy import load_file
 from fanin import files
+from fanin.files import _pieces
 
 folder, kind = sys.argv[1:]
 path = os.path.join(folder, "big." + kind)
@@ -685,6 +687,7 @@ PEAK = """
 import sys
 import numpy as np
 from fanin import files
+from fanin.files import _pieces
 
 def peak():
     for line in open("/proc/self/status"):
@@ -761,6 +764,18 @@ ROW = b'"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
         with_header(b"{]"),
         with_header(b'{"\xff":1}'),
         with_header(b'{"x":' + 100_000 * b"["),
+        with_header(b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0.0,4]}}', b"1234"),
+        with_header(b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}', b"1234"),
+        with_header(b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"y":1}}', b"1234"),
+        with_header(b'{"x":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}}', b"1234"),
+        with_header(b'{"x":{"dtype":"U8","shape":[1],"data_offsets":[false,true]}}', b"1"),
+        with_header(b'{"\\ud800":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"1"),
+        with_header(b'{"__metadata__":{"a":"\\ud800"}}'),
+        with_header(b'{"x":{"dtype":["U8"],"shape":[1],"data_offsets":[0,1]}}', b"1"),
+        with_header(b'{"x":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}', b"1"),
+        with_header(
+            b'{"x":{"dtype":"U8","shape":[9223372036854775807,4,0],"data_offsets":[0,0]}}'
+        ),
     ],
 )
 def test_what_is_no_whole_file_is_refused(tmp_path, content):
@@ -774,3 +789,151 @@ def test_the_good_file_beside_the_bad_ones_is_read(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(with_header(b"{" + ROW + b"}", b"1234"))
     assert list(read_safetensors_header(path)[1]) == ["x"]
+
+
+FORMAT_DTYPES = (
+    "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E5M2FNUZ F8_E4M3FNUZ F8_E8M0 F8_E4M3 F8_E5M2 "
+    "I8 U8 F6_E3M2 F6_E2M3 F4 BOOL"
+).split()
+BYTES_OF_EIGHT = {"64": 64, "32": 32, "16": 16, "6": 6, "4": 4}
+
+
+@pytest.mark.parametrize("name", FORMAT_DTYPES)
+def test_every_dtype_of_the_format_is_read(tmp_path, name):
+    digits = next((d for d in BYTES_OF_EIGHT if name.split("_")[0].endswith(d)), "")
+    size = BYTES_OF_EIGHT.get(digits, 8)
+    text = f'{{"x":{{"dtype":"{name}","shape":[2,4],"data_offsets":[0,{size}]}}}}'
+    content = with_header(text.encode(), bytes(size))
+    deserialize(content)  # the format's own reader takes it
+    (tmp_path / "x").write_bytes(content)
+    metadata, entries = read_safetensors_header(tmp_path / "x")
+    assert metadata == {}
+    assert entries["x"].shape == (2, 4)
+    assert entries["x"].stop - entries["x"].start == size
+
+
+def test_every_dtype_stands_where_the_package_puts_it(tmp_path):
+    import torch
+    from safetensors.torch import save_file as save_torch
+
+    # Those that torch can save; the rest have ranks beside them in the format's own list.
+    theirs = {
+        name: torch.zeros(8, dtype=dtype)
+        for name, dtype in {
+            "a": torch.bool, "b": torch.uint8, "c": torch.int8, "d": torch.float8_e5m2,
+            "e": torch.float8_e4m3fn, "f": torch.float8_e4m3fnuz, "g": torch.float8_e5m2fnuz,
+            "h": torch.int16, "i": torch.uint16, "j": torch.float16, "k": torch.bfloat16,
+            "l": torch.int32, "m": torch.uint32, "n": torch.float32, "o": torch.complex64,
+            "p": torch.float64, "q": torch.int64, "r": torch.uint64,
+        }.items()
+    }  # fmt: skip
+    save_torch(theirs, tmp_path / "theirs")
+    _, entries = read_safetensors_header(tmp_path / "theirs")
+
+    def zero(out, start):
+        out[...] = 0
+
+    ours = [Tensor(name, entry.dtype, entry.shape, zero) for name, entry in entries.items()]
+    write_safetensors(tmp_path / "ours", ours)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_metadata_that_is_null_is_none(tmp_path):
+    content = with_header(b'{"__metadata__":null,' + ROW + b"}", b"1234")
+    deserialize(content)
+    (tmp_path / "x").write_bytes(content)
+    assert read_safetensors_header(tmp_path / "x")[0] == {}
+
+
+@pytest.mark.timing
+def test_a_crafted_shape_costs_its_length_and_no_more(tmp_path):
+    # The product of 40,000 factors of 64 bits took seconds; it is refused at the second factor.
+    shape = ",".join(["9223372036854775807"] * 40_000)
+    text = f'{{"x":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,0]}}}}'
+    (tmp_path / "x").write_bytes(with_header(text.encode()))
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match="40000 axes"):
+        read_safetensors_header(tmp_path / "x")
+    assert time.perf_counter() - begin < 0.5
+
+
+def test_a_refused_shape_of_many_axes_is_shown_in_short(target):
+    bad = Tensor("x", np.dtype(np.float32), (2**62,) * 100_000, lambda out, start: None)
+    with pytest.raises(ValueError, match="100000 axes") as caught:
+        write_safetensors(target, [bad])
+    assert len(str(caught.value)) < 400
+
+
+# Numbers of NumPy, many threads, files that must not be replaced ------------------------------
+
+
+def test_numpy_ints_are_ints(tmp_path):
+    weight = ARRAYS["weight"]
+    ints = tuple(np.int32(size) for size in weight.shape)
+    write_npy(tmp_path / "a.npy", weight.dtype, ints, tensor("", weight).fill, threads=np.int64(2))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), weight)
+    one = tensor("x", weight)._replace(shape=ints)
+    write_safetensors(tmp_path / "a", [one], threads=np.uint8(1))
+    np.testing.assert_array_equal(load_file(tmp_path / "a")["x"], weight)
+
+
+def test_a_hundred_thousand_threads_are_as_many_as_there_are_pieces(tmp_path, small_pieces):
+    write_safetensors(tmp_path / "x", tensors(), threads=100_000)
+    save_file(ARRAYS, tmp_path / "y")
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_fewer_threads_than_asked_write_the_same_file(tmp_path, small_pieces, monkeypatch, allowed):
+    start, started, seen = threading.Thread.start, [], []
+
+    def limited(thread):
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    size = write_safetensors(
+        tmp_path / "x", tensors(), threads=8, progress=lambda done, total: seen.append(done)
+    )
+    monkeypatch.undo()
+    save_file(ARRAYS, tmp_path / "y")
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+    assert max(seen) == size
+
+
+def test_without_replace_a_file_stays(target):
+    with pytest.raises(FileExistsError) as caught:
+        write_safetensors(target, tensors(), replace=False)
+    assert caught.value.filename == os.fspath(target)
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_without_replace_a_file_that_appears_meanwhile_stays(tmp_path, monkeypatch, has_links):
+    path = tmp_path / "x.npy"
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+
+    def fill(out, start):
+        path.write_bytes(b"old")
+
+    with pytest.raises(FileExistsError) as caught:
+        write_npy(path, np.float32, (9,), fill, replace=False)
+    assert caught.value.filename == os.fspath(path)
+    assert_untouched(path)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_without_replace_a_new_file_is_whole_and_has_one_name(tmp_path, monkeypatch, has_links):
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    write_safetensors(tmp_path / "x", tensors(), replace=False)
+    assert os.listdir(tmp_path) == ["x"]
+    assert (tmp_path / "x").stat().st_nlink == 1
+    assert set(load_file(tmp_path / "x")) == set(ARRAYS)
+
+
+def no_links(*arguments, **named):
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))

@@ -11,7 +11,7 @@ from scipy import stats
 
 import fanin
 from fanin import Layout, Stream
-from fanin._schemes.rows import orthogonal_structured as _orthogonal_family
+from fanin._schemes.rows import orthogonal_convolution, orthogonal_structured
 
 CONVOLUTIONS = ["delta_orthogonal", "conv_orthogonal"]
 FAMILY = [
@@ -196,7 +196,8 @@ def test_parts_make_only_the_matrices_that_they_touch(monkeypatch):
         made.append((shape, index))
         return fanin.orthogonal(shape, index=index, **keywords)
 
-    monkeypatch.setattr(_orthogonal_family, "orthogonal", counting)
+    monkeypatch.setattr(orthogonal_convolution, "orthogonal", counting)
+    monkeypatch.setattr(orthogonal_structured, "orthogonal", counting)
     layout = Layout("io", batch_axes=0)
     full = fanin.delta_orthogonal((6, 3, 4, 4), seed=10, layout=layout)
     made.clear()

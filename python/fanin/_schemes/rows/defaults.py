@@ -6,9 +6,11 @@ import math
 
 from fanin._schemes.accepts import COUNT, NON_NEGATIVE, Parameter, optional
 from fanin._schemes.laws import NORMAL, TRUNCATED_NORMAL, UNIFORM
-from fanin._schemes.scheme import Scheme, add
+from fanin._schemes.registry import add
+from fanin._schemes.scheme import Scheme
 
-_DENSE = {"shape": (256, 128)}
+from .parameters import DENSE
+
 _STD = Parameter("std", NON_NEGATIVE, "Standard deviation.", 0.02)
 
 torch_embedding_default = add(
@@ -17,7 +19,7 @@ torch_embedding_default = add(
         summary="Default of torch's Embedding.",
         formula="N(0, 1)",
         source="torch.nn.Embedding.reset_parameters",
-        example=_DENSE,
+        example=DENSE,
         law=NORMAL,
         spread=lambda weight: 1.0,
     )
@@ -56,7 +58,7 @@ keras_dense_default = add(
         summary="Default kernel of Keras's Dense and convolution layers.",
         formula="U(-a, a), a = sqrt(6 / (n + m))",
         source="keras.layers.Dense",
-        example=_DENSE,
+        example=DENSE,
         law=UNIFORM,
         spread=lambda weight: math.sqrt(3.0 / weight.fan("fan_avg")),
         notes='The same as glorot_uniform. Biases are zeros. With layout="io" a depthwise kernel '
@@ -70,7 +72,7 @@ keras_embedding_default = add(
         summary="Default of Keras's Embedding, and of its RandomUniform.",
         formula="U(-0.05, 0.05)",
         source="keras.layers.Embedding",
-        example=_DENSE,
+        example=DENSE,
         law=UNIFORM,
         spread=lambda weight: 0.05,
     )
@@ -82,7 +84,7 @@ flax_dense_default = add(
         summary="Default kernel of flax's Dense and convolution layers.",
         formula="truncated normal, std = sqrt(1 / n)",
         source="flax.linen.Dense",
-        example=_DENSE,
+        example=DENSE,
         law=TRUNCATED_NORMAL,
         spread=lambda weight: math.sqrt(1.0 / weight.fan_in),
         notes="The same as lecun_normal. Biases are zeros.",
@@ -95,7 +97,7 @@ flax_embedding_default = add(
         summary="Default of flax's Embed; also the embeddings of T-Fixup.",
         formula="N(0, 1 / d), d = features",
         source="flax.linen.Embed; Huang et al. 2020",
-        example=_DENSE,
+        example=DENSE,
         law=NORMAL,
         spread=lambda weight, features: math.sqrt(1.0 / (features or max(1, weight.shape[-1]))),
         parameters=(
@@ -117,7 +119,7 @@ transformers_default = add(
         summary="Default of most models in transformers (initializer_range).",
         formula="N(0, std**2), std = 0.02",
         source="Devlin et al. 2019; transformers",
-        example=_DENSE,
+        example=DENSE,
         law=NORMAL,
         spread=lambda weight, std: std,
         parameters=(_STD,),
@@ -130,7 +132,7 @@ vit_default = add(
         summary="Weights and embeddings of a vision transformer; the head starts with zeros.",
         formula="truncated normal, std = 0.02",
         source="Dosovitskiy et al. 2020; timm",
-        example=_DENSE,
+        example=DENSE,
         law=TRUNCATED_NORMAL,
         spread=lambda weight, std: std,
         parameters=(_STD,),
@@ -149,5 +151,28 @@ vit_mlp_bias = add(
         law=NORMAL,
         spread=lambda weight, std: std,
         parameters=(Parameter("std", NON_NEGATIVE, "Standard deviation.", 1e-6),),
+    )
+)
+
+
+torch_linear_default = add(
+    Scheme(
+        name="torch_linear_default",
+        summary="Default of torch's Linear and convolution layers, weights and biases.",
+        formula="U(-a, a), a = 1 / sqrt(n)",
+        source="torch.nn.Linear.reset_parameters",
+        example=DENSE,
+        law=UNIFORM,
+        spread=lambda weight, fan_in: 1.0 / math.sqrt(fan_in or weight.fan_in),
+        parameters=(
+            Parameter(
+                "fan_in",
+                optional(COUNT),
+                "The n of the formula; None takes the weight's own. A bias has no fan, give it "
+                "that of its weight.",
+                None,
+            ),
+        ),
+        notes="This is kaiming_uniform with a = sqrt(5): variance 1 / (3 n), a third of LeCun's.",
     )
 )

@@ -1,273 +1,27 @@
-"""Orthogonal weights with structure: convolutions that keep norms, mirrored, gated and scaled ones.
+"""Rows of orthogonal weights with structure: mirrored, one matrix a gate, scaled.
 
 Each is made of matrices of :func:`fanin.orthogonal`. Such a matrix is one object, so a part of a
-weight costs the matrices that it touches; :class:`_Base` makes those, each of them once.
+weight costs the matrices that it touches; :class:`BaseWeight` makes those, each of them once.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fanin import _core
-from fanin._arrays.destinations import KINDS, REAL, Target, target
-from fanin._random.stateless import random
-from fanin._random.streams import Stream, as_stream, check_seed
+from fanin._arrays.boxes import boxes, common
 from fanin._schemes.accepts import COUNT, Parameter, one_of
-from fanin._schemes.fans import Axes, Layout
-from fanin._schemes.haar import orthogonal
-from fanin._schemes.laws import Weight
-from fanin._schemes.patterns import Box, as_slices, assign, boxes, common
-from fanin._schemes.scheme import Scheme, add
-from fanin.runtime import as_threads
+from fanin._schemes.base_weight import BaseWeight, begin, require_enough_outputs, require_no_groups
+from fanin._schemes.fans import Layout
+from fanin._schemes.registry import add
+from fanin._schemes.scheme import Scheme
+from fanin._schemes.weight import Weight
 
-_XIAO = "Xiao et al. 2018"
-
-
-class _Base:
-    """The weight that another one is made of: only what the boxes touch, made in one call.
-
-    Along the axes `free` its parts are independent, along the others they are one object.
-    """
-
-    def __init__(
-        self,
-        scheme: Callable[..., NDArray[Any]],
-        shape: tuple[int, ...],
-        free: Collection[int],
-        touched: Sequence[Box],
-        **keywords: Any,
-    ) -> None:
-        self._ranges = tuple(
-            _cover([box[axis] for box in touched]) if axis in free else range(size)
-            for axis, size in enumerate(shape)
-        )
-        self._values = scheme(shape, index=as_slices(self._ranges), **keywords)
-
-    def __getitem__(self, box: Box) -> NDArray[Any]:
-        """The values of a box that was named at the start, or of a part of one."""
-        return self._values[as_slices(tuple(map(_within, box, self._ranges)))]
-
-
-def _cover(parts: Sequence[range]) -> range:
-    """The range itself if there is one, else the shortest of step 1 that holds all of them."""
-    if len(parts) == 1:
-        return parts[0]
-    ends = [end for part in parts if part for end in (part[0], part[-1])]
-    return range(min(ends), max(ends) + 1) if ends else range(0)
-
-
-def _within(part: range, whole: range) -> range:
-    """Where the numbers of `part` stand in `whole`, in the order of `part`."""
-    if not part:
-        return range(0)
-    first = whole.index(part[0])
-    step = part.step // whole.step if len(part) > 1 else 1
-    return range(first, first + len(part) * step, step)
-
-
-def _begin(weight: Weight, name: str) -> tuple[Target, Stream]:
-    """Where to write and with which words, once all else is checked; takes a generator's child."""
-    check_seed(weight.seed)
-    as_threads(weight.threads)
-    goal = target(
-        weight.shape, weight.dtype, weight.out, weight.index, accepted=REAL, function=name
-    )
-    return goal, as_stream(weight.seed)
-
-
-def _require_no_groups(weight: Weight, name: str) -> None:
-    if weight.layout.groups != 1:
-        raise ValueError(f"{name} has no grouped form, got groups={weight.layout.groups}")
-
-
-def _require_enough_outputs(inputs: int, outputs: int, weight: Weight, name: str) -> None:
-    if inputs > outputs:
-        raise ValueError(
-            f"{name} keeps the norm of every input, which needs at least as many outputs as "
-            f"inputs; shape {weight.shape} has {inputs} inputs and {outputs} outputs. Are its axes "
-            f'those of the layout, "io" (*kernel, in, out) or "oi" (out, in, *kernel)?'
-        )
-
-
-def _kernel_std(weight: Weight, **_: Any) -> float:
-    """Root mean square of a kernel that keeps norms: its squares add up to the inputs."""
-    return math.sqrt(1.0 / weight.fan_out)
-
-
-# ---------------------------------------------------------------------------------------------
-# Delta-orthogonal convolution
-
-
-def _convolution(weight: Weight, name: str) -> tuple[Axes, int, int]:
-    """The axes of a convolution, its inputs and its outputs."""
-    axes = weight.single_axes(1, 3)
-    _require_no_groups(weight, name)
-    (in_axis,), (out_axis,) = axes.inputs, axes.outputs
-    return axes, weight.shape[in_axis], weight.shape[out_axis]
-
-
-def _write_delta(weight: Weight) -> Any:
-    axes, inputs, outputs = _convolution(weight, "delta_orthogonal")
-    _require_enough_outputs(inputs, outputs, weight, "delta_orthogonal")
-    goal, stream = _begin(weight, "delta_orthogonal")
-    centre = {axis: (weight.shape[axis] - 1) // 2 for axis in axes.kernel}
-    others = [axis for axis in range(len(weight.shape)) if axis not in centre]
-    parts = list(boxes(goal))
-    taps: list[tuple[NDArray[Any], Box]] = []  # the parts at the centre, without kernel axes
-    for array, box in parts:
-        if all(position in box[axis] for axis, position in centre.items()):
-            at = [
-                box[axis].index(centre[axis]) if axis in centre else slice(None)
-                for axis in range(array.ndim)
-            ]
-            taps.append((array[tuple(at)], tuple(box[axis] for axis in others)))
-    matrix = None
-    if any(tap.size for tap, _ in taps):
-        matrix = _Base(
-            orthogonal,
-            tuple(weight.shape[axis] for axis in others),
-            {others.index(axis) for axis in axes.batch},
-            [box for _, box in taps],
-            seed=stream,
-            dtype=goal.array.dtype,
-            gain=weight.gain,
-            layout=Layout(
-                weight.layout.order,
-                in_axes=[others.index(axis) for axis in axes.inputs],
-                out_axes=[others.index(axis) for axis in axes.outputs],
-                batch_axes=[others.index(axis) for axis in axes.batch],
-            ),
-            threads=weight.threads,
-        )
-    for array, _ in parts:
-        array[...] = 0
-    if matrix is not None:
-        for tap, box in taps:
-            tap[...] = matrix[box]
-    return goal.done()
-
-
-delta_orthogonal = add(
-    Scheme(
-        name="delta_orthogonal",
-        summary="Convolution that keeps norms: an orthogonal matrix at the centre of the kernel.",
-        formula="w[(k - 1) // 2] = Q, Q Q^T = I, else 0",
-        source=f"{_XIAO}, algorithm 2",
-        example={"shape": (3, 3, 8, 16)},
-        write=_write_delta,
-        std=_kernel_std,
-        notes="One to three kernel axes, in <= out. At stride 1 every input keeps its norm, be the "
-        "borders padded circularly or with zeros, (k - 1) // 2 of them before. Q is "
-        "fanin.orthogonal of the shape without its kernel axes, of the same seed; a part costs "
-        "nothing if it does not touch the centre, else one matrix. Batch axes, named by a Layout, "
-        "hold one kernel each.",
-    )
-)
-
-# ---------------------------------------------------------------------------------------------
-# Block-orthogonal convolution
-
-
-def _projected(taps: NDArray[Any], columns: NDArray[Any], threads: int | None) -> NDArray[Any]:
-    """Every tap times ``columns columns^T``, in the core's fixed order of sums."""
-    rows = taps.reshape(-1, taps.shape[-1])
-    inner = np.empty((len(rows), columns.shape[1]), taps.dtype)
-    _core.gemm(rows, columns, inner, threads=as_threads(threads))
-    made = np.empty_like(rows)
-    _core.gemm(inner, columns, made, transpose_b=True, threads=as_threads(threads))
-    return made.reshape(taps.shape)
-
-
-def _block_orthogonal(
-    inputs: int,
-    outputs: int,
-    size: int,
-    kernel_axes: int,
-    stream: Stream,
-    dtype: np.dtype[Any],
-    threads: int | None,
-) -> NDArray[Any]:
-    """The kernel (size, ..., size, inputs, outputs).
-
-    The 2 x 2 block of the projections P and Q is the convolution of (P, 1 - P) along the first
-    kernel axis with (Q, 1 - Q) along the second one, in three dimensions alike. So the rows H of
-    a Haar matrix are convolved from the right with one pair after the other. With P = U U^T, U
-    the kept columns, the pair turns the taps K into K[i] U U^T + (K[i - 1] - K[i - 1] U U^T).
-    """
-    taps: NDArray[Any] = orthogonal((inputs, outputs), seed=stream, dtype=dtype, threads=threads)
-    taps = taps.reshape((1,) * kernel_axes + taps.shape)
-    pairs = kernel_axes * (size - 1)
-    kept = random((pairs, outputs), seed=stream["kept"], threads=threads) < 0.5
-    for pair, rank in enumerate(np.count_nonzero(kept, axis=1).tolist()):
-        columns = orthogonal(
-            (outputs, rank), seed=stream["projection"][pair], dtype=dtype, threads=threads
-        )
-        projected = _projected(taps, columns, threads)
-        before = (slice(None),) * (pair % kernel_axes)
-        longer = np.zeros(
-            [n + (axis == pair % kernel_axes) for axis, n in enumerate(taps.shape)], dtype
-        )
-        longer[(*before, slice(None, -1))] = projected
-        longer[(*before, slice(1, None))] += taps - projected
-        taps = longer
-    return taps
-
-
-def _write_block_orthogonal(weight: Weight) -> Any:
-    axes, inputs, outputs = _convolution(weight, "conv_orthogonal")
-    if axes.batch:
-        raise ValueError("conv_orthogonal makes one kernel and has no batch axes")
-    sizes = {weight.shape[axis] for axis in axes.kernel}
-    if len(sizes) != 1:
-        raise ValueError(f"the kernel axes must be of equal size, got shape {weight.shape}")
-    _require_enough_outputs(inputs, outputs, weight, "conv_orthogonal")
-    goal, stream = _begin(weight, "conv_orthogonal")
-    parts = [(array, box) for array, box in boxes(goal) if array.size]
-    if not parts:
-        return goal.done()
-    kernel = _block_orthogonal(
-        inputs,
-        outputs,
-        sizes.pop(),
-        len(axes.kernel),
-        stream,
-        KINDS[goal.array.dtype].compute,
-        weight.threads,
-    )
-    places = (*axes.kernel, *axes.inputs, *axes.outputs)
-    kernel = weight.gain * np.moveaxis(kernel, range(kernel.ndim), places)
-    for array, box in parts:
-        assign(array, kernel[as_slices(box)])
-    return goal.done()
-
-
-conv_orthogonal = add(
-    Scheme(
-        name="conv_orthogonal",
-        summary="Convolution that keeps norms under circular padding and uses its whole kernel.",
-        formula="H B_1 * ... * B_(k-1); B = [[P Q, P (1 - Q)], [(1 - P) Q, (1 - P) (1 - Q)]], "
-        "P and Q projections, H H^T = I",
-        source=f"{_XIAO}, algorithm 1; Kautsky & Turcajova 1994",
-        example={"shape": (3, 3, 8, 16)},
-        write=_write_block_orthogonal,
-        std=_kernel_std,
-        notes="One to three kernel axes of equal size, in <= out; * convolves kernels of matrices. "
-        "In one dimension the block is [P, 1 - P], in three it has 2 x 2 x 2 products. A "
-        "projection is U U^T, U being a random orthogonal matrix of which each column is kept with "
-        "probability 1/2. Flattened orthogonal kernels, fanin.orthogonal, do not keep norms.\n\n"
-        "H is fanin.orthogonal((in, out)) of the same seed. The projections are counted from 0, "
-        "along the kernel axes of the first block, then of the second. Column j of projection i is "
-        'kept if element (i, j) of random(..., seed=seed["kept"]) is below 1/2, and the r kept '
-        'columns are fanin.orthogonal((out, r), seed=seed["projection"][i]). A part costs the '
-        "whole kernel.",
-    )
-)
+from .orthogonal import orthogonal
+from .orthogonal_convolution import delta_orthogonal
 
 # ---------------------------------------------------------------------------------------------
 # Looks-linear
@@ -275,7 +29,7 @@ conv_orthogonal = add(
 
 def _write_looks_linear(weight: Weight, mirror: str) -> Any:
     axes = weight.single_axes(0, 3)
-    _require_no_groups(weight, "looks_linear")
+    require_no_groups(weight, "looks_linear")
     (in_axis,), (out_axis,) = axes.inputs, axes.outputs
     mirrored = {"in": (in_axis,), "out": (out_axis,), "both": (in_axis, out_axis)}[mirror]
     halves = {axis: weight.shape[axis] // 2 for axis in mirrored}
@@ -287,12 +41,12 @@ def _write_looks_linear(weight: Weight, mirror: str) -> Any:
             )
     shape = tuple(halves.get(axis, size) for axis, size in enumerate(weight.shape))
     if axes.kernel:
-        _require_enough_outputs(shape[in_axis], shape[out_axis], weight, "looks_linear")
-    goal, stream = _begin(weight, "looks_linear")
+        require_enough_outputs(shape[in_axis], shape[out_axis], weight, "looks_linear")
+    goal, stream = begin(weight, "looks_linear")
     parts = [(array, box) for array, box in boxes(goal) if array.size]
     if not parts:
         return goal.done()
-    base = _Base(
+    base = BaseWeight(
         delta_orthogonal if axes.kernel else orthogonal,
         shape,
         {*axes.kernel, *axes.batch},
@@ -364,7 +118,7 @@ looks_linear = add(
 
 def _write_gates(weight: Weight, gates: int) -> Any:
     axes = weight.single_axes(0, 0)
-    _require_no_groups(weight, "recurrent_orthogonal")
+    require_no_groups(weight, "recurrent_orthogonal")
     (in_axis,), (out_axis,) = axes.inputs, axes.outputs
     units = weight.shape[out_axis] // gates
     if weight.shape[out_axis] != gates * units:
@@ -372,7 +126,7 @@ def _write_gates(weight: Weight, gates: int) -> Any:
             f"the outputs must hold {gates} gates of equal size, got {weight.shape[out_axis]} "
             f"outputs in shape {weight.shape}"
         )
-    goal, stream = _begin(weight, "recurrent_orthogonal")
+    goal, stream = begin(weight, "recurrent_orthogonal")
     met = []
     for array, box in boxes(goal):
         for gate in range(gates):
@@ -389,7 +143,7 @@ def _write_gates(weight: Weight, gates: int) -> Any:
         return axis + (axis >= out_axis)
 
     batch = {*map(after, axes.batch), out_axis}
-    blocks = _Base(
+    blocks = BaseWeight(
         orthogonal,
         (*weight.shape[:out_axis], gates, units, *weight.shape[out_axis + 1 :]),
         batch,

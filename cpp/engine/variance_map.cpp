@@ -1,4 +1,4 @@
-#include "engine/layers.hpp"
+#include "engine/variance_map.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,0 +1,43 @@
+"""The dtypes that a call writes, and how the core writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+bfloat16 = np.dtype(ml_dtypes.bfloat16)
+
+
+class Kind(NamedTuple):
+    """How the core writes a dtype."""
+
+    element: int  # the core's Element
+    complex: bool
+    tile: int  # values in one tile of 32 words
+    compute: np.dtype[Any]  # the type its arithmetic is done in
+
+
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+KINDS: dict[np.dtype[Any], Kind] = {
+    _SINGLE: Kind(0, False, 32, _SINGLE),
+    _DOUBLE: Kind(1, False, 16, _DOUBLE),
+    np.dtype(np.float16): Kind(2, False, 32, _SINGLE),
+    bfloat16: Kind(3, False, 32, _SINGLE),
+    np.dtype(np.complex64): Kind(0, True, 16, _SINGLE),
+    np.dtype(np.complex128): Kind(1, True, 8, _DOUBLE),
+}
+REAL = tuple(d for d, k in KINDS.items() if not k.complex)
+COMPLEX = tuple(d for d, k in KINDS.items() if k.complex)
+ALL = tuple(KINDS)
+
+
+def as_dtype(dtype: Any, accepted: Sequence[np.dtype[Any]], function: str) -> np.dtype[Any]:
+    """`dtype` as one of `accepted`, or NumPy's TypeError and the list of what is."""
+    found: np.dtype[Any] = np.dtype(dtype)
+    if found not in accepted:
+        names = ", ".join(d.name for d in accepted)
+        raise TypeError(f"Unsupported dtype {found!r} for {function}; accepted: {names}")
+    return found

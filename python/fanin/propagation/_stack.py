@@ -1,0 +1,203 @@
+"""Stacks of equal dense layers, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fanin._activations.activation import as_activation
+from fanin._checks import as_count, as_variance
+from fanin._modes import as_mode, divisor
+from fanin._types import Floats
+
+from ._layers import Apply, Conv, Dense
+from ._maps import chi as chi_of
+from ._maps import moments, propagated
+from ._pairs import correlation_map, one_minus_correlation_map
+from ._profile import Profile
+from ._state import State, starting_state
+from ._units import dead_fraction, saturated_fraction
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fanin._activations.activation import ActivationLike
+
+    from ._profile import Field
+
+
+def profile_fields(
+    layers: Sequence[Any], states: list[State], factors: list[Floats], correlated: bool
+) -> dict[str, Any]:
+    shape = np.broadcast_shapes(*(state.q.shape for state in states))
+    count = len(states)
+    out = {
+        name: np.full((*shape, count), np.nan)
+        for name in (
+            "q",
+            "c",
+            "one_minus_c",
+            "chi",
+            "grad",
+            "weight_grad",
+            "mean",
+            "second",
+            "saturated",
+            "dead",
+        )
+    }
+    gradient = np.ones(shape)
+    for i in reversed(range(count)):
+        state = states[i]
+        out["q"][..., i] = state.q
+        if correlated:
+            out["c"][..., i], out["one_minus_c"][..., i] = state.c, state.one_minus_c
+        if i < len(layers):
+            gradient = gradient * factors[i]
+            out["chi"][..., i] = factors[i]
+            layer = layers[i]
+            if isinstance(layer, Apply):
+                out["mean"][..., i], out["second"][..., i] = states[i + 1].m, states[i + 1].q
+                out["saturated"][..., i] = saturated_fraction(state.q)
+                out["dead"][..., i] = dead_fraction(state.q, layer.activation)
+        out["grad"][..., i] = gradient
+        if i and isinstance(layers[i - 1], Dense | Conv):
+            out["weight_grad"][..., i] = gradient * states[i - 1].q
+    return out
+
+
+def propagate(
+    activation: ActivationLike,
+    depth: int,
+    *,
+    weight_var: ArrayLike,
+    bias_var: ArrayLike = 0.0,
+    q0: ArrayLike = 1.0,
+    c0: ArrayLike | None = None,
+    widths: Sequence[int] | None = None,
+    mode: str = "fan_in",
+    dropout: ArrayLike = 0.0,
+) -> Profile:
+    """Variances, correlations and gradients through `depth` equal dense layers.
+
+    q_l = weight_var/keep E phi(sqrt(q_(l-1)) z)^2 + bias_var (Poole et al. 2016), keep = 1 -
+    dropout; the variance of a unit's gradient goes back with chi = weight_var/keep E phi'^2
+    (Schoenholz et al. 2017). With `widths` the two get the factors n_(l-1)/N_l and n_l/N_l, N_l
+    the fan of `mode`.
+
+    Parameters
+    ----------
+    activation : str, Activation or callable
+    depth : int, >= 0
+        Layers after the first pre-activation.
+    weight_var, bias_var : array_like, >= 0
+        N times the variance of a weight; the variance of a bias.
+    q0 : array_like, >= 0
+        Variance of the first pre-activations.
+    c0 : array_like in [-1, 1], optional
+        Correlation of two inputs there.
+    widths : sequence of depth + 1 int, optional
+        Units of the entries 0 .. depth; default all equal.
+    mode : {"fan_in", "fan_out", "fan_avg", "fan_geo"}
+        What divides weight_var.
+    dropout : array_like in [0, 1)
+        Rate on the activations, masks of their own for every input.
+
+    Returns
+    -------
+    Profile
+        Fields of the broadcast shape and an axis of length depth + 1.
+
+    Raises
+    ------
+    ValueError
+        For a negative variance, |c0| > 1 or a rate outside [0, 1) that stands alone (in an array
+        it gives NaN), a negative depth, an unknown mode or a wrong number of widths.
+
+    Examples
+    --------
+    >>> from fanin import propagation as p
+    >>> tanh = p.propagate("tanh", 100, weight_var=1.0)
+    >>> [round(tanh.q[l].item(), 6) for l in (1, 2, 10)]
+    [0.394294, 0.23645, 0.0522]
+    >>> round(tanh.grad[0].item(), 8)
+    0.00713425
+    """
+    phi = as_activation(activation)
+    depth = as_count(depth, "depth", 0)
+    if widths is not None and (len(widths) != depth + 1 or min(widths) < 1):
+        raise ValueError(
+            f"widths are {depth + 1} positive sizes for {depth} layers, got {widths!r}"
+        )
+    mode = as_mode(mode)
+    sizes = [1.0] * (depth + 1) if widths is None else [float(n) for n in widths]
+    fans = [divisor(mode, n, m) for n, m in zip(sizes, sizes[1:], strict=False)]
+    forward = [n / number for n, number in zip(sizes, fans, strict=False)]
+    back = [m / number for m, number in zip(sizes[1:], fans, strict=True)]
+
+    start, correlated = starting_state(q0, c0)
+    weight, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
+    rate = np.asarray(dropout, np.float64)
+    if rate.ndim == 0 and not 0 <= rate < 1:
+        raise ValueError(f"dropout is a rate in [0, 1), got {dropout!r}")
+    rate = np.where((rate >= 0) & (rate < 1), rate, np.nan)
+    weight, bias = np.where(weight >= 0, weight, np.nan), np.where(bias >= 0, bias, np.nan)
+    keep = 1 - rate
+    shape = np.broadcast_shapes(start.q.shape, weight.shape, bias.shape, rate.shape)
+
+    # Layers first: entries of one layer lie together.
+    q0 = np.broadcast_to(start.q, shape)
+    q = propagated(phi, q0, weight / keep, bias, np.array(forward), start=True)
+    c = apart = np.broadcast_to(np.nan, q.shape)
+    if correlated:
+        c, apart = np.empty_like(q), np.empty_like(q)
+        c[0], apart[0] = start.c, start.one_minus_c
+        for layer in range(depth):
+            given = {"weight_var": weight * forward[layer], "bias_var": bias}
+            near = one_minus_correlation_map(apart[layer], q[layer], phi, **given)
+            far = correlation_map(c[layer], q[layer], phi, **given)
+            # Masks of their own leave the covariance and enlarge the variance: from `whole`,
+            # without masks, to q.
+            whole = keep * (q[layer + 1] - bias) + bias
+            with np.errstate(invalid="ignore", divide="ignore"):
+                share = np.where(rate > 0, whole / q[layer + 1], 1.0)
+            lost = np.where(rate > 0, 1 - share, 0.0)
+            close = c[layer] > 0.5
+            c[layer + 1] = np.where(close, 1 - (near * share + lost), far * share)
+            apart[layer + 1] = np.where(close, near * share + lost, 1 - far * share)
+
+    layers_last = np.moveaxis(q, 0, -1)
+    weight_last, keep_last = weight[..., None], keep[..., None]
+
+    def chi() -> Floats:
+        return np.array(chi_of(layers_last, phi, weight_var=weight_last / keep_last))
+
+    def grad() -> Floats:
+        out = np.ones(layers_last.shape)
+        for layer in reversed(range(depth)):
+            out[..., layer] = out[..., layer + 1] * back[layer] * profile.chi[..., layer]
+        return out
+
+    def weight_grad() -> Floats:
+        inputs = np.empty(layers_last.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            inputs[..., 0] = (layers_last[..., 0] - bias) / weight
+        inputs[..., 1:] = profile.second[..., :-1] / keep_last
+        return profile.grad * inputs
+
+    fields: dict[str, Field] = {
+        "q": layers_last,
+        "c": np.moveaxis(c, 0, -1),
+        "one_minus_c": np.moveaxis(apart, 0, -1),
+        "chi": chi,
+        "grad": grad,
+        "weight_grad": weight_grad,
+        "mean": lambda: np.array(moments(layers_last, phi).mean),
+        "second": lambda: np.array(moments(layers_last, phi).second),
+        "saturated": lambda: saturated_fraction(layers_last),
+        "dead": lambda: dead_fraction(layers_last, phi),
+    }
+    profile = Profile(fields, tuple(str(layer) for layer in range(depth + 1)))
+    return profile

@@ -1,0 +1,51 @@
+"""What share of the units is saturated or dead."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fanin._functions import upper_tail
+from fanin._types import Floats
+
+if TYPE_CHECKING:
+    from fanin._activations.activation import Activation
+
+#: |u| above this counts as saturated, whatever the activation.
+SATURATED_AT = 3.0
+
+
+def saturated_fraction(q: Floats) -> Floats:
+    """P(|u| > 3) at variance q."""
+    with np.errstate(divide="ignore"):
+        distance = np.where(q > 0, SATURATED_AT / np.sqrt(np.where(q > 0, q, 1.0)), np.inf)
+    return np.where(np.isnan(q), np.nan, 2 * upper_tail(distance))
+
+
+def dead_fraction(q: Floats, phi: Activation) -> Floats:
+    """P(phi'(u) = 0) at variance q: the intervals between kinks on which phi is constant."""
+    kinks = sorted(phi.kinks)
+    total = np.zeros_like(q)
+    if not kinks:
+        return total
+    for low, high in zip([-math.inf, *kinks], [*kinks, math.inf], strict=True):
+        left = high - 64.0 if math.isinf(low) else low
+        right = low + 64.0 if math.isinf(high) else high
+        inside = left + (right - left) * np.arange(1.0, 16.0) / 16.0
+        if not np.asarray(phi.derivative(inside)).any():
+            total = total + _between(low, high, q)
+    return total
+
+
+def _between(low: float, high: float, q: Floats) -> Floats:
+    """P(low < u < high), u ~ N(0, q): differences of tails on the side where they are small."""
+    if low < 0 < high:
+        return 1 - _between(-math.inf, low, q) - _between(high, math.inf, q)
+    near, far = (low, high) if low >= 0 else (-high, -low)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        std = np.sqrt(q)
+        inner = upper_tail(np.where(std > 0, near / std, np.inf if near > 0 else 0.0))
+        outer = upper_tail(far / std) if math.isfinite(far) else np.zeros_like(q)
+    return np.where(std > 0, inner - outer, 0.0)
