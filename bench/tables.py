@@ -65,6 +65,11 @@ def size(report: dict[str, Any]) -> int:
     return sum(len(part["rows"]) for part in report["threads"].values())
 
 
+def named(machine: dict[str, Any]) -> str:
+    """The CPU, with its family where the results are known to come from one."""
+    return f"{machine['cpu']} (Zen 4)" if machine["cpu"] == "AMD EPYC" else str(machine["cpu"])
+
+
 def figure(value: float) -> str:
     return f"{value:.3g}"
 
@@ -73,7 +78,7 @@ def whole(rows: dict[Key, dict[str, Any]], machine: dict[str, Any]) -> str:
     """Every row, for docs/benchmarks.md."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
-        f"{machine['cpu']} (Zen 4), {machine['cores']} cores, {machine['isa']}; {versions}.",
+        f"{named(machine)}, {machine['cores']} cores, {machine['isa']}; {versions}.",
         "",
         "| threads | what | fanin | peer | unit | against | compared | asked | |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -147,10 +152,13 @@ def replace(path: Path, name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    found, on = measured(lambda bench: bench != "propagation")
+    # Measured on machines of their own, each named above its table.
+    apart = ("propagation", "files")
+    found, on = measured(lambda bench: bench not in apart)
     replace(ROOT / "docs/benchmarks.md", "measured", whole(found, on))
     replace(ROOT / "README.md", "measured", short(found, on))
     replace(ROOT / "README.md", "matrices", matrices(found))
-    found, on = measured(lambda bench: bench == "propagation")
-    if found:
-        replace(ROOT / "docs/benchmarks.md", "propagation", whole(found, on))
+    for name in apart:
+        found, on = measured(lambda bench, name=name: bench == name)
+        if found:
+            replace(ROOT / "docs/benchmarks.md", name, whole(found, on))

@@ -32,8 +32,8 @@ REAL = ["float32", "float64", "float16", "bfloat16"]
 COMPLEX_TYPES = ("complex64", "complex128")
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 
-#: Haar matrices at the edges of the reflectors in memory, of the runs and panels of sums, and, from
-#: 8193 rows on and in `unitary`, of the blocks of 32, 64 and 128 reflectors.
+#: Haar matrices at the edges of blocks of 32 numbers, of runs of 128 rows and bands of 4096, and of
+#: what is kept in memory.
 #: Name -> shape and keywords.
 HAAR: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "orthogonal(1,1)": ((1, 1), {}),
@@ -46,9 +46,12 @@ HAAR: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "orthogonal(1600,1540)[:,130:132]": ((1600, 1540), {"index": (slice(None), slice(130, 132))}),
     "orthogonal(2**40,20,20)[2**39]": ((2**40, 20, 20), {"batch_axes": 0, "index": 2**39}),
     "orthogonal(258,257)": ((258, 257), {}),
-    "orthogonal(8193,3)": ((8193, 3), {}),
+    "orthogonal(4097,3)": ((4097, 3), {}),
+    "orthogonal(34,8200)": ((34, 8200), {}),
     "orthogonal(8193,641)[:,66:67]": ((8193, 641), {"index": (slice(None), slice(66, 67))}),
+    "orthogonal(32800,2)": ((32800, 2), {}),
     "unitary(130,97)": ((130, 97), {}),
+    "unitary(8200,17)[:,15:17]": ((8200, 17), {"index": (slice(None), slice(15, 17))}),
     "unitary(700,641)[:,66:69]": ((700, 641), {"index": (slice(None), slice(66, 69))}),
     "unitary(1600,1540)[:,130:132]": ((1600, 1540), {"index": (slice(None), slice(130, 132))}),
     "unitary(5,40,40)": ((5, 40, 40), {"batch_axes": 0}),
@@ -137,10 +140,17 @@ METHODS = {
 }
 
 
+def at_word(seed: int, word: int) -> fanin.Generator:
+    """A Generator whose cursor stands at a word."""
+    rng = fanin.default_rng(seed)
+    state = rng.bit_generator.state
+    rng.bit_generator.state = {**state, "state": {**state["state"], "word": word}}
+    return rng
+
+
 def _method(name: str, dtype: str, seed: int, tile: int) -> Case:
     def draw(count: int) -> np.ndarray:
-        rng = fanin.default_rng(seed)
-        rng.__setstate__({**rng.__getstate__(), "tile": tile})
+        rng = at_word(seed, 32 * tile)
         method, arguments, _ = METHODS[name]
         return getattr(rng, method)(*arguments, size=count, dtype=dtype)
 
@@ -174,6 +184,38 @@ def _raw(seed: int, jumps: int) -> Case:
         return fanin.BitGenerator(seed).jumped(jumps).random_raw(count)
 
     return Case(f"random_raw(jumps={jumps})", "uint64", seed, 0, draw)
+
+
+def _cursor(seed: int) -> Case:
+    """Words read one by one, then a method of ours, which begins at the next whole tile."""
+
+    def draw(count: int) -> np.ndarray:
+        rng = fanin.default_rng(seed)
+        rng.bit_generator.random_raw(21)
+        rng.standard_normal(3)
+        rng.bit_generator.advance(1)
+        return np.append(rng.random(count - 1), rng.bit_generator.state["state"]["word"])
+
+    return Case("cursor", "float64", seed, 0, draw)
+
+
+def _advanced(seed: int) -> Case:
+    def draw(count: int) -> np.ndarray:
+        return fanin.BitGenerator(seed).advance(2**61 + 1).random_raw(count)
+
+    return Case("random_raw(advance=2**61+1)", "uint64", seed, 0, draw)
+
+
+def _children(seed: int) -> Case:
+    """The values of children, whichever door they come through."""
+
+    def draw(count: int) -> np.ndarray:
+        rng = fanin.default_rng(seed)
+        doors = [rng.spawn(1)[0].stream, rng.bit_generator.spawn(1)[0].stream,
+                 rng.bit_generator.seed_seq.spawn(1)[0].stream, rng]  # fmt: skip
+        return np.concatenate([fanin.random(count // 4, seed=door) for door in doors])
+
+    return Case("children", "float32", seed, 0, draw)
 
 
 def _numpy(dtype: str, seed: int) -> Case:
@@ -279,12 +321,17 @@ def _haar(name: str, dtype: str, seed: int) -> Case:
     return Case(name, dtype, seed, 0, draw)
 
 
-def _qr(dtype: str) -> Case:
-    def draw(count: int) -> np.ndarray:
-        q, r = fanin.linalg.qr(fanin.normal((2, 70, 65), seed=1, dtype=dtype))
-        return np.concatenate([q.ravel(), r.ravel()])[:count]
+#: Two blocks and more, wide, and trees of two leaves and of more than one storey.
+QR_SHAPES = [(2, 70, 65), (40, 70), (2100, 3), (70_000, 17)]
 
-    return Case("qr(2,70,65)", dtype, 1, 0, draw)
+
+def _qr(shape: tuple[int, ...], dtype: str) -> Case:
+    def draw(count: int) -> np.ndarray:
+        q, r = fanin.linalg.qr(fanin.normal(shape, seed=1, dtype=dtype))
+        return np.concatenate([r.ravel(), q.ravel()])[:count]
+
+    name = ",".join(map(str, shape))
+    return Case(f"qr({name})", dtype, 1, 0, draw)
 
 
 def cases() -> Iterator[Case]:
@@ -307,6 +354,7 @@ def cases() -> Iterator[Case]:
         yield _each_integer(seed)
         yield _bytes(seed)
         yield from (_raw(seed, jumps) for jumps in (0, 1, 2**64 - 1))
+        yield from (_cursor(seed), _advanced(seed), _children(seed))
         yield from (_numpy(dtype, seed) for dtype in ("float32", "float64"))
     for name in EACH:
         for dtype in [*REAL, *(COMPLEX_TYPES if name.startswith("normal") else [])]:
@@ -320,7 +368,8 @@ def cases() -> Iterator[Case]:
             for seed in (1,) if "[" in name else (1, 2**128 - 1):
                 yield _haar(name, dtype, seed)
     for dtype in (*REAL[:2], *COMPLEX_TYPES):
-        yield _qr(dtype)
+        for shape in QR_SHAPES:
+            yield _qr(shape, dtype)
 
 
 def _schemes() -> Iterator[Case]:

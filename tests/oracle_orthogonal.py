@@ -6,7 +6,8 @@ import numpy as np
 import oracle
 
 PANEL_DEPTH = 256  # products summed in one chain
-STRIP_DEPTH = 128  # the same where reflectors act in pairs
+RUN_ROWS, BAND_ROWS = 128, 4096  # the same of sums over rows, and runs added together
+BLOCK_NUMBERS, QR_NUMBERS = 32, 16  # of one row in a block of reflectors
 REAL_TYPES = {"complex64": "float32", "complex128": "float64"}
 
 
@@ -109,52 +110,166 @@ def haar(key: int, rows: int, columns: int, dtype: str, matrix: int = 0) -> np.n
     return orthogonal_of(gaussians(key, rows, columns, dtype, matrix))
 
 
-def reflector(x: np.ndarray) -> tuple[np.ndarray, np.floating]:
-    """v_j and d_j of a real vector x_j, with the roundings of the contract."""
-    wide = x.astype(np.float64)
-    sign = np.copysign(1.0, wide[0])
-    if len(x) == 1:
-        return np.zeros_like(x), x.dtype.type(sign)
-    padded = np.zeros(-(-len(x) // 16) * 16)
-    padded[: len(x)] = wide
+def dot16(x: np.ndarray, y: np.ndarray) -> float:
+    """x^T y in float64: 16 partial sums of fused operations and one tree."""
+    a, b = np.zeros((2, -(-len(x) // 16) * 16))
+    a[: len(x)], b[: len(x)] = x, y
     partial = np.zeros(16)
-    for row in padded.reshape(-1, 16):
-        partial = fused(row, row, partial)
+    for row, other in zip(a.reshape(-1, 16), b.reshape(-1, 16), strict=True):
+        partial = fused(row, other, partial)
     for half in (8, 4, 2, 1):
         partial = partial[:half] + partial[half:]
-    norm = np.sqrt(partial[0])
-    factor = 1 / np.sqrt(norm * (norm + abs(wide[0])))
+    return float(partial[0])
+
+
+def numbers(x: np.ndarray) -> np.ndarray:
+    """The real numbers of a real or complex array along its last axis."""
+    return np.ascontiguousarray(x).view(x.real.dtype) if x.dtype.kind == "c" else x
+
+
+def reflector(x: np.ndarray) -> tuple[np.ndarray, np.generic, float]:
+    """v, d and |x| of a vector, with the roundings of the contract."""
+    wide = numbers(x).astype(np.float64)
+    norm = np.sqrt(dot16(wide, wide))
+    parts = 1 if x.dtype.kind == "f" else 2
+    head = abs(wide[0]) if parts == 1 else np.sqrt(wide[0] * wide[0] + wide[1] * wide[1])
+    phase = np.copysign(1.0, wide[:1]) if parts == 1 else wide[:2] / head
+    if len(x) == 1:
+        return np.zeros_like(x), phase.astype(x.real.dtype).view(x.dtype)[0], norm
+    factor = 1 / np.sqrt(norm * (norm + head))
     v = wide * factor
-    v[0] = (wide[0] + sign * norm) * factor
-    return v.astype(x.dtype), x.dtype.type(-sign)
+    v[:parts] = (wide[:parts] + phase * norm) * factor
+    return (
+        v.astype(x.real.dtype).view(x.dtype),
+        (-phase).astype(x.real.dtype).view(x.dtype)[0],
+        norm,
+    )
 
 
-def dot_of_rows(v: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """v^T q, cut into runs, each a chain of fused operations from zero."""
-    total = np.zeros(q.shape[1], q.dtype)
-    for start in range(0, len(v), STRIP_DEPTH):
-        run = np.zeros_like(total)
-        for r in range(start, min(start + STRIP_DEPTH, len(v))):
-            run = fused(np.full_like(run, v[r]), q[r], run)
-        total = total + run
+def sums_over_rows(panel: np.ndarray, strip: np.ndarray) -> np.ndarray:
+    """panel^T strip of real numbers: bands of runs, each run a chain of fused operations."""
+    total = np.zeros((panel.shape[1], strip.shape[1]), strip.dtype)
+    for band in range(0, len(panel), BAND_ROWS):
+        inside = np.zeros_like(total)
+        last = min(band + BAND_ROWS, len(panel))
+        for start in range(band, last, RUN_ROWS):
+            run = np.zeros_like(total)
+            for r in range(start, min(start + RUN_ROWS, last)):
+                column, row = np.broadcast_arrays(panel[r, :, None], strip[None, r])
+                run = fused(column, row, run)
+            inside = inside + run
+        total = inside if band == 0 else total + inside
     return total
 
 
-def haar_in_pairs(vectors: list[np.ndarray], rows: int) -> np.ndarray:
-    """The tall real matrix of the vectors x_j, bit for bit."""
+def times_i(z: np.ndarray) -> np.ndarray:
+    """i z of interleaved real and imaginary parts along the last axis."""
+    turned = np.empty_like(z)
+    turned[..., ::2], turned[..., 1::2] = -z[..., 1::2], z[..., ::2]
+    return turned
+
+
+def apply_block(v: np.ndarray, q: np.ndarray, *, adjoint: bool = False) -> None:
+    """q := H_0 H_1 .. q, or .. H_1^H H_0^H q, for the columns of v (rows, count), in place."""
+    complex_ = v.dtype.kind == "c"
+    panel, strip = numbers(v), numbers(q)
+    sums, couplings = sums_over_rows(panel, strip), sums_over_rows(panel, panel)
+    if complex_:  # the rows of the real and of the imaginary parts of v to those of v^H
+        sums[::2] -= times_i(sums[1::2])
+        couplings[::2] -= times_i(couplings[1::2])
+    count = panel.shape[1]
+    step = 2 if complex_ else 1
+    order = range(0, count, step) if adjoint else reversed(range(0, count, step))
+    done: list[int] = []
+    for i in order:
+        w = sums[i]
+        for other in done:
+            g = couplings[other, i:] if adjoint else couplings[i, other:]
+            w = fused(np.full_like(w, -g[0]), sums[other], w)
+            if complex_:
+                im = g[1] if adjoint else -g[1]
+                w = fused(np.full_like(w, im), sums[other + 1], w)
+        sums[i] = w
+        if complex_:
+            sums[i + 1] = times_i(w)
+        done.append(i)
+    change = np.zeros_like(strip)
+    for k in range(count):
+        column, row = np.broadcast_arrays(panel[:, k, None], sums[None, k])
+        change = fused(column, row, change)
+    q[...] = (strip - change).view(q.dtype)
+
+
+def haar_in_blocks(vectors: list[np.ndarray], rows: int) -> np.ndarray:
+    """The tall matrix of the vectors x_j, bit for bit."""
     columns, dtype = len(vectors), vectors[0].dtype
     q = np.zeros((rows, columns), dtype)
-    v = np.zeros((columns + columns % 2, rows), dtype)
+    v = np.zeros((rows, columns), dtype)
     for j, x in enumerate(vectors):
-        v[j, j:], q[j, j] = reflector(x)
-    for j in reversed(range(0, columns, 2)):
-        a, b, here = v[j, j:], v[j + 1, j:], q[j:]
-        coupling = np.zeros(1, dtype)
-        for r in range(1, len(a)):
-            coupling = fused(a[r : r + 1], b[r : r + 1], coupling)
-        wb = dot_of_rows(b, here)
-        wa = fused(np.repeat(-coupling, columns), wb, dot_of_rows(a, here))
-        for r in range(len(a)):
-            row = fused(np.full_like(wb, b[r]), -wb, here[r])
-            here[r] = fused(np.full_like(wa, a[r]), -wa, row)
+        v[j:, j], q[j, j], _ = reflector(x)
+    most = BLOCK_NUMBERS // (2 if dtype.kind == "c" else 1)
+    for first in reversed(range(0, columns, most)):
+        apply_block(np.ascontiguousarray(v[first:, first : first + most]), q[first:])
     return q
+
+
+def factorised(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """v (rows, k) of H_0 H_1 .. [R; 0] = a, R, its phases and |x| on the diagonal."""
+    a = a.copy()
+    parts = 2 if a.dtype.kind == "c" else 1
+    most, rank = QR_NUMBERS // parts, min(a.shape)
+    v = np.zeros((len(a), rank), a.dtype)
+    phases = np.zeros(rank, a.dtype)
+    for first in range(0, rank, most):
+        last = min(first + most, rank)
+        for j in range(first, last):
+            v[j:, j], phases[j], norm = reflector(np.ascontiguousarray(a[j:, j]))
+            a[j:, j] = 0
+            a[j, j] = a.real.dtype.type(norm) * phases[j]
+            for c in range(j + 1, last):
+                one_after_the_other(v[j:, j], a[j:, c])
+        apply_block(np.ascontiguousarray(v[first:, first:last]), rest := np.ascontiguousarray(
+            a[first:, last:]), adjoint=True)  # fmt: skip
+        a[first:, last:] = rest
+    return v, np.triu(a[:rank]), phases, a
+
+
+def one_after_the_other(v: np.ndarray, x: np.ndarray) -> None:
+    """x -= v (v^H x), the real and the imaginary part of v^H x in turn, in place."""
+    real, made = numbers(np.ascontiguousarray(v)), numbers(np.ascontiguousarray(x)).copy()
+    for axis in [real, times_i(real)] if v.dtype.kind == "c" else [real]:
+        factor = made.dtype.type(dot16(axis.astype(np.float64), made.astype(np.float64)))
+        made = fused(np.full_like(made, -factor), axis, made)
+    x[...] = made.view(x.dtype)
+
+
+def formed(v: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """H_0 H_1 .. [top; 0]."""
+    q = np.zeros((len(v), top.shape[1]), v.dtype)
+    q[: len(top)] = top
+    most = QR_NUMBERS // (2 if v.dtype.kind == "c" else 1)
+    for first in reversed(range(0, v.shape[1], most)):
+        apply_block(np.ascontiguousarray(v[first:, first : first + most]), q[first:])
+    return q
+
+
+def qr(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q and R of a matrix, bit for bit: a tall one by a tree."""
+    rows, columns = a.shape
+    leaf = max(1024, 8 * columns)
+    if columns <= 256 and rows >= 2 * leaf:
+        starts = list(range(rows // leaf))
+        leaves = np.split(a, [leaf * i for i in starts[1:]])
+        made = [factorised(part) for part in leaves]
+        top, r = qr(np.concatenate([part[1] for part in made]))
+        tops = np.split(top, len(leaves))
+        return np.concatenate([formed(m[0], t) for m, t in zip(made, tops, strict=True)]), r
+    v, r, phases, _ = factorised(a)
+    q = formed(v, np.diag(phases))
+    if a.dtype.kind == "f":
+        return q, np.triu(r * phases[:, None])
+    re, im = numbers(r)[:, ::2], numbers(r)[:, 1::2]
+    d, e = phases.real[:, None], phases.imag[:, None]
+    made = (re * d + im * e) + 1j * (im * d - re * e)
+    np.fill_diagonal(made, made.diagonal().real)
+    return q, np.triu(made).astype(a.dtype)

@@ -1,8 +1,15 @@
-// numpy.random.BitGenerator's bridge: a state pointer and four functions, in the order of NumPy's
+// The words of a bit generator, read one by one by NumPy and by whole tiles by ourselves.
+//
+// numpy.random.BitGenerator's bridge is a state pointer and four functions, in the order of NumPy's
 // public header numpy/random/bitgen.h. The Python class finds the structure in the capsule that
 // NumPy's base class makes.
+#include <cmath>
+
 #include "bindings/arrays.hpp"
+#include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
+#include "engine/environment.hpp"
+#include "engine/integers.hpp"
 #include "engine/reader.hpp"
 
 namespace fanin::bindings {
@@ -28,34 +35,121 @@ u64 next_uint64(void* state) {
 /// The upper 53 bits of the next two words: the value of fanin.random in float64.
 double next_double(void* state) { return double(next_uint64(state) >> 11) * 0x1p-53; }
 
-constexpr const char* kOwner = "fanin.WordReader";
+/// Where the words of one bit generator are read: its cursor. Whoever moves it holds the lock that
+/// NumPy's methods hold meanwhile; a look at it is one step under the interpreter's lock.
+class Cursor {
+ public:
+  static constexpr u64 kEnd = u64(1) << 63;  ///< words; every address of every dtype fits 63 bits
 
-engine::WordReader& owned(const py::capsule& owner) { return reader(owner.get_pointer<void>()); }
+  /// Fills in the structure behind NumPy's capsule, which points to this object from then on.
+  Cursor(const py::capsule& numpy, const py::object& lock)
+      : acquire_(lock.attr("acquire")), release_(lock.attr("release")) {
+    void* const place = PyCapsule_GetPointer(numpy.ptr(), "BitGenerator");
+    if (place == nullptr) throw py::error_already_set();
+    *static_cast<NumpyBitGenerator*>(place) = {&words_, &next_uint64, &next_uint32, &next_double,
+                                               &next_uint64};
+  }
 
-/// Fills in the structure behind NumPy's capsule; the result owns what it points to.
-py::capsule bit_generator(const py::capsule& numpy) {
-  void* place = PyCapsule_GetPointer(numpy.ptr(), "BitGenerator");
-  if (place == nullptr) throw py::error_already_set();
-  auto* words = new engine::WordReader;
-  py::capsule owner(words, kOwner, [](void* p) { delete static_cast<engine::WordReader*>(p); });
-  *static_cast<NumpyBitGenerator*>(place) = {words, &next_uint64, &next_uint32, &next_double,
-                                             &next_uint64};
-  return owner;
-}
+  void seek(const py::bytes& key, u64 id, u64 word) { words_.seek(source_from(key, id), word); }
+
+  /// Key, id and number of the next word.
+  py::tuple state() const {
+    const Source& source = words_.source();
+    return py::make_tuple(key_bytes(u128(source.key_low) | u128(source.key_high) << 64), source.id,
+                          words_.tell());
+  }
+
+  /// Moves on to a whole tile, and past so many more. Returns key, id and that first tile.
+  py::tuple take(u64 tiles) {
+    const Locked locked(*this);
+    const Source source = words_.source();
+    return py::make_tuple(key_bytes(u128(source.key_low) | u128(source.key_high) << 64), source.id,
+                          advance(tiles));
+  }
+
+  /// One float64 value of a law, as a Python float; None where a parameter is unusual or wrong, and
+  /// the caller then goes the way that checks and explains.
+  py::object scalar(const std::string& law, const py::handle& a, const py::handle& b) {
+    double values[2];
+    if (!plain_number(a.ptr(), values[0]) || !plain_number(b.ptr(), values[1])) return py::none();
+    const double extent = law == "uniform" ? values[1] - values[0] : values[1];
+    if (!(extent > 0 && extent < 1e300 && std::fabs(values[0]) < 1e300)) return py::none();
+    return py::float_(first_of<double>(engine::plan(law, {values, 2}, Element::f64)));
+  }
+
+  /// One integer from low up to high, without high; None where these are no plain int64.
+  py::object integer(const py::handle& low, const py::handle& high) {
+    i64 first, end;
+    if (!plain_integer(low.ptr(), first) || !plain_integer(high.ptr(), end) || first >= end)
+      return py::none();
+    return py::int_(
+        first_of<i64>(engine::integers(u64(first), u64(end) - u64(first), Element::i64)));
+  }
+
+ private:
+  /// The lock of the bit generator, for a C++ scope.
+  class Locked {
+   public:
+    explicit Locked(const Cursor& cursor) : cursor_(cursor) {
+      PyObject* const got =
+          unless_ending([&] { return PyObject_CallNoArgs(cursor_.acquire_.ptr()); });
+      if (got == nullptr) throw py::error_already_set();
+      Py_DECREF(got);
+    }
+    ~Locked() {
+      PyObject* const done = PyObject_CallNoArgs(cursor_.release_.ptr());
+      if (done == nullptr) PyErr_Clear();
+      Py_XDECREF(done);
+    }
+    Locked(const Locked&) = delete;
+    Locked& operator=(const Locked&) = delete;
+
+   private:
+    const Cursor& cursor_;
+  };
+
+  u64 advance(u64 tiles) {
+    const u64 first = words_.tell() / kTileWords + (words_.tell() % kTileWords != 0);
+    if (first > kEnd / kTileWords || tiles > kEnd / kTileWords - first) {
+      const std::string text = "a Generator ends after 2**58 tiles of 32 words; it stands at " +
+                               std::to_string(first) + ": spawn one";
+      PyErr_SetString(PyExc_OverflowError, text.c_str());
+      throw py::error_already_set();
+    }
+    words_.seek(words_.source(), (first + tiles) * kTileWords);
+    return first;
+  }
+
+  /// Value 0 of the next tile.
+  template <class T>
+  T first_of(const engine::Plan& plan) {
+    Source source;
+    u64 tile;
+    {
+      const Locked locked(*this);
+      source = words_.source();
+      tile = advance(1);
+    }
+    alignas(64) T values[kTileWords * 8 / sizeof(T)];
+    const engine::SteadyFloatingPoint steady;
+    plan.fill(source, tile, 1, plan.params, values, false);
+    return values[0];
+  }
+
+  const py::object acquire_, release_;
+  engine::WordReader words_;
+};
 
 }  // namespace
 
 void register_bit_generator(py::module_& m) {
-  m.def("bit_generator", &bit_generator, py::arg("numpy"));
-  m.def(
-      "bit_generator_seek",
-      [](const py::capsule& owner, const py::bytes& key, u64 id, u64 word) {
-        owned(owner).seek(source_from(key, id), word);
-      },
-      py::arg("owner"), py::arg("key"), py::arg("id"), py::arg("word"));
-  m.def(
-      "bit_generator_tell", [](const py::capsule& owner) { return owned(owner).tell(); },
-      py::arg("owner"));
+  py::class_<Cursor>(m, "Cursor", py::module_local())
+      .def(py::init<const py::capsule&, const py::object&>(), py::arg("numpy"), py::arg("lock"))
+      .def("seek", &Cursor::seek, py::arg("key"), py::arg("id"), py::arg("word"))
+      .def("state", &Cursor::state)
+      .def("take", &Cursor::take, py::arg("tiles"))
+      .def("scalar", &Cursor::scalar, py::arg("law"), py::arg("a"), py::arg("b"))
+      .def("integer", &Cursor::integer, py::arg("low"), py::arg("high"));
 }
 
 }  // namespace fanin::bindings

@@ -5,11 +5,10 @@
 namespace fanin::bindings {
 namespace {
 
-void run(const engine::Plan& plan, int element, const py::bytes& key, py::array& array, u64 first,
+void run(const engine::Plan& plan, int element, const Source& source, py::array& array, u64 first,
          bool fresh) {
   const engine::Destination d =
       destination_from(array, py::none(), first, Element(element), false, fresh);
-  const Source source = source_from(key, 0);
   const Released released;
   engine::fill(plan, source, d, 0, {});
 }
@@ -31,18 +30,20 @@ void scale_words(Words words, const Words& low, const Words& span) {
 void register_integers(py::module_& m) {
   m.def(
       "fill_integers",
-      [](u64 low, u64 span, int element, const py::bytes& key, py::array array, u64 first,
+      [](u64 low, u64 span, int element, const py::bytes& key, u64 id, py::array array, u64 first,
          bool fresh) {
-        run(engine::integers(low, span, Element(element)), element, key, array, first, fresh);
+        run(engine::integers(low, span, Element(element)), element, source_from(key, id), array,
+            first, fresh);
       },
-      py::arg("low"), py::arg("span"), py::arg("element"), py::arg("key"), py::arg("array"),
-      py::arg("first"), py::arg("fresh"));
+      py::arg("low"), py::arg("span"), py::arg("element"), py::arg("key"), py::arg("id"),
+      py::arg("array"), py::arg("first"), py::arg("fresh"));
   m.def(
       "fill_signs",
-      [](int element, const py::bytes& key, py::array array, u64 first, bool fresh) {
-        run(engine::signs(Element(element)), element, key, array, first, fresh);
+      [](int element, const py::bytes& key, u64 id, py::array array, u64 first, bool fresh) {
+        run(engine::signs(Element(element)), element, source_from(key, id), array, first, fresh);
       },
-      py::arg("element"), py::arg("key"), py::arg("array"), py::arg("first"), py::arg("fresh"));
+      py::arg("element"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
+      py::arg("fresh"));
   m.def("scale_words", &scale_words, py::arg("words").noconvert(), py::arg("low").noconvert(),
         py::arg("span").noconvert());
 }

@@ -84,19 +84,18 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
               : engine::haar(haar, ids, static_cast<double*>(data), size, step, threads, {}, tell);
 }
 
-/// a (matrices, rows, columns) = q r, all C-contiguous; a is destroyed, r may be None.
-void qr(py::array a, py::array q, const py::object& r, int threads) {
+/// a (matrices, rows, columns) = q r, all C-contiguous; r may be None if rows >= columns.
+void qr(const py::array& a, py::array q, const py::object& r, int threads) {
   const bool complex = a.dtype().kind() == 'c';
   const i64 number = i64(a.itemsize()) / (complex ? 2 : 1);
   const i64 count = a.shape(0), rows = a.shape(1), columns = a.shape(2);
-  const auto data = [](py::array array) { return array.mutable_data(); };
-  void* const from = data(a);
-  void* const to = data(q);
-  void* const upper = r.is_none() ? nullptr : data(r.cast<py::array>());
+  const void* const from = a.data();
+  void* const to = q.mutable_data();
+  void* const upper = r.is_none() ? nullptr : r.cast<py::array>().mutable_data();
   const Released released;
-  number == 4 ? engine::qr(static_cast<float*>(from), count, rows, columns, complex,
+  number == 4 ? engine::qr(static_cast<const float*>(from), count, rows, columns, complex,
                            static_cast<float*>(to), static_cast<float*>(upper), threads, {})
-              : engine::qr(static_cast<double*>(from), count, rows, columns, complex,
+              : engine::qr(static_cast<const double*>(from), count, rows, columns, complex,
                            static_cast<double*>(to), static_cast<double*>(upper), threads, {});
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "bindings/arrays.hpp"
+#include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
 #include "engine/environment.hpp"
@@ -61,21 +62,6 @@ void run_fill_each(const std::string& law, const std::vector<Column>& columns, i
   const auto arguments = pointers(columns, array.size() * (complex ? 2 : 1));
   const Released released;
   engine::fill_each(law, arguments, source, d, threads, {});
-}
-
-/// An exact Python int or float as a double.
-bool plain_number(PyObject* object, double& value) {
-  if (PyFloat_CheckExact(object)) {
-    value = PyFloat_AS_DOUBLE(object);
-    return true;
-  }
-  if (!PyLong_CheckExact(object)) return false;
-  value = PyLong_AsDouble(object);
-  if (value == -1.0 && PyErr_Occurred() != nullptr) {  // larger than any double
-    PyErr_Clear();
-    return false;
-  }
-  return true;
 }
 
 /// The key of an exact int below 2^63, or the bytes of a Stream's key.

@@ -9,14 +9,42 @@ namespace fanin {
 inline constexpr i64 kPanelDepth = 256;
 
 /// Sums over the rows of a strip are cut into runs of this length, counted from the first row that
-/// the pair of reflectors acts on. A constant of the contract.
-inline constexpr i64 kStripDepth = 128;
+/// the block of reflectors acts on, and the runs into bands. Constants of the contract.
+inline constexpr i64 kRunRows = 128;
+inline constexpr i64 kBandRows = 4096;
+
+/// The most numbers in a row of a panel of reflectors.
+inline constexpr i64 kBlockNumbers = 32;
+
+/// The most vectors in a row of a strip.
+inline constexpr int kStripVectors = 3;
 
 /// What a product does to its destination.
 enum class Update : u8 { store, add, subtract };
 
 /// How elements are to be read. A complex element is two neighbouring numbers.
 enum class Form : u8 { real, complex, conjugate };
+
+/// One way through some rows of a strip, which subtracts what a block of reflectors has found and
+/// forms the sums of the next one.
+template <class T>
+struct Pass {
+  const T* done = nullptr;      ///< the block's panel (.., width), or null
+  const T* products = nullptr;  ///< (done_count, vectors)
+  int done_count = 0;           ///< numbers in a row of its panel
+  i64 done_first = 0;           ///< its first row in the strip
+  const T* next = nullptr;      ///< the same of the next block, or null
+  T* sums = nullptr;            ///< (next_count, vectors), added to
+  int next_count = 0;
+  i64 next_first = 0;
+  i64 zeros = 0;  ///< so many rows from its first on are zeros in the strip
+  i64 width = 0;
+  int parts = 1;  ///< numbers in one element
+  T* strip = nullptr;
+  i64 stride = 0;  ///< from row to row
+  int vectors = 0;
+  i64 begin = 0, end = 0;  ///< the rows to visit; whole runs from the first row of the sums
+};
 
 /// Kernels for one type. "Packed left" holds panels of `rows` rows, (depth, rows) each; "packed
 /// right" panels of `columns` columns, (depth, columns) each. A complex product is a real one of
@@ -47,19 +75,19 @@ struct PanelKernels {
   void (*scaled)(const T* x, double factor, T* to, i64 count);
   /// y += a * x.
   void (*add_multiple)(T a, const T* x, T* y, i64 count);
-  /// Inverse of a unit upper triangular matrix (count, count); reads only what is above the
-  /// diagonal.
-  void (*invert_unit_upper)(const T* upper, i64 upper_step, T* inverse, i64 inverse_step,
-                            i64 count);
-  /// Numbers in a row of a strip.
-  int strip_columns;
-  /// out (rows, columns), its rows at `out_step`, = gain H_0 H_1 ... H_{count - 1} strip, where
-  /// `columns` <= `strip_columns` and the strip (rows + 1, strip_columns) is destroyed, if it is
-  /// not itself `out`. Reflector j is at vectors + j * step: rows - j numbers, which act on the
-  /// rows from j on. `count` is even, and of a reflector number `rows` only the first number is
-  /// read.
-  void (*reflect_strip)(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T gain,
-                        int columns, T* out, i64 out_step);
+  /// Numbers in a vector.
+  int lanes;
+  void (*pass)(const Pass<T>& pass);
+  /// sums (count, kBlockNumbers) += V^T V over the rows begin .. end - 1 of a panel, where its
+  /// column is at least its row. Up to a vector more of each of the panel's rows is read.
+  void (*couple)(const T* panel, i64 width, int count, int parts, i64 begin, i64 end, T* sums);
+  /// Those sums to minus v_i^H v_l.
+  void (*finish_couplings)(T* sums, int count, int parts);
+  /// Sums V^H Q (count, vectors) of a block to its products w: Q - sum of v_i w_i is H_0 H_1 .. Q
+  /// or, `adjoint`, .. H_1^H H_0^H Q. In the complex form row 2 i + 1 gets i times row 2 i.
+  void (*solve)(const T* minus, int count, int parts, bool adjoint, T* rows, int vectors);
+  /// to (rows, columns) = factor * from.
+  void (*copy)(const T* from, i64 from_step, i64 rows, i64 columns, T factor, T* to, i64 to_step);
   /// to (columns, rows) = the transpose of from (rows, columns).
   void (*turn)(const T* from, i64 from_step, i64 rows, i64 columns, T* to, i64 to_step);
 };

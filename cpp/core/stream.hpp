@@ -15,7 +15,7 @@ namespace fanin {
 using u128 = unsigned __int128;
 
 /// The stream's name: changes whenever any produced bit changes.
-inline constexpr const char* kStreamName = "fanin-1";
+inline constexpr const char* kStreamName = "fanin-2";
 
 constexpr u128 wide(u64 high, u64 low) { return (u128(high) << 64) | low; }
 

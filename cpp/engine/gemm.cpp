@@ -63,7 +63,8 @@ void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c
 
 template <class T>
 i64 strip_columns(i64 columns, int threads) {
-  const i64 width = panel_kernels<T>().columns, most = kStripBytes / i64(sizeof(T));
+  const i64 width = panel_kernels<T>().columns;
+  const i64 most = kStripBytes / i64(sizeof(T)) / width * width;
   if (threads <= 1) return most;
   return std::clamp(rounded_up(columns / (kTasksPerThread * threads), width), 2 * width, most);
 }

@@ -83,17 +83,23 @@ constexpr double kNodes[] = {0.14887433898163122, 0.4333953941292472, 0.67940956
 constexpr double kWeights[] = {0.29552422471475287, 0.26926671930999635, 0.21908636251598204,
                                0.14945134915058059, 0.06667134430868814};
 
-/// Gauss-Legendre rule of ten points on each of `panels` parts of [low, high].
+/// Gauss-Legendre rule of ten points on each of `panels` parts of [low, high], summed without
+/// rounding errors to speak of (Neumaier 1974).
 template <class F>
 double integrate(double low, double high, int panels, F f) {
   const double half = (high - low) / (2 * panels);
-  double sum = 0;
+  double sum = 0, lost = 0;
   for (int p = 0; p < panels; ++p) {
     const double middle = low + (2 * p + 1) * half;
-    for (int i = 0; i < 5; ++i)
-      sum += kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
+    for (int i = 0; i < 5; ++i) {
+      const double term =
+          kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
+      const double before = sum;
+      sum += term;
+      lost += std::fabs(before) >= std::fabs(term) ? (before - sum) + term : (term - sum) + before;
+    }
   }
-  return sum * half;
+  return (sum + lost) * half;
 }
 
 /// Phi(high) - Phi(low) without cancellation for short intervals.
@@ -243,20 +249,24 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
 }
 
 double truncated_normal_std(double low, double high) {
-  // Moments about the mode, over the part of the interval where the density is above e^-40 of its
-  // peak.
+  // Moments about the mode, in units that keep squares of far ones in range, over the part of the
+  // interval where the density is above e^-46 of its peak.
   const double mode = low > 0 ? low : high < 0 ? high : 0.0;
   const double distance = std::fabs(mode);
-  const double reach = 80 / (distance + std::sqrt(distance * distance + 80));
-  const double from = std::max(low - mode, -reach), to = std::min(high - mode, reach);
-  const auto density = [&](double h) { return exponential(-h * (mode + 0.5 * h)); };
+  const bool far = distance > 1e8;  // the density falls as e^(-distance h)
+  const double unit = far ? 1 / distance : 1;
+  const double reach = far ? 46 : 92 / (distance + std::sqrt(distance * distance + 92));
+  const double from = std::max((low - mode) / unit, -reach);
+  const double to = std::min((high - mode) / unit, reach);
+  const double slope = unit * mode, curvature = 0.5 * unit * unit;
+  const auto density = [&](double t) { return exponential(-t * (slope + curvature * t)); };
   constexpr int panels = 24;
   const double total = integrate(from, to, panels, density);
-  const double mean = integrate(from, to, panels, [&](double h) { return h * density(h); }) / total;
+  const double mean = integrate(from, to, panels, [&](double t) { return t * density(t); }) / total;
   const double variance =
-      integrate(from, to, panels, [&](double h) { return (h - mean) * (h - mean) * density(h); }) /
+      integrate(from, to, panels, [&](double t) { return (t - mean) * (t - mean) * density(t); }) /
       total;
-  return std::sqrt(variance);
+  return unit * std::sqrt(variance);
 }
 
 }  // namespace fanin::engine

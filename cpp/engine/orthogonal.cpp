@@ -7,15 +7,15 @@
 namespace fanin::engine {
 namespace {
 
-constexpr i64 kReflectorsPerTask = 8;
 constexpr i64 kTile = kTileWords;
 constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
 constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
 
-constexpr i64 kStripReflectors = 256;  ///< sampled at a time where strips are made
-constexpr i64 kStripRows = 8192;       ///< the most for which a strip fits the L2 cache
-constexpr i64 kTurnedColumns = 64;     ///< transposed in one task
+constexpr i64 kPanelsBytes = 8 << 20;      ///< of the blocks in memory, if it is more than one
+constexpr i64 kStripRows = 32768;          ///< the most of a strip that is kept from block to block
+constexpr i64 kDrawnRows = 8192;           ///< the most of which all vectors of a block are held
+constexpr i64 kDrawnTogether = 2 * kTile;  ///< the most numbers of such vectors
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
@@ -44,6 +44,16 @@ class Vectors {
                  normal_.params, x, false);
   }
 
+  /// `count` numbers of reflector j from number `from` on, in whole tiles. How many come before
+  /// them.
+  i64 draw_from(const Source& source, i64 j, i64 from, i64 count, T* x) const {
+    const i64 values = i64(tile_values(element<T>())), before = from % values;
+    const u64 tile = (u64(j) * u64(pitch_) + u64(from - before)) / u64(values);
+    normal_.fill(source, tile, u64((before + count + values - 1) / values), normal_.params, x,
+                 false);
+    return before;
+  }
+
   /// Every reflector has determinant -1 and a sign that is minus that of its first element (the
   /// last, of one element, has 1 and plus), so the determinant is the product of the signs of the
   /// first elements.
@@ -67,269 +77,280 @@ class Vectors {
   Plan normal_;
 };
 
+/// Buffers of one thread.
 template <class T>
-struct StripScratch {
-  Buffer<T> vectors, strip;
-  std::vector<T> signs;
+struct Scratch {
+  StripScratch<T> strip;
+  Buffer<T> vectors, drawn;
+  std::vector<Reflection> reflections;
 };
 
-/// Matrices of which some columns, a strip, fit the cache: it stays there while many reflectors
-/// pass over it.
+/// Makes matrices, some blocks of reflectors at a time: a strip of columns stays in the cache while
+/// all of them pass over it.
 template <class T>
-class StripMaker {
+class Maker {
  public:
-  StripMaker(const Haar& haar, Work work, int matrices_at_once)
+  Maker(const Haar& haar, Work work, int matrices_at_once)
       : haar_(haar),
         work_(std::move(work)),
+        parts_(haar.complex ? 2 : 1),
         source_(haar),
-        // A step of another length than a power of two, except where one call draws all.
-        step_(source_.pitch() <= kDrawnWhole ? source_.pitch() : source_.pitch() + kTile),
+        most_(kBlockNumbers / parts_),
+        width_(panel_width(haar.columns, parts_, kBlockNumbers)),
+        kept_(haar.rows <= kStripRows),
         matrices_(matrices_at_once),
-        strips_(std::max(work_.threads, matrices_at_once)) {}
-
-  static bool takes(const Haar& haar) { return !haar.complex && haar.rows <= kStripRows; }
+        threads_(std::max(work_.threads, matrices_at_once)) {}
 
   bool run(u64 id, T* out, i64 step, const Progress& progress) {
     Source source = haar_.source;
     source.id += id;
-    StripScratch<T>& scratch = matrices_.own();
-    T* const vectors = scratch.vectors.take((std::min(haar_.last, kStripReflectors) + 1) * step_);
-    scratch.signs.resize(std::size_t(haar_.last));
-    T* const signs = scratch.signs.data();
+    Panels& panels = matrices_.own();
+    panels.signs.resize(std::size_t(haar_.last * parts_));
     const bool flip = source_.flips(haar_, source);
     // Later reflectors leave the wanted columns alone.
-    for (i64 begin = (haar_.last - 1) / kStripReflectors * kStripReflectors; begin >= 0;
-         begin -= kStripReflectors) {
-      const i64 end = std::min(begin + kStripReflectors, haar_.last);
-      if (!sample(source, begin, end, vectors, signs)) return false;
-      if (flip && end == haar_.columns) signs[end - 1] *= T(-1);
-      if (!reflect(begin, end, vectors, signs, out, step)) return false;
+    i64 end = haar_.last;
+    while (end > 0) {
+      const i64 begin = lay_out(end, panels);
+      if (!sample(source, panels)) return false;
+      if (flip && end == haar_.columns) {
+        T* const sign = panels.signs.data() + (end - 1) * parts_;
+        for (i64 part = 0; part < parts_; ++part) sign[part] *= T(-1);
+      }
+      if (!reflect(begin, end, panels, out, step)) return false;
       if (progress) progress(work_after(begin), work_after(0));
+      end = begin;
     }
     return true;
   }
 
  private:
-  static constexpr i64 kDrawnWhole = 2 * kTile;
+  /// Blocks of one matrix, the last first, and the signs of all its reflectors.
+  struct Panels {
+    Buffer<T> numbers, couplings;
+    std::vector<Block<T>> blocks;
+    std::vector<const Block<T>*> order;
+    std::vector<T> signs;
+  };
 
   /// Of the reflectors from `begin` on: each acts on the rows and columns that follow it.
   i64 work_after(i64 begin) const {
     i64 sum = 0;
-    for (; begin < haar_.last; begin += kStripReflectors)
-      sum += (haar_.rows - begin) * (haar_.last - begin);
+    for (i64 j = begin; j < haar_.last; j += most_) sum += (haar_.rows - j) * (haar_.last - j);
     return sum;
   }
 
-  /// The reflectors begin..end - 1 and an empty one, and their signs.
-  bool sample(const Source& source, i64 begin, i64 end, T* vectors, T* signs) const {
-    const i64 count = end - begin;
-    const bool whole = step_ == source_.pitch() && begin == 0;
-    if (whole) source_.draw(source, 0, count * step_, vectors);
-    std::fill_n(vectors + count * step_, step_, T(0));
-    return work_.each((count + kReflectorsPerTask - 1) / kReflectorsPerTask, [&](u64 task) {
-      const i64 last = std::min(end, begin + i64(task + 1) * kReflectorsPerTask);
-      for (i64 j = begin + i64(task) * kReflectorsPerTask; j < last; ++j) {
-        T* const x = vectors + (j - begin) * step_;
-        if (!whole) source_.draw(source, j, haar_.rows - j, x);
-        make_reflector(x, haar_.rows - j, false, signs + j);
-      }
-    });
-  }
-
-  /// Applies them to what the later ones have made of the columns after them, and to the signs in
-  /// their own columns.
-  bool reflect(i64 begin, i64 end, const T* vectors, const T* signs, T* out, i64 step) {
-    const PanelKernels<T>& kernels = panel_kernels<T>();
-    const i64 width = kernels.strip_columns, rows = haar_.rows - begin;
-    const i64 first = std::max(begin, haar_.first);
-    return work_.each((haar_.last - first + width - 1) / width, [&](u64 number) {
-      const i64 left = first + i64(number) * width, right = std::min(left + width, haar_.last);
-      const i64 column = left - haar_.first;
-      T* const to = haar_.turned ? out + column * step + begin : out + begin * step + column;
-      T* const strip = strips_.own().take((rows + 1) * width);
-      std::fill_n(strip, (rows + 1) * width, T(0));
-      for (i64 c = left; c < std::min(end, right); ++c)
-        strip[(c - begin) * width + c - left] = signs[c];
-      const i64 count = right - left, made = end - begin;
-      const i64 old = std::clamp(end - left, i64(0), count);  // the first column made before
-      if (haar_.turned)
-        kernels.turn(to + old * step + made, step, count - old, rows - made,
-                     strip + made * width + old, width);
-      else if (old < count)
-        for (i64 r = made; r < rows; ++r)
-          std::copy(to + r * step + old, to + r * step + count, strip + r * width + old);
-      const auto reflect_to = [&](i64 columns, T* goal, i64 goal_step) {
-        kernels.reflect_strip(vectors, step_, rounded_up(std::min(right, end) - begin, 2), rows,
-                              strip, T(begin == 0 ? haar_.gain : 1), int(columns), goal, goal_step);
-      };
-      if (!haar_.turned) return reflect_to(count, to, step);
-      reflect_to(width, strip, width);
-      kernels.turn(strip, width, rows, count, to, step);
-    });
-  }
-
-  const Haar haar_;
-  const Work work_;
-  const Vectors<T> source_;
-  const i64 step_;
-  PerThread<StripScratch<T>> matrices_;
-  PerThread<Buffer<T>> strips_;
-};
-
-/// Matrices of any size, a block of reflectors at a time.
-template <class T>
-class BlockMaker {
- public:
-  BlockMaker(const Haar& haar, Work work)
-      : haar_(haar),
-        work_(std::move(work)),
-        ratio_(haar.complex ? 2 : 1),
-        source_(haar),
-        pool_(work_.threads) {}
-
-  bool run(u64 id, T* out, i64 step, const Progress& progress) {
-    if (!haar_.turned) return make(id, out, step, progress);
-    const i64 numbers = (haar_.last - haar_.first) * ratio_;
-    T* const made = made_.take(haar_.rows * numbers);
-    return make(id, made, numbers, progress) && turn(made, out, step);
-  }
-
- private:
-  bool make(u64 id, T* out, i64 step, const Progress& progress) {
-    Source source = haar_.source;
-    source.id += id;
-    const i64 width = block_width(haar_.rows, haar_.columns);
-    const bool flip = source_.flips(haar_, source);
-    const i64 blocks =
-        (haar_.last + width - 1) / width;  // later reflectors leave the wanted columns alone
-    // A block's work grows with the rows and with the columns that it acts on.
-    const auto work_after = [&](i64 b) {
-      i64 sum = 0;
-      for (i64 i = b; i < blocks; ++i) sum += (haar_.rows - i * width) * (haar_.last - i * width);
-      return sum;
-    };
-    for (i64 b = blocks; b-- > 0;) {
-      const i64 begin = b * width, end = std::min(begin + width, haar_.columns),
-                length = haar_.rows - begin;
-      if (!sample(source, begin, end)) return false;
-      if (flip && end == haar_.columns) signs_[std::size_t(end - begin - 1)] *= T(-1);
-      if (!block_.set(vectors_, vector_step_, end - begin, length, haar_.complex, work_, pool_))
-        return false;
-      const i64 own_first = std::max(begin, haar_.first), own_last = std::min(end, haar_.last);
-      T* const rows = out + begin * step;
-      if (own_first < own_last) {
-        block_.columns(signs_.data(), own_first - begin, own_last - begin,
-                       rows + (own_first - haar_.first) * ratio_, step, pool_.own());
-      }
-      const i64 after = std::max(end, haar_.first);
-      if (after < haar_.last &&
-          !block_.apply(rows + (after - haar_.first) * ratio_, step, (haar_.last - after) * ratio_,
-                        false, true, work_, pool_))
-        return false;
-      if (progress) progress(work_after(b), work_after(0));
+  /// Room for the blocks before reflector `end`, as many as may be in memory. Where the first
+  /// begins.
+  i64 lay_out(i64 end, Panels& panels) const {
+    panels.blocks.clear();
+    i64 begin = end, numbers = 0;
+    while (begin > 0) {
+      const i64 first = (begin - 1) / most_ * most_, rows = haar_.rows - first;
+      const i64 size = rounded_up(rows * width_ + kPanelSlack, kTile);
+      if (begin < end && (numbers + size) * i64(sizeof(T)) > kPanelsBytes) break;
+      panels.blocks.push_back({nullptr, width_, first, begin - first, rows, nullptr});
+      numbers += size;
+      begin = first;
     }
-    if (haar_.gain != 1) scale(out, step);
-    return true;
+    T* panel = panels.numbers.take(numbers);
+    T* minus = panels.couplings.take(i64(panels.blocks.size()) * kCouplings);
+    panels.order.clear();
+    for (Block<T>& block : panels.blocks) {
+      block.panel = panel;
+      block.minus = minus;
+      panel += rounded_up(block.rows * width_ + kPanelSlack, kTile);
+      minus += kCouplings;
+      panels.order.push_back(&block);
+    }
+    return begin;
   }
 
-  bool turn(const T* made, T* out, i64 step) const {
-    const i64 columns = haar_.last - haar_.first;
-    return work_.each((columns + kTurnedColumns - 1) / kTurnedColumns, [&](u64 task) {
-      const i64 left = i64(task) * kTurnedColumns;
-      const i64 count = std::min(kTurnedColumns, columns - left);
-      const T* const from = made + left * ratio_;
-      T* const to = out + left * step;
-      if (!haar_.complex)
-        return panel_kernels<T>().turn(from, columns, haar_.rows, count, to, step);
-      for (i64 r = 0; r < haar_.rows; ++r)
-        for (i64 c = 0; c < count; ++c)
-          std::copy_n(from + 2 * (r * columns + c), 2, to + c * step + 2 * r);
+  bool sample(const Source& source, Panels& panels) {
+    return work_.each(i64(panels.blocks.size()), [&](u64 task) {
+      const i64 last = i64(panels.blocks.size()) - 1;
+      const Block<T>& block = panels.blocks[std::size_t(last - i64(task))];  // the longest first
+      sample_block(source, block, panels.signs.data() + block.first * parts_, threads_.own());
+      couple(block, int(parts_), const_cast<T*>(block.minus));
     });
   }
 
-  /// The reflectors begin..end - 1 as rows, and their signs.
-  bool sample(const Source& source, i64 begin, i64 end) {
-    const i64 count = end - begin, length = haar_.rows - begin;
-    vector_step_ = rounded_up(length * ratio_, kTile) + 2 * kTile;
-    vectors_ = buffer_.take(count * vector_step_);
-    signs_.resize(std::size_t(count * ratio_));
-    return work_.each((count + kReflectorsPerTask - 1) / kReflectorsPerTask, [&](u64 task) {
-      for (i64 r = i64(task) * kReflectorsPerTask;
-           r < std::min(count, i64(task + 1) * kReflectorsPerTask); ++r) {
-        T* const row = vectors_ + r * vector_step_;
-        std::fill_n(row, r * ratio_, T(0));
-        T* const x = row + r * ratio_;
-        source_.draw(source, begin + r, (length - r) * ratio_, x);
-        make_reflector(x, length - r, haar_.complex, signs_.data() + r * ratio_);
+  void sample_block(const Source& source, const Block<T>& block, T* signs, Scratch<T>& scratch) {
+    T* const panel = const_cast<T*>(block.panel);
+    std::fill_n(panel + block.rows * width_, kPanelSlack, T(0));
+    const bool held = block.rows <= kDrawnRows;
+    const i64 chunk = held ? block.rows : kBandRows;
+    const i64 step = rounded_up((chunk + most_) * parts_, kTile) + 2 * kTile;
+    T* const vectors = scratch.vectors.take(block.count * step);
+    scratch.reflections.resize(std::size_t(block.count));
+    // Short vectors are drawn together: one call, though more numbers.
+    const i64 pitch = source_.pitch();
+    const bool together = pitch <= kDrawnTogether;
+    T* drawn = scratch.drawn.take(together ? block.count * pitch
+                                           : rounded_up(block.rows * parts_, kTile) + 2 * kTile);
+    if (together) source_.draw(source, block.first, block.count * pitch, drawn);
+    for (i64 i = 0; i < block.count; ++i, drawn += together ? pitch : 0) {
+      const i64 length = block.rows - i, numbers = length * parts_;
+      if (!together) source_.draw(source, block.first + i, numbers, drawn);
+      Reflection& reflection = scratch.reflections[std::size_t(i)];
+      reflection = reflection_of(drawn, length, int(parts_), signs + i * parts_);
+      if (!held) continue;
+      T* const row = vectors + i * step;
+      std::fill_n(row, i * parts_, T(0));
+      form_reflector(reflection, drawn, numbers, int(parts_), true, row + i * parts_);
+    }
+    if (held) return fill_panel(vectors, step, block.count, block.rows, int(parts_), panel, width_);
+    // Drawn again, some rows at a time: row r of the panel takes element r - i of vector i.
+    for (i64 begin = 0; begin < block.rows; begin += chunk) {
+      const i64 end = std::min(begin + chunk, block.rows);
+      for (i64 i = 0; i < block.count; ++i) {
+        T* const row = vectors + i * step;
+        const i64 top = begin == 0 ? i : 0, numbers = (end - begin - top) * parts_;
+        std::fill_n(row, top * parts_, T(0));
+        const i64 before =
+            source_.draw_from(source, block.first + i, (begin + top - i) * parts_, numbers, drawn);
+        form_reflector(scratch.reflections[std::size_t(i)], drawn + before, numbers, int(parts_),
+                       begin == 0, row + top * parts_);
       }
+      fill_panel(vectors, step, block.count, end - begin, int(parts_), panel + begin * width_,
+                 width_);
+    }
+  }
+
+  /// Applies the blocks to what the later ones have made of the columns after them, and to the
+  /// signs in their own columns.
+  bool reflect(i64 begin, i64 end, const Panels& panels, T* out, i64 step) {
+    const Strips<T> strips(std::max(begin, haar_.first), haar_.last, int(parts_), work_.threads);
+    return work_.each(strips.count(), [&](u64 number) {
+      const i64 left = strips.left(i64(number)), right = strips.right(i64(number));
+      const int vectors = strips.vectors(i64(number));
+      const i64 stride = vectors * panel_kernels<T>().lanes;
+      // Reflectors after the strip's last column leave it alone.
+      std::size_t skipped = 0;
+      while (panels.order[skipped]->first >= right) ++skipped;
+      const Part part{begin, left, right, stride, out, step};
+      StripScratch<T>& scratch = threads_.own().strip;
+      const i64 rows = haar_.rows - begin;
+      const auto pass = [&](auto&& open, auto&& close) {
+        scratch.reflect(panels.order.data() + skipped, i64(panels.order.size() - skipped), false,
+                        left, int(parts_), begin, stride, vectors, open, close);
+      };
+      T* const strip = scratch.strip.take((kept_ ? rows : std::min(rows, kBandRows)) * stride);
+      const T gain = T(begin == 0 ? haar_.gain : 1);
+      if (kept_) {
+        start(part, end, panels.signs.data(), 0, rows, strip);
+        pass([&](i64 first, i64) { return strip + first * stride; }, [](i64, i64) {});
+        return save(part, 0, rows, gain, strip);
+      }
+      for (i64 from = 0; from < rows; from += kBandRows) {
+        const i64 to = std::min(from + kBandRows, rows);
+        start(part, end, panels.signs.data(), from, to, strip);
+        save(part, from, to, T(1), strip);
+      }
+      pass(
+          [&](i64 from, i64 to) {
+            load(part, from, to, 0, strip);
+            return strip;
+          },
+          [&](i64 from, i64 to) { save(part, from, to, T(1), strip); });
+      if (gain != 1)
+        for (i64 from = 0; from < rows; from += kBandRows) {
+          const i64 to = std::min(from + kBandRows, rows);
+          load(part, from, to, 0, strip);
+          save(part, from, to, gain, strip);
+        }
     });
   }
 
-  void scale(T* out, i64 step) const {
-    const T gain = T(haar_.gain);
-    const i64 numbers = (haar_.last - haar_.first) * ratio_;
-    work_.each(haar_.rows, [&](u64 r) {
-      T* const row = out + i64(r) * step;
-      for (i64 i = 0; i < numbers; ++i) row[i] *= gain;
-    });
+  /// Some columns of the result, from row `top` on.
+  struct Part {
+    i64 top, left, right, stride;
+    T* out;
+    i64 step;
+  };
+
+  T* place(const Part& part, i64 row, i64 column) const {
+    row += part.top;
+    column -= haar_.first;
+    return haar_.turned ? part.out + column * part.step + row * parts_
+                        : part.out + row * part.step + column * parts_;
+  }
+
+  /// Rows from .. to - 1 before the blocks: what is there of the columns from `end` on, but for the
+  /// blocks' own rows, which are zeros; the signs in the columns before.
+  void start(const Part& part, i64 end, const T* signs, i64 from, i64 to, T* strip) const {
+    std::fill_n(strip, (to - from) * part.stride, T(0));
+    const i64 old = std::clamp(end, part.left, part.right) - part.left;
+    for (i64 c = part.left; c < part.left + old; ++c)
+      if (c - part.top >= from && c - part.top < to)
+        std::copy_n(signs + c * parts_, parts_,
+                    strip + (c - part.top - from) * part.stride + (c - part.left) * parts_);
+    const i64 made = std::clamp(end - part.top, from, to);
+    if (part.left + old < part.right)
+      load(part, made, to, old, strip + (made - from) * part.stride);
+  }
+
+  void load(const Part& part, i64 from, i64 to, i64 old, T* strip) const {
+    const i64 count = part.right - part.left - old;
+    strip += old * parts_;
+    const T* const here = place(part, from, part.left + old);
+    if (haar_.turned) return turn(here, part.step, count, to - from, strip, part.stride);
+    panel_kernels<T>().copy(here, part.step, to - from, count * parts_, T(1), strip, part.stride);
+  }
+
+  void save(const Part& part, i64 from, i64 to, T gain, T* strip) const {
+    const i64 count = part.right - part.left, rows = to - from;
+    T* const here = place(part, from, part.left);
+    const PanelKernels<T>& kernels = panel_kernels<T>();
+    if (!haar_.turned)
+      return kernels.copy(strip, part.stride, rows, count * parts_, gain, here, part.step);
+    if (gain != 1) kernels.copy(strip, part.stride, rows, part.stride, gain, strip, part.stride);
+    turn(strip, part.stride, rows, count, here, part.step);
+  }
+
+  void turn(const T* from, i64 from_step, i64 rows, i64 columns, T* to, i64 to_step) const {
+    if (parts_ == 1) return panel_kernels<T>().turn(from, from_step, rows, columns, to, to_step);
+    for (i64 r = 0; r < rows; ++r)
+      for (i64 c = 0; c < columns; ++c)
+        std::copy_n(from + r * from_step + 2 * c, 2, to + c * to_step + 2 * r);
   }
 
   const Haar haar_;
   const Work work_;
-  const i64 ratio_;
+  const i64 parts_;
   const Vectors<T> source_;
-  BlockPool<T> pool_;
-  Buffer<T> buffer_, made_;
-  T* vectors_ = nullptr;
-  i64 vector_step_ = 0;
-  std::vector<T> signs_;
-  BlockReflector<T> block_;
+  const i64 most_;   ///< reflectors in a block
+  const i64 width_;  ///< of its panel
+  const bool kept_;
+  PerThread<Panels> matrices_;
+  PerThread<Scratch<T>> threads_;
 };
 
 }  // namespace
-
-i64 block_width(i64, i64 columns) { return columns <= 640 ? 32 : columns <= 1536 ? 64 : 128; }
 
 template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
           int threads, const Poll& poll, const Progress& progress) {
   threads = threads_for(threads);
   const i64 count = i64(ids.size());
-  const bool strips = StripMaker<T>::takes(haar);
   const bool shared = threads == 1 || haar.columns >= kSharedColumns || count < 2 ||
                       (count < threads && haar.columns >= kSharedSingle);
   if (shared)
     return in_default_environment([&] {
       const bool large = haar.columns >= kSharedSingle;
       const Work work{large ? threads : 1, large ? poll : Poll{}};
-      const auto each = [&](auto&& make) {
-        for (i64 b = 0; b < count; ++b)
-          if ((poll && poll()) || !make(ids[std::size_t(b)], out + b * matrix_step)) return false;
-        return true;
-      };
-      if (strips) {
-        StripMaker<T> maker(haar, work, 1);
-        return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
-      }
-      BlockMaker<T> maker(haar, work);
-      return each([&](u64 id, T* to) { return maker.run(id, to, step, progress); });
+      Maker<T> maker(haar, work, 1);
+      for (i64 b = 0; b < count; ++b)
+        if ((poll && poll()) ||
+            !maker.run(ids[std::size_t(b)], out + b * matrix_step, step, progress))
+          return false;
+      return true;
     });
   // Each thread its own matrices, several a task.
   const i64 each = std::clamp<i64>(count / (4 * threads), 1, 64);
-  const auto batch = [&](u64 task, auto&& make) {
+  Maker<T> maker(haar, {1, {}}, threads);
+  return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
     for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
-      make(ids[std::size_t(b)], out + b * matrix_step);
-  };
-  const u64 tasks = u64((count + each - 1) / each);
-  if (strips) {
-    StripMaker<T> maker(haar, {1, {}}, threads);
-    return parallel_for(tasks, threads, false, poll, [&](u64 task) {
-      batch(task, [&](u64 id, T* to) { maker.run(id, to, step, {}); });
-    });
-  }
-  return parallel_for(tasks, threads, false, poll, [&](u64 task) {
-    BlockMaker<T> maker(haar, {1, {}});
-    batch(task, [&](u64 id, T* to) { maker.run(id, to, step, {}); });
+      maker.run(ids[std::size_t(b)], out + b * matrix_step, step, {});
   });
 }
 

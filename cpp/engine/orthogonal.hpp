@@ -37,7 +37,4 @@ template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
           int threads, const Poll& poll, const Progress& progress = {});
 
-/// Reflectors in one block: a constant of the contract, because it decides the order of sums.
-i64 block_width(i64 rows, i64 columns);
-
 }  // namespace fanin::engine

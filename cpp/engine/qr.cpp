@@ -5,145 +5,331 @@
 namespace fanin::engine {
 namespace {
 
-constexpr i64 kWidth = 32;  ///< reflectors in one block: a constant of the contract
+constexpr i64 kNumbers = 16;      ///< in a row of a block's panel: a constant of the contract
+constexpr i64 kBaseNumbers = 48;  ///< of the columns that are factorised in one strip
 constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
+constexpr i64 kSharedWork = 1 << 20;  ///< numbers times reflectors from which threads share a step
+
+// The tree of tall matrices. All three are constants of the contract.
+constexpr i64 kTreeColumns = 256;  ///< the most of a matrix that is factorised by a tree
+constexpr i64 kLeafRows = 1024;    ///< the least rows of a leaf,
+constexpr i64 kLeafRatio = 8;      ///< and in units of its columns
+
+i64 leaf_rows(i64 columns) { return std::max(kLeafRows, kLeafRatio * columns); }
+bool is_tree(i64 rows, i64 columns) {
+  return columns <= kTreeColumns && rows >= 2 * leaf_rows(columns);
+}
 
 template <class T>
-class Factoriser {
- public:
-  Factoriser(i64 rows, i64 columns, bool complex, Work work)
-      : rows_(rows),
-        columns_(columns),
-        rank_(std::min(rows, columns)),
-        complex_(complex),
-        ratio_(complex ? 2 : 1),
-        step_(rows * ratio_),
-        work_(std::move(work)),
-        pool_(work_.threads) {}
+struct Scratch {
+  StripScratch<T> strip;
+  Buffer<T> base, vectors, turned;
+};
 
-  bool run(T* a, T* q, T* r) {
-    vectors_ = buffer_.take(rank_ * step_);
-    signs_ = sign_buffer_.take(rank_ * ratio_);
-    for (i64 begin = 0; begin < rank_; begin += kWidth)
-      if (!eliminate(a, begin, std::min(begin + kWidth, rank_))) return false;
-    if (r != nullptr) copy_triangle(a, r);
-    for (i64 begin = (rank_ - 1) / kWidth * kWidth; begin >= 0; begin -= kWidth) {
-      const i64 end = std::min(begin + kWidth, rank_), step = rank_ * ratio_;
-      if (!set_block(begin, end)) return false;
-      T* const corner = q + begin * step + begin * ratio_;
-      block_.columns(signs_ + begin * ratio_, 0, end - begin, corner, step, pool_.own());
-      if (end < rank_ && !block_.apply(corner + (end - begin) * ratio_, step,
-                                       (rank_ - end) * ratio_, false, true, work_, pool_))
-        return false;
+/// The reflectors of one matrix, in its memory and that of its panels.
+template <class T>
+class Factors {
+ public:
+  Factors(i64 rows, i64 columns, int parts)
+      : rows_(rows), columns_(columns), rank_(std::min(rows, columns)), parts_(parts) {}
+
+  /// Numbers of the panels of such a matrix.
+  i64 panels() const {
+    i64 sum = 0;
+    for (i64 first = 0; first < rank_; first += most()) sum += panel(rows_ - first);
+    return sum;
+  }
+
+  /// `a` (rows, columns) becomes R above and on its diagonal, its phases in `signs`.
+  bool factorise(T* a, T* panels, const Work& work, PerThread<Scratch<T>>& pool) {
+    a_ = a;
+    next_panel_ = panels;
+    const i64 count = (rank_ + most() - 1) / most();
+    blocks_.clear();
+    blocks_.reserve(std::size_t(count));
+    signs_.resize(std::size_t(rank_ * parts_));
+    couplings_ = coupling_buffer_.take(count * kCouplings);
+    return factorise(0, rank_, work, pool) && apply(0, rank_, columns_, work, pool);
+  }
+
+  /// The rows of R, their phases taken off, to r, which may be where a is. Without `phases` as they
+  /// are.
+  void triangle(T* r, bool phases) const {
+    const i64 step = columns_ * parts_;
+    for (i64 i = 0; i < rank_; ++i) {
+      T* const row = r + i * step;
+      const T* const x = a_ + i * step;
+      std::fill_n(row, i * parts_, T(0));
+      if (!phases) {
+        std::copy(x + i * parts_, x + step, row + i * parts_);
+        continue;
+      }
+      const T* const sign = signs_.data() + i * parts_;
+      for (i64 k = i * parts_; k < step; k += parts_) {
+        if (parts_ == 1) {
+          row[k] = x[k] * sign[0];
+          continue;
+        }
+        const T re = x[k], im = x[k + 1];
+        row[k] = re * sign[0] + im * sign[1];
+        row[k + 1] = im * sign[0] - re * sign[1];
+      }
+      if (parts_ == 2) row[2 * i + 1] = T(0);
     }
-    return true;
+  }
+
+  /// q (rows, rank) = H_0 H_1 .. [top; 0], where `top` (rank, rank) is the phases' diagonal if it is
+  /// null.
+  bool form(const T* top, T* q, const Work& work, PerThread<Scratch<T>>& pool) const {
+    std::vector<const Block<T>*> order;
+    for (std::size_t i = blocks_.size(); i-- > 0;) order.push_back(&blocks_[i]);
+    const Strips<T> strips(0, rank_, parts_, work.threads);
+    const i64 step = rank_ * parts_;
+    return work.each(strips.count(), [&](u64 number) {
+      const i64 left = strips.left(i64(number)), right = strips.right(i64(number));
+      const int vectors = strips.vectors(i64(number));
+      const i64 stride = vectors * panel_kernels<T>().lanes, numbers = (right - left) * parts_;
+      StripScratch<T>& scratch = pool.own().strip;
+      T* const strip = scratch.strip.take(rows_ * stride);
+      std::fill_n(strip, rows_ * stride, T(0));
+      std::size_t skipped = 0;
+      if (top == nullptr) {
+        for (i64 c = left; c < right; ++c)
+          std::copy_n(signs_.data() + c * parts_, parts_, strip + c * stride + (c - left) * parts_);
+        while (order[skipped]->first >= right) ++skipped;
+      } else {
+        for (i64 i = 0; i < rank_; ++i)
+          std::copy_n(top + i * step + left * parts_, numbers, strip + i * stride);
+      }
+      scratch.reflect(
+          order.data() + skipped, i64(order.size() - skipped), false, top == nullptr ? left : -1,
+          parts_, 0, stride, vectors, [&](i64 first, i64) { return strip + first * stride; },
+          [](i64, i64) {});
+      panel_kernels<T>().copy(strip, stride, rows_, numbers, T(1), q + left * parts_, step);
+    });
   }
 
  private:
-  T* vector(i64 j, i64 begin) const { return vectors_ + j * step_ + begin * ratio_; }
+  i64 most() const { return kNumbers / parts_; }
+  i64 width() const { return panel_width(rank_, parts_, kNumbers); }
+  i64 panel(i64 rows) const { return (rows * width() + kPanelSlack + 15) / 16 * 16; }
 
-  bool set_block(i64 begin, i64 end) {
-    return block_.set(vector(begin, begin), step_, end - begin, rows_ - begin, complex_, work_,
-                      pool_);
+  /// Columns begin .. end - 1, which have seen all reflectors before them.
+  bool factorise(i64 begin, i64 end, const Work& work, PerThread<Scratch<T>>& pool) {
+    const i64 base = kBaseNumbers / parts_;
+    if (end - begin <= base) {
+      if (work.poll ? work.poll() : (listen(), false)) return false;
+      factorise_base(begin, end, pool.own());
+      return true;
+    }
+    const i64 middle = begin + (end - begin + 2 * base - 1) / (2 * base) * base;
+    return factorise(begin, middle, work, pool) && apply(begin, middle, end, work, pool) &&
+           factorise(middle, end, work, pool);
   }
 
-  /// Columns begin..end - 1 of a become those of R, and the columns after them see the reflectors.
-  bool eliminate(T* a, i64 begin, i64 end) {
-    const i64 a_step = columns_ * ratio_;
-    for (i64 j = begin; j < end; ++j)
-      for (i64 i = begin; i < rows_; ++i)
-        std::copy_n(a + i * a_step + j * ratio_, ratio_, vector(j, i));
-    for (i64 j = begin; j < end; ++j) {
-      T* const v = vector(j, j);
-      T* const sign = signs_ + j * ratio_;
-      for (i64 i = begin; i < j; ++i) {  // finished rows of column j
-        std::copy_n(vector(j, i), ratio_, a + i * a_step + j * ratio_);
-        std::fill_n(vector(j, i), ratio_, T(0));
+  /// Columns middle .. end - 1 see the reflectors begin .. middle - 1.
+  bool apply(i64 begin, i64 middle, i64 end, const Work& work, PerThread<Scratch<T>>& pool) {
+    const i64 rows = rows_ - begin, step = columns_ * parts_;
+    if (middle >= end) return true;
+    std::vector<const Block<T>*> order;
+    for (i64 b = begin / most(); b * most() < middle; ++b)
+      order.push_back(&blocks_[std::size_t(b)]);
+    const bool large = rows * (end - middle) * (middle - begin) >= kSharedWork;
+    const Work here{large ? work.threads : 1, work.poll};
+    const Strips<T> strips(middle, end, parts_, here.threads);
+    return here.each(strips.count(), [&](u64 number) {
+      const i64 left = strips.left(i64(number)), right = strips.right(i64(number));
+      const int vectors = strips.vectors(i64(number));
+      const i64 stride = vectors * panel_kernels<T>().lanes, numbers = (right - left) * parts_;
+      StripScratch<T>& scratch = pool.own().strip;
+      T* const strip = scratch.strip.take(rows * stride);
+      T* const from = a_ + begin * step + left * parts_;
+      if (numbers < stride) std::fill_n(strip, rows * stride, T(0));
+      panel_kernels<T>().copy(from, step, rows, numbers, T(1), strip, stride);
+      scratch.reflect(
+          order.data(), i64(order.size()), true, -1, parts_, begin, stride, vectors,
+          [&](i64 first, i64) { return strip + first * stride; }, [](i64, i64) {});
+      panel_kernels<T>().copy(strip, stride, rows, numbers, T(1), from, step);
+    });
+  }
+
+  void factorise_base(i64 begin, i64 end, Scratch<T>& scratch) {
+    const i64 rows = rows_ - begin, step = columns_ * parts_, numbers = (end - begin) * parts_;
+    const i64 stride = (numbers + kNumbers - 1) / kNumbers * kNumbers;
+    T* const strip = scratch.base.take(rows * stride);
+    T* const from = a_ + begin * step + begin * parts_;
+    if (numbers < stride) std::fill_n(strip, rows * stride, T(0));
+    panel_kernels<T>().copy(from, step, rows, numbers, T(1), strip, stride);
+    for (i64 first = begin; first < end; first += most()) {
+      const i64 stop = std::min(first + most(), end);
+      factorise_block(first, stop - first, strip + (first - begin) * (stride + parts_), stride,
+                      scratch);
+      const Block<T>* const block = &blocks_.back();
+      const i64 lanes = panel_kernels<T>().lanes;
+      for (i64 left = (stop - begin) * parts_; left < numbers; left += kStripVectors * lanes) {
+        const i64 vectors = std::min<i64>(kStripVectors, (numbers - left + lanes - 1) / lanes);
+        scratch.strip.reflect(
+            &block, 1, true, -1, parts_, begin, stride, int(vectors),
+            [&](i64 row, i64) { return strip + row * stride + left; }, [](i64, i64) {});
       }
-      const T norm = T(make_reflector(v, rows_ - j, complex_, sign));
-      for (i64 part = 0; part < ratio_; ++part)
-        a[j * a_step + j * ratio_ + part] = norm * sign[part];
-      for (i64 c = j + 1; c < end; ++c) reflect(v, vector(c, j), (rows_ - j) * ratio_);
     }
-    if (end == columns_) return true;
-    if (!set_block(begin, end)) return false;
-    return block_.apply(a + begin * a_step + end * ratio_, a_step, (columns_ - end) * ratio_, true,
-                        false, work_, pool_);
+    panel_kernels<T>().copy(strip, stride, end - begin, numbers, T(1), from, step);
+  }
+
+  /// The reflectors of `count` columns at `strip`, which keeps the rows of R, one after the other.
+  void factorise_block(i64 first, i64 count, T* strip, i64 stride, Scratch<T>& scratch) {
+    const i64 rows = rows_ - first, step = (rows * parts_ + 15) / 16 * 16 + 16;
+    T* const vectors = scratch.vectors.take(count * step);
+    if (parts_ == 1)
+      panel_kernels<T>().turn(strip, stride, rows, count, vectors, step);
+    else
+      for (i64 r = 0; r < rows; ++r)
+        for (i64 i = 0; i < count; ++i)
+          std::copy_n(strip + r * stride + 2 * i, 2, vectors + i * step + 2 * r);
+    for (i64 i = 0; i < count; ++i) {
+      T* const column = vectors + i * step;
+      for (i64 r = 0; r < i; ++r)
+        std::copy_n(column + r * parts_, parts_, strip + r * stride + i * parts_);
+      std::fill_n(column, i * parts_, T(0));
+      T* const v = column + i * parts_;
+      T* const sign = signs_.data() + (first + i) * parts_;
+      const Reflection reflection = reflection_of(v, rows - i, parts_, sign);
+      form_reflector(reflection, v, (rows - i) * parts_, parts_, true, v);
+      for (int part = 0; part < parts_; ++part)
+        strip[i * stride + i * parts_ + part] = T(reflection.norm) * sign[part];
+      for (i64 c = i + 1; c < count; ++c)
+        reflect(v, vectors + c * step + i * parts_, (rows - i) * parts_, scratch);
+    }
+    T* const panel_here = next_panel_;
+    next_panel_ += panel(rows);
+    fill_panel(vectors, step, count, rows, parts_, panel_here, width());
+    std::fill_n(panel_here + rows * width(), kPanelSlack, T(0));
+    T* const minus = couplings_ + i64(blocks_.size()) * kCouplings;
+    blocks_.push_back({panel_here, width(), first, count, rows, minus});
+    couple(blocks_.back(), parts_, minus);
   }
 
   /// x -= v (v^H x)
-  void reflect(const T* v, T* x, i64 numbers) {
+  void reflect(const T* v, T* x, i64 numbers, Scratch<T>& scratch) const {
     const PanelKernels<T>& kernels = panel_kernels<T>();
     const T re = T(kernels.dot(v, x, numbers));
     kernels.add_multiple(-re, v, x, numbers);
-    if (!complex_) return;
+    if (parts_ == 1) return;
     // With i v = (-im, re): the imaginary part of v^H x, which the first step has not changed.
-    T* const turned = turned_.take(numbers);
+    T* const turned = scratch.turned.take(numbers);
     for (i64 k = 0; k < numbers; k += 2) turned[k] = -v[k + 1], turned[k + 1] = v[k];
     kernels.add_multiple(-T(kernels.dot(turned, x, numbers)), turned, x, numbers);
   }
 
-  /// The rows of R, their phases taken off.
-  void copy_triangle(const T* a, T* r) const {
-    const i64 step = columns_ * ratio_;
-    for (i64 i = 0; i < rank_; ++i) {
-      T* const row = r + i * step;
-      std::fill_n(row, i * ratio_, T(0));
-      const T* const sign = signs_ + i * ratio_;
-      for (i64 k = i * ratio_; k < step; k += ratio_) {
-        const T* const x = a + i * step + k;
-        if (!complex_) {
-          row[k] = x[0] * sign[0];
-          continue;
-        }
-        row[k] = x[0] * sign[0] + x[1] * sign[1];
-        row[k + 1] = x[1] * sign[0] - x[0] * sign[1];
-      }
-      if (complex_) row[2 * i + 1] = T(0);
-    }
+  i64 rows_, columns_, rank_;
+  int parts_;
+  T* a_ = nullptr;
+  T* next_panel_ = nullptr;
+  T* couplings_ = nullptr;
+  Buffer<T> coupling_buffer_;
+  std::vector<Block<T>> blocks_;
+  std::vector<T> signs_;
+};
+
+/// Factorises matrices of one shape.
+template <class T>
+class Factoriser {
+ public:
+  Factoriser(i64 rows, i64 columns, int parts, Work work)
+      : rows_(rows),
+        columns_(columns),
+        parts_(parts),
+        work_(std::move(work)),
+        pool_(work_.threads) {}
+
+  bool run(const T* a, T* q, T* r) {
+    return is_tree(rows_, columns_) ? tree(a, q, r) : direct(a, q, r);
   }
 
-  const i64 rows_, columns_, rank_;
-  const bool complex_;
-  const i64 ratio_, step_;
+ private:
+  /// In q, or if that is the smaller one in r.
+  bool direct(const T* a, T* q, T* r) {
+    T* const place = rows_ >= columns_ ? q : r;
+    if (a != place) std::copy_n(a, rows_ * columns_ * parts_, place);
+    Factors<T> factors(rows_, columns_, parts_);
+    if (!factors.factorise(place, panels_.take(factors.panels()), work_, pool_)) return false;
+    if (r != nullptr) factors.triangle(r, true);
+    return factors.form(nullptr, q, work_, pool_);
+  }
+
+  /// The rows in leaves, each factorised alone; then their triangles, one upon the other, in the
+  /// same way. Q of the leaf is its reflectors applied to its rows of their Q.
+  bool tree(const T* a, T* q, T* r) {
+    const i64 count = rows_ / leaf_rows(columns_), length = leaf_rows(columns_);
+    const i64 triangle = columns_ * columns_ * parts_;
+    std::vector<Factors<T>> leaves;
+    leaves.reserve(std::size_t(count));
+    std::vector<i64> offsets;
+    i64 numbers = 0;
+    for (i64 i = 0; i < count; ++i) {
+      const i64 own = i + 1 < count ? length : rows_ - i * length;
+      leaves.emplace_back(own, columns_, parts_);
+      offsets.push_back(numbers);
+      numbers += leaves.back().panels();
+    }
+    T* const panels = panels_.take(numbers);
+    T* const stack = stack_.take(count * triangle);
+    const Work alone{1, {}};
+    const i64 leaf = length * columns_ * parts_;
+    const bool factorised = work_.each(count, [&](u64 number) {
+      const i64 i = i64(number);
+      Factors<T>& factors = leaves[std::size_t(i)];
+      const i64 size = (i + 1 < count ? length : rows_ - i * length) * columns_ * parts_;
+      if (a != q) std::copy_n(a + i * leaf, size, q + i * leaf);
+      factors.factorise(q + i * leaf, panels + offsets[std::size_t(i)], alone, pool_);
+      factors.triangle(stack + i * triangle, false);
+    });
+    if (!factorised) return false;
+    Factoriser upper(count * columns_, columns_, parts_, work_);
+    if (!upper.run(stack, stack, r)) return false;
+    return work_.each(count, [&](u64 number) {
+      const i64 i = i64(number);
+      leaves[std::size_t(i)].form(stack + i * triangle, q + i * leaf, alone, pool_);
+    });
+  }
+
+  const i64 rows_, columns_;
+  const int parts_;
   const Work work_;
-  BlockPool<T> pool_;
-  Buffer<T> buffer_, sign_buffer_, turned_;
-  T* vectors_ = nullptr;
-  T* signs_ = nullptr;
-  BlockReflector<T> block_;
+  PerThread<Scratch<T>> pool_;
+  Buffer<T> panels_, stack_;
 };
 
 }  // namespace
 
 template <class T>
-bool qr(T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, int threads,
+bool qr(const T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, int threads,
         const Poll& poll) {
-  const i64 rank = std::min(rows, columns), ratio = complex ? 2 : 1;
+  const i64 rank = std::min(rows, columns), parts = complex ? 2 : 1;
   if (count == 0 || rank == 0) return true;
   threads = threads_for(threads);
   const auto one = [&](Factoriser<T>& factoriser, i64 b) {
-    return factoriser.run(a + b * rows * columns * ratio, q + b * rows * rank * ratio,
-                          r == nullptr ? nullptr : r + b * rank * columns * ratio);
+    return factoriser.run(a + b * rows * columns * parts, q + b * rows * rank * parts,
+                          r == nullptr ? nullptr : r + b * rank * columns * parts);
   };
   if (rank >= kSharedColumns || count < 2 || threads == 1)
     return in_default_environment([&] {
-      Factoriser<T> factoriser(rows, columns, complex,
-                               {rank >= kSharedColumns ? threads : 1, poll});
+      Factoriser<T> factoriser(rows, columns, int(parts), {threads, poll});
       for (i64 b = 0; b < count; ++b)
         if (!one(factoriser, b)) return false;
       return true;
     });
   const i64 each = std::clamp<i64>(count / (4 * threads), 1, 64);
+  PerThread<std::unique_ptr<Factoriser<T>>> factorisers(threads);
   return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
-    Factoriser<T> factoriser(rows, columns, complex, {1, {}});
-    for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
-      one(factoriser, b);
+    std::unique_ptr<Factoriser<T>>& own = factorisers.own();
+    if (!own) own = std::make_unique<Factoriser<T>>(rows, columns, int(parts), Work{1, {}});
+    for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b) one(*own, b);
   });
 }
 
-template bool qr(float*, i64, i64, i64, bool, float*, float*, int, const Poll&);
-template bool qr(double*, i64, i64, i64, bool, double*, double*, int, const Poll&);
+template bool qr(const float*, i64, i64, i64, bool, float*, float*, int, const Poll&);
+template bool qr(const double*, i64, i64, i64, bool, double*, double*, int, const Poll&);
 
 }  // namespace fanin::engine

@@ -14,7 +14,9 @@ class WordReader {
     end_ = word;
   }
 
-  /// Number of the next word.
+  const Source& source() const { return source_; }
+
+  /// Number of the next word. After 2^64 of them the count begins anew; the words do too.
   u64 tell() const { return next_; }
 
   /// Called by NumPy's C code, through which no exception may pass.

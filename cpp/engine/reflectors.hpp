@@ -1,58 +1,151 @@
-// Householder reflectors I - v v^H with |v|^2 = 2, alone and in blocks.
+// Householder reflectors I - v v^H with |v|^2 = 2, alone and in blocks, and blocks applied to
+// columns.
 //
-// The product of a block is I - V T V^H with T^-1 = I + striu(V^H V): the UT form (Joffrain et al.
-// 2006), whose diagonal is 1 because every column of V has norm sqrt(2).
+// With w_i = v_i^H H_(i+1) .. Q the block H_0 H_1 .. takes Q to Q - sum of v_i w_i, and w_i is
+// v_i^H Q less the sum over l > i of (v_i^H v_l) w_l: the UT form (Joffrain et al. 2006), solved
+// instead of inverted.
 #pragma once
+#include <algorithm>
+
 #include "engine/gemm.hpp"
 
 namespace fanin::engine {
 
-/// Turns x (length elements) into the v of the reflector that maps it to a multiple of e_1, in
-/// place. `sign` gets the phase that makes the diagonal of R positive: H x conj(sign) = |x| e_1. A
-/// zero x counts as a positive one; a single element has v = 0, which leaves it alone. Returns |x|.
-template <class T>
-double make_reflector(T* x, i64 length, bool complex, T* sign);
-
-/// Buffers of one task that applies a block.
-template <class T>
-struct BlockScratch {
-  Buffer<T> packed, projected, combined;
+/// v is `factor` times x, its first element `head`; |x|.
+struct Reflection {
+  double factor;
+  double head[2];
+  double norm;
 };
 
+/// The reflector that maps x (length elements) to a multiple of e_1. `sign` gets the phase that
+/// makes the diagonal of R positive: H x conj(sign) = |x| e_1. A zero x counts as a positive one; a
+/// single element has v = 0, which leaves it alone. x of float64 is scaled where its square leaves
+/// the range.
 template <class T>
-using BlockPool = PerThread<BlockScratch<T>>;
+Reflection reflection_of(T* x, i64 length, int parts, T* sign);
 
-/// Some reflectors in a row, H = H_0 H_1 ... . Reflector r acts on elements r and up of its
-/// columns.
+/// Some numbers of x, from an element on, to those of v, which may be where x is. `has_head` if the
+/// first element is among them.
 template <class T>
-class BlockReflector {
+void form_reflector(const Reflection& reflection, const T* x, i64 numbers, int parts, bool has_head,
+                    T* v);
+
+inline constexpr i64 kCouplings = kBlockNumbers * kBlockNumbers;
+
+/// Reflectors first .. first + count - 1 in memory, H_first H_(first+1) ... .
+template <class T>
+struct Block {
+  const T* panel;  ///< (rows, width), row r acts on row first + r
+  i64 width;
+  i64 first, count, rows;
+  const T* minus;  ///< their couplings (count, kBlockNumbers): see couple()
+};
+
+/// Vectors (count, rows) at `step` numbers, vector i with i zeros before it, to a panel.
+template <class T>
+void fill_panel(const T* vectors, i64 step, i64 count, i64 rows, int parts, T* panel, i64 width);
+
+/// The products of the vectors of a block with each other, by which its sums depend.
+template <class T>
+void couple(const Block<T>& block, int parts, T* minus);
+
+/// Numbers in a row of a panel that holds `columns` elements or the first of them.
+constexpr i64 panel_width(i64 columns, int parts, i64 most) {
+  i64 width = parts;
+  while (width < most && width < columns * parts) width *= 2;
+  return width;
+}
+
+/// Room after a panel, because its last rows are read in whole vectors.
+inline constexpr i64 kPanelSlack = 64;
+
+/// The columns first .. last - 1 in strips of whole vectors, as many for each thread.
+template <class T>
+class Strips {
  public:
-  /// Row r of `vectors` (count, length), at `step` numbers, is reflector r; its first r elements
-  /// are zero. They must stay until the last use. False if the poll stopped it.
-  bool set(const T* vectors, i64 step, i64 count, i64 length, bool complex, const Work& work,
-           BlockPool<T>& pool);
-
-  /// c (length, columns) := H c, or H^H c; `columns` and `step` count numbers. With `top_is_zero`
-  /// the first `count` rows of c count as zeros, whatever they hold.
-  bool apply(T* c, i64 step, i64 columns, bool adjoint, bool top_is_zero, const Work& work,
-             BlockPool<T>& pool) const;
-
-  /// c (length, count) := H [diag(signs); 0], the columns from `first` to `last`, c at the first of
-  /// them.
-  void columns(const T* signs, i64 first, i64 last, T* c, i64 step, BlockScratch<T>& scratch) const;
+  Strips(i64 first, i64 last, int parts, int threads)
+      : first_(first), last_(last), lanes_(panel_kernels<T>().lanes / parts) {
+    vectors_ = (last - first + lanes_ - 1) / lanes_;
+    count_ = (vectors_ + kStripVectors - 1) / kStripVectors;
+    count_ = std::min(vectors_, (count_ + threads - 1) / threads * threads);
+  }
+  i64 count() const { return count_; }
+  i64 left(i64 strip) const { return first_ + vectors_ * strip / count_ * lanes_; }
+  i64 right(i64 strip) const { return std::min(last_, left(strip + 1)); }
+  int vectors(i64 strip) const {
+    return int(vectors_ * (strip + 1) / count_ - vectors_ * strip / count_);
+  }
 
  private:
-  i64 ratio() const { return complex_ ? 2 : 1; }
-
-  View<T> vectors_{};
-  i64 count_ = 0, length_ = 0;
-  bool complex_ = false;
-  Buffer<T> gram_, inverse_;
-  PackedLeft<T> whole_, lower_, inner_, inner_adjoint_,
-      outer_;  ///< V^H; its rows below the top; T; T^H; V
+  i64 first_, last_, lanes_, vectors_, count_;
 };
 
-extern template class BlockReflector<float>;
-extern template class BlockReflector<double>;
+/// What one thread needs to apply blocks to a strip.
+template <class T>
+class StripScratch {
+ public:
+  Buffer<T> strip;
+
+  /// Applies blocks to a strip, one after the other: from the last reflectors to the first, or
+  /// `adjoint` from the first to the last. open(begin, end) gives where the strip's row `begin` is,
+  /// with `end` - `begin` rows at `stride`; close(begin, end) ends their use. Rows count from
+  /// `top`. In a strip of a matrix that is being formed, whose first column is `column`, the rows
+  /// of an earlier block are zeros before it; -1: they are not.
+  template <class Open, class Close>
+  void reflect(const Block<T>* const* blocks, i64 count, bool adjoint, i64 column, int parts,
+               i64 top, i64 stride, int vectors, Open&& open, Close&& close) {
+    const PanelKernels<T>& kernels = panel_kernels<T>();
+    const i64 size = kBlockNumbers * vectors * kernels.lanes;
+    T* sums = sums_.take(3 * size);
+    T* const band = sums + size;
+    T* products = band + size;
+    for (i64 i = 0; i <= count; ++i) {
+      const Block<T>* const done = i > 0 ? blocks[i - 1] : nullptr;
+      const Block<T>* const next = i < count ? blocks[i] : nullptr;
+      const Block<T>& other = next != nullptr ? *next : *done;
+      const i64 origin = other.first - top;
+      const i64 end = origin + other.rows;
+      Pass<T> pass;
+      pass.width = other.width;
+      pass.parts = parts;
+      pass.stride = stride;
+      pass.vectors = vectors;
+      if (done != nullptr) {
+        pass.done = done->panel;
+        pass.products = products;
+        pass.done_count = int(done->count) * parts;
+      }
+      if (next != nullptr) {
+        pass.next = next->panel;
+        pass.next_count = int(next->count) * parts;
+        pass.zeros = column >= next->first + next->count ? next->count : 0;
+        std::fill_n(sums, size, T(0));
+      }
+      i64 begin = adjoint && done != nullptr ? done->first - top : origin;
+      for (i64 stop = std::min(origin + kBandRows, end); begin < end;
+           begin = stop, stop = std::min(stop + kBandRows, end)) {
+        const bool later = begin > origin;
+        if (later) std::fill_n(band, size, T(0));
+        pass.sums = later ? band : sums;
+        pass.strip = open(begin, stop) - begin * stride;
+        pass.done_first = done != nullptr ? done->first - top : 0;
+        pass.next_first = origin;
+        pass.begin = begin;
+        pass.end = stop;
+        kernels.pass(pass);
+        close(begin, stop);
+        if (later && next != nullptr)
+          for (i64 k = 0; k < pass.next_count * vectors * kernels.lanes; ++k) sums[k] += band[k];
+      }
+      if (next == nullptr) return;
+      kernels.solve(next->minus, pass.next_count, parts, adjoint, sums, vectors);
+      std::swap(sums, products);
+    }
+  }
+
+ private:
+  Buffer<T> sums_;
+};
 
 }  // namespace fanin::engine

@@ -16,11 +16,11 @@ enum class Sampling : u8 {
 };
 
 /// x_l = phi(h_l), h_(l+1) = x_l W_(l+1) + b_(l+1), l = 0 .. depth - 1; rows of h are inputs.
-///   W_l (widths[l-1], widths[l]) has entries of variance weight_var / widths[l-1], address i
-///   widths[l] + j in stream[network][l]; Haar: W_l is sqrt(weight_var) times the orthogonal matrix
-///   of that stream b_l has variance bias_var, stream[network][l]["bias"] h_0 = start g, g (inputs,
-///   widths[0]) standard normal, stream[network][0] gradient at h_depth: standard normal (inputs,
-///   widths[depth]), stream[network][depth + 1]
+///   W_l   (widths[l-1], widths[l]), variance weight_var / widths[l-1], stream[network][l], address
+///         i widths[l] + j; Haar: sqrt(weight_var) times the orthogonal matrix of that stream
+///   b_l   variance bias_var, stream[network][l]["bias"]
+///   h_0   start g, g (inputs, widths[0]) standard normal, stream[network][0]
+///   gradient at h_depth   (inputs, widths[depth]) standard normal, stream[network][depth + 1]
 struct Simulated {
   Sampling sampling = Sampling::gaussian_weights;
   std::vector<i64> widths;  ///< depth + 1 of them

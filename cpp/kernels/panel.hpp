@@ -13,7 +13,7 @@ namespace {
 // The register tile: `kPanelRows` rows of `kPanelVectors` vectors of accumulators, and room for the
 // operands.
 #if defined(__AVX512F__)
-inline constexpr int kPanelRows = 14;
+inline constexpr int kPanelRows = 8;
 #elif defined(__AVX2__)
 inline constexpr int kPanelRows = 6;
 #elif defined(__aarch64__)
@@ -21,7 +21,11 @@ inline constexpr int kPanelRows = 8;
 #else
 inline constexpr int kPanelRows = 4;
 #endif
+#if defined(__AVX512F__)
+inline constexpr int kPanelVectors = 3;
+#else
 inline constexpr int kPanelVectors = 2;
+#endif
 template <class T>
 inline constexpr int kPanelColumns = kPanelVectors * kLanes<T>;
 
@@ -54,12 +58,12 @@ void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count
       for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + r * step + v * lanes, 1);
   for (i64 k = 0; k < depth; ++k) {
     Lanes<T> b[Vectors];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) b[v] = load<Lanes<T>>(right + v * lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       const Lanes<T> a = splat(left[r]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) sum[r][v] = fma(a, b[v], sum[r][v]);
     }
     left += kPanelRows;
@@ -67,7 +71,7 @@ void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v)
       write_back(c + r * step + v * lanes, sum[r][v], count_columns - v * lanes, update);
 }
@@ -86,6 +90,7 @@ struct TilesOf {
   constexpr TilesOf() : of() {
     set<1, kPanelRows>();
     set<2, kPanelRows>();
+    if constexpr (kPanelVectors == 3) set<3, kPanelRows>();
   }
 };
 template <class T>
@@ -94,7 +99,7 @@ constexpr TilesOf<T> kTiles;
 template <class T>
 void tile(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows,
           int count_columns, Update update) {
-  const int vectors = count_columns > kLanes<T> ? 2 : 1;
+  const int vectors = (count_columns + kLanes<T> - 1) / kLanes<T>;
   kTiles<T>.of[vectors - 1][count_rows - 1](left, right, depth, c, step, count_columns, update);
 }
 
@@ -190,40 +195,32 @@ inline constexpr int kSumVectors = kPartialSums / kLanes<double>;
   store(to, __builtin_convertvector(x, VectorOf<float, kVectorBytes / 2>::type));
 }
 
-/// Sum over i of term(x_i, y_i, partial): 16 partial sums, then ((p0+p8)+(p4+p12))+...
-template <class T, class Vector, class Scalar>
-[[gnu::always_inline]] inline double sum_in_16(i64 count, Vector&& vector, Scalar&& scalar) {
+/// 16 partial sums over the numbers of x and y, then ((p0+p8)+(p4+p12))+... Zeros complete the last
+/// 16: they add nothing.
+template <class T>
+double dot(const T* x, const T* y, i64 count) {
   F64 sums[kSumVectors] = {};
+  const auto add = [&](const T* a, const T* b) {
+    for (int v = 0; v < kSumVectors; ++v)
+      sums[v] = fma(load_wide(a + v * kLanes<double>), load_wide(b + v * kLanes<double>), sums[v]);
+  };
   i64 i = 0;
-  for (; i + kPartialSums <= count; i += kPartialSums)
-    for (int v = 0; v < kSumVectors; ++v) sums[v] = vector(i + v * kLanes<double>, sums[v]);
+  for (; i + kPartialSums <= count; i += kPartialSums) add(x + i, y + i);
+  if (i < count) {
+    T a[kPartialSums] = {}, b[kPartialSums] = {};
+    for (i64 k = i; k < count; ++k) a[k - i] = x[k], b[k - i] = y[k];
+    add(a, b);
+  }
   double partial[kPartialSums];
   for (int v = 0; v < kSumVectors; ++v) store(partial + v * kLanes<double>, sums[v]);
-  for (int p = 0; i < count; ++i, ++p) partial[p] = scalar(i, partial[p]);
   for (int half = kPartialSums / 2; half > 0; half /= 2)
     for (int p = 0; p < half; ++p) partial[p] += partial[p + half];
   return partial[0];
 }
 
 template <class T>
-double dot(const T* x, const T* y, i64 count) {
-  return sum_in_16<T>(
-      count, [&](i64 i, F64 sum) { return fma(load_wide(x + i), load_wide(y + i), sum); },
-      [&](i64 i, double sum) { return __builtin_fma(double(x[i]), double(y[i]), sum); });
-}
-
-template <class T>
 double sum_of_squares(const T* x, i64 count) {
-  return sum_in_16<T>(
-      count,
-      [&](i64 i, F64 sum) {
-        const F64 value = load_wide(x + i);
-        return fma(value, value, sum);
-      },
-      [&](i64 i, double sum) {
-        const double value = double(x[i]);
-        return __builtin_fma(value, value, sum);
-      });
+  return dot(x, x, count);
 }
 
 template <class T>
@@ -268,48 +265,25 @@ void add_multiple(T a, const T* x, T* y, i64 count) {
   for (; i < count; ++i) y[i] = scalar_fma(a, x[i], y[i]);
 }
 
-/// Vectors c .. c + Vectors of row i of the inverse, whose rows from i + 1 on are there already.
-template <class T, int Vectors>
-[[gnu::always_inline]] inline void invert_run(const T* upper_row, T* inverse, i64 step, i64 i,
-                                              i64 c, i64 last) {
-  constexpr int lanes = kLanes<T>;
-  T* const row = inverse + i * step + c;
-  Lanes<T> sum[Vectors];
-  for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes<T>>(row + v * lanes);
-  for (i64 l = i + 1; l < last; ++l) {
-    const Lanes<T> factor = splat(-upper_row[l]);
-    const T* other = inverse + l * step + c;
-    for (int v = 0; v < Vectors; ++v)
-      sum[v] = fma(factor, load<Lanes<T>>(other + v * lanes), sum[v]);
-  }
-  for (int v = 0; v < Vectors; ++v) store(row + v * lanes, sum[v]);
-}
-
-/// Row i of the inverse is e_i - sum over l > i of upper[i][l] * row l, in order of l.
-template <class T>
-void invert_unit_upper(const T* upper, i64 upper_step, T* inverse, i64 inverse_step, i64 count) {
-  constexpr int lanes = kLanes<T>, vectors = 4;
-  for (i64 i = count; i-- > 0;) {
-    T* const row = inverse + i * inverse_step;
-    const T* const upper_row = upper + i * upper_step;
-    for (i64 c = 0; c < count; ++c) row[c] = T(c == i);
-    i64 c = i / lanes * lanes;
-    for (; c + vectors * lanes <= count; c += vectors * lanes)
-      invert_run<T, vectors>(upper_row, inverse, inverse_step, i, c, c + vectors * lanes);
-    for (; c + lanes <= count; c += lanes)
-      invert_run<T, 1>(upper_row, inverse, inverse_step, i, c, c + lanes);
-    for (; c < count; ++c)
-      for (i64 l = i + 1; l <= c; ++l)
-        row[c] = scalar_fma(-upper_row[l], inverse[l * inverse_step + c], row[c]);
-  }
-}
-
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,        kPanelColumns<T>, &pack_left<T>,         &pack_right<T>,
-          &tile<T>,          &dot<T>,          &sum_of_squares<T>,    &largest<T>,
-          &scaled<T>,        &add_multiple<T>, &invert_unit_upper<T>, kStripColumns<T>,
-          &reflect_strip<T>, &turn<T>};
+  return {kPanelRows,
+          kPanelColumns<T>,
+          &pack_left<T>,
+          &pack_right<T>,
+          &tile<T>,
+          &dot<T>,
+          &sum_of_squares<T>,
+          &largest<T>,
+          &scaled<T>,
+          &add_multiple<T>,
+          kLanes<T>,
+          &pass_block<T>,
+          &couple<T>,
+          &finish_couplings<T>,
+          &solve<T>,
+          &copy<T>,
+          &turn<T>};
 }
 
 }  // namespace

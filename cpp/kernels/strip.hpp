@@ -1,7 +1,13 @@
-// Reflectors applied to a few columns that stay in the L1 or L2 cache, two at a time.
+// Blocks of reflectors applied to a few columns, a strip, a run of rows at a time: while a run is
+// in the L1 cache the products of one block are subtracted from it and its part of the next
+// block's sums is formed, so the rest of the strip may lie in any cache.
 //
-// Every sum over the rows is cut at the same ones, each run a chain of fma in their order, so the
-// number of columns taken together, which differs between instruction sets, decides no bit.
+// A block's vectors stand in a panel, (rows, numbers): row r has the numbers that act on row r. A
+// complex reflector is two columns of it, its real and its imaginary parts, and acts on a strip as
+// two real ones; only the small system between the sums and the products knows the difference.
+//
+// Every sum is a chain of fma from zero over a run of fixed length, so the shape of the register
+// tile, which differs between instruction sets, decides no bit.
 #pragma once
 #include "core/panels.hpp"
 #include "kernels/lanes.hpp"
@@ -9,14 +15,12 @@
 namespace fanin::FANIN_ISA {
 namespace {
 
-// Vectors in a row of a strip: as many as leave registers for the operands.
-#if defined(__AVX512F__)
-inline constexpr int kStripVectors = 2;
+// The register tiles: `kTileRows` rows (of the strip, or of sums) of up to kStripVectors vectors.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kTileRows = 8;
 #else
-inline constexpr int kStripVectors = 4;
+inline constexpr int kTileRows = 4;
 #endif
-template <class T>
-inline constexpr int kStripColumns = kStripVectors * kLanes<T>;
 
 template <class T>
 [[gnu::always_inline]] inline T scalar_fma(T a, T b, T c) {
@@ -24,95 +28,6 @@ template <class T>
     return __builtin_fmaf(a, b, c);
   else
     return __builtin_fma(a, b, c);
-}
-
-/// One row of a strip.
-template <class T>
-struct StripRow {
-  Lanes<T> of[kStripVectors];
-
-  [[gnu::always_inline]] static StripRow at(const T* from) {
-    StripRow row;
-    for (int k = 0; k < kStripVectors; ++k) row.of[k] = load<Lanes<T>>(from + k * kLanes<T>);
-    return row;
-  }
-  [[gnu::always_inline]] void put(T* to) const {
-    for (int k = 0; k < kStripVectors; ++k) store(to + k * kLanes<T>, of[k]);
-  }
-  /// += factor * other
-  [[gnu::always_inline]] void add(T factor, const StripRow& other) {
-    const Lanes<T> wide = splat(factor);
-    for (int k = 0; k < kStripVectors; ++k) of[k] = fma(wide, other.of[k], of[k]);
-  }
-  [[gnu::always_inline]] StripRow times(T factor) const {
-    StripRow row;
-    for (int k = 0; k < kStripVectors; ++k) row.of[k] = of[k] * splat(factor);
-    return row;
-  }
-};
-
-/// With Q the strip: H_a H_b Q = Q - v_b w_b - v_a w_a, where w_b = v_b^T Q and
-/// w_a = v_a^T Q - (v_a^T v_b) w_b. One pass over the rows subtracts a pair's products and forms
-/// the next pair's w.
-template <class T>
-void reflect_strip(const T* vectors, i64 step, i64 count, i64 rows, T* strip, T gain, int columns,
-                   T* out, i64 out_step) {
-  constexpr int width = kStripColumns<T>;
-  StripRow<T> minus_wa = {}, minus_wb = {};  // of the pair before
-  const T *done_a = vectors, *done_b = vectors;
-  for (i64 j = count - 2; j >= 0; j -= 2) {
-    const T* const a = vectors + j * step;
-    const T* const b = a + step;
-    T* q = strip + j * width;
-    const StripRow<T> second = StripRow<T>::at(q + width);
-    StripRow<T> wa = {}, wb = {};  // sums of the finished runs, and of the present one
-    StripRow<T> run_a = StripRow<T>::at(q).times(a[0]), run_b = second.times(b[0]);
-    run_a.add(a[1], second);
-    T coupling = a[1] * b[0];
-    q += 2 * width;
-    // Row r of this pair is row r - 2 of the one before, and the second of a pair begins a row
-    // after the first.
-    const auto visit = [&](i64 r, StripRow<T> row) {
-      row.add(done_a[r - 2], minus_wa);
-      row.put(q);
-      run_a.add(a[r], row);
-      run_b.add(b[r - 1], row);
-      coupling = scalar_fma(a[r], b[r - 1], coupling);
-      q += width;
-    };
-    if (rows - j > 2) visit(2, StripRow<T>::at(q));
-    for (i64 r = 3; r < rows - j;) {
-      i64 end = (r / kStripDepth + 1) * kStripDepth;
-      if (end > rows - j) end = rows - j;
-      for (; r < end; ++r) {
-        StripRow<T> row = StripRow<T>::at(q);
-        row.add(done_b[r - 3], minus_wb);
-        visit(r, row);
-      }
-      wa.add(T(1), run_a);
-      wb.add(T(1), run_b);
-      run_a = run_b = {};
-    }
-    wa.add(T(1), run_a);
-    wb.add(T(1), run_b);
-    wa.add(-coupling, wb);
-    minus_wa = wa.times(T(-1));
-    minus_wb = wb.times(T(-1));
-    done_a = a;
-    done_b = b;
-  }
-  for (i64 r = 0; r < rows; ++r, strip += width, out += out_step) {
-    StripRow<T> row = StripRow<T>::at(strip);
-    if (r > 0) row.add(done_b[r - 1], minus_wb);
-    row.add(done_a[r], minus_wa);
-    row = row.times(gain);
-    if (columns == width) {
-      row.put(out);
-      continue;
-    }
-    row.put(strip);
-    for (int c = 0; c < columns; ++c) out[c] = strip[c];
-  }
 }
 
 /// The numbers 0 .. n - 1 as a pack.
@@ -124,6 +39,284 @@ template <int... i>
 struct UpTo<0, i...> {
   using type = Indices<i...>;
 };
+
+constexpr i64 least(i64 a, i64 b) { return a < b ? a : b; }
+constexpr i64 most(i64 a, i64 b) { return a > b ? a : b; }
+
+/// run(integral) for runs of kTileRows, then of 4, 2 and 1, that make up first .. end - 1: the
+/// lengths are constants of the compiler.
+template <int N>
+struct Length {
+  static constexpr int value = N;
+};
+template <class Run>
+[[gnu::always_inline]] inline i64 in_tiles(i64 first, i64 end, Run&& run) {
+  for (; first + kTileRows <= end; first += kTileRows) run(first, Length<kTileRows>{});
+  if constexpr (kTileRows > 4)
+    if (first + 4 <= end) run(first, Length<4>{}), first += 4;
+  if (first + 2 <= end) run(first, Length<2>{}), first += 2;
+  if (first < end) run(first, Length<1>{}), first += 1;
+  return first;
+}
+
+// ---- the two products ---------------------------------------------------------------------------
+
+/// strip (Rows, Vectors) -= panel (Rows, depth) products (depth, Vectors).
+template <class T, int Rows, int Vectors>
+[[gnu::always_inline]] inline void subtract_tile(const T* panel, i64 width, i64 depth,
+                                                 const T* products, T* strip, i64 stride) {
+  constexpr int lanes = kLanes<T>;
+  Lanes<T> sum[Rows][Vectors] = {};
+#pragma GCC unroll 2
+  for (i64 k = 0; k < depth; ++k) {
+    Lanes<T> row[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) row[v] = load<Lanes<T>>(products + (k * Vectors + v) * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      const Lanes<T> factor = splat(panel[r * width + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      T* const to = strip + r * stride + v * lanes;
+      store(to, load<Lanes<T>>(to) - sum[r][v]);
+    }
+}
+
+/// sums (Count, Vectors), its rows at `sums_step`, += the first Count columns of panel (rows, ..)
+/// transposed times strip (rows, Vectors).
+template <class T, int Count, int Vectors>
+[[gnu::always_inline]] inline void sum_tile(const T* panel, i64 width, const T* strip, i64 stride,
+                                            i64 rows, T* sums, i64 sums_step) {
+  constexpr int lanes = kLanes<T>;
+  Lanes<T> sum[Count][Vectors] = {};
+  for (i64 r = 0; r < rows; ++r) {
+    Lanes<T> row[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) row[v] = load<Lanes<T>>(strip + v * lanes);
+#pragma GCC unroll 8
+    for (int k = 0; k < Count; ++k) {
+      const Lanes<T> factor = splat(panel[k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[k][v] = fma(factor, row[v], sum[k][v]);
+    }
+    panel += width;
+    strip += stride;
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < Count; ++k)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      T* const to = sums + k * sums_step + v * lanes;
+      store(to, load<Lanes<T>>(to) + sum[k][v]);
+    }
+}
+
+/// Rows begin .. end - 1 of the strip, counted from the panel's first. Reflector i has zeros in the
+/// i rows above its own first, so there its products need not be subtracted.
+template <class T, int Vectors>
+void subtract(const Pass<T>& pass, i64 begin, i64 end) {
+  in_tiles(begin, end, [&](i64 r, auto rows) {
+    const i64 depth = least(pass.done_count, (r + rows.value) * pass.parts);
+    subtract_tile<T, rows.value, Vectors>(
+        pass.done + r * pass.width, pass.width, depth, pass.products,
+        pass.strip + (pass.done_first + r) * pass.stride, pass.stride);
+  });
+}
+
+template <class T, int Vectors>
+void sum(const Pass<T>& pass, i64 begin, i64 end) {
+  constexpr i64 step = Vectors * kLanes<T>;
+  in_tiles(0, pass.next_count, [&](i64 k, auto count) {
+    const i64 from = most(begin, most(k / pass.parts, pass.zeros));
+    if (from < end)
+      sum_tile<T, count.value, Vectors>(pass.next + from * pass.width + k, pass.width,
+                                        pass.strip + (pass.next_first + from) * pass.stride,
+                                        pass.stride, end - from, pass.sums + k * step, step);
+  });
+}
+
+template <class T, int Vectors>
+void pass_of(const Pass<T>& pass) {
+  const i64 origin = pass.next != nullptr ? pass.next_first : pass.done_first;
+  for (i64 begin = pass.begin; begin < pass.end;) {
+    const i64 end = begin < origin
+                        ? least(origin, pass.end)
+                        : least(origin + ((begin - origin) / kRunRows + 1) * kRunRows, pass.end);
+    if (pass.done != nullptr && end > pass.done_first)
+      subtract<T, Vectors>(pass, most(begin - pass.done_first, 0), end - pass.done_first);
+    if (pass.next != nullptr && begin >= origin)
+      sum<T, Vectors>(pass, begin - origin, end - origin);
+    begin = end;
+  }
+}
+
+template <class T>
+void pass_block(const Pass<T>& pass) {
+  if (pass.vectors == 3) return pass_of<T, 3>(pass);
+  if (pass.vectors == 2) return pass_of<T, 2>(pass);
+  pass_of<T, 1>(pass);
+}
+
+// ---- the system between them --------------------------------------------------------------------
+
+/// i z, or -i z, of complex lanes.
+template <class T, int... i>
+[[gnu::always_inline]] inline Lanes<T> swap_parts(Lanes<T> z, Indices<i...>) {
+  return __builtin_shufflevector(z, z, (i ^ 1)...);
+}
+template <class T>
+[[gnu::always_inline]] inline Lanes<T> times_i(Lanes<T> z) {
+  return swap_parts<T>(z, typename UpTo<kLanes<T>>::type{}) * alternate(T(-1), T(1));
+}
+
+/// Sums over the real and the imaginary parts of v, in the rows 2 i and 2 i + 1, to v^H in row 2 i.
+template <class T>
+void join_parts(T* sums, i64 count, i64 step) {
+  for (i64 i = 0; i < count; i += 2)
+    for (i64 c = 0; c < step; c += kLanes<T>) {
+      T* const re = sums + i * step + c;
+      store(re, load<Lanes<T>>(re) - times_i<T>(load<Lanes<T>>(re + step)));
+    }
+}
+
+/// sums of the panel (rows begin .. end - 1) with itself: its columns up to each column's own.
+template <class T>
+void couple(const T* panel, i64 width, int count, int parts, i64 begin, i64 end, T* sums) {
+  constexpr int lanes = kLanes<T>;
+  for (i64 run = begin; run < end;) {
+    const i64 stop = least((run / kRunRows + 1) * kRunRows, end);
+    for (i64 c = 0; c < count; c += lanes)
+      in_tiles(0, least(c + lanes, count), [&](i64 k, auto rows) {
+        const i64 from = most(run, most(k, c) / parts);
+        if (from < stop)
+          sum_tile<T, rows.value, 1>(panel + from * width + k, width, panel + from * width + c,
+                                     width, stop - from, sums + k * kBlockNumbers + c,
+                                     kBlockNumbers);
+      });
+    run = stop;
+  }
+}
+
+template <class T>
+void finish_couplings(T* sums, int count, int parts) {
+  if (parts == 2) join_parts(sums, count, kBlockNumbers);
+  for (i64 i = 0; i < count * kBlockNumbers; ++i) sums[i] = -sums[i];
+}
+
+/// Rows first .. first + Count - 1 of the products; those they need are there. -(v_i^H v_l), i < l,
+/// stands in row i.
+template <class T, int Count, int Vectors>
+[[gnu::always_inline]] inline void solve_tile(const T* minus, i64 count, i64 first, bool adjoint,
+                                              T* rows) {
+  constexpr i64 lanes = kLanes<T>, step = Vectors * lanes;
+  const i64 along = adjoint ? kBlockNumbers : 1, across = adjoint ? 1 : kBlockNumbers;
+  T* const own = rows + first * step;
+  Lanes<T> sum[Count][Vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < Count; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = load<Lanes<T>>(own + i * step + v * lanes);
+  const auto others = [&](i64 l) {
+    const T* const factors = minus + first * across + l * along;
+    Lanes<T> row[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) row[v] = load<Lanes<T>>(rows + l * step + v * lanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < Count; ++i) {
+      const Lanes<T> factor = splat(factors[i * across]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
+    }
+  };
+  const auto inside = [&](int i, int l) {
+    const Lanes<T> factor = splat(minus[(first + i) * across + (first + l) * along]);
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, sum[l][v], sum[i][v]);
+  };
+  if (adjoint) {
+    for (i64 l = 0; l < first; ++l) others(l);
+#pragma GCC unroll 8
+    for (int l = 0; l < Count; ++l)
+#pragma GCC unroll 8
+      for (int i = l + 1; i < Count; ++i) inside(i, l);
+  } else {
+    for (i64 l = count - 1; l >= first + Count; --l) others(l);
+#pragma GCC unroll 8
+    for (int l = Count - 1; l >= 0; --l)
+#pragma GCC unroll 8
+      for (int i = 0; i < l; ++i) inside(i, l);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Count; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) store(own + i * step + v * lanes, sum[i][v]);
+}
+
+template <class T, int Vectors>
+void solve_real(const T* minus, i64 count, bool adjoint, T* rows) {
+  if (adjoint) {
+    in_tiles(0, count, [&](i64 first, auto tile) {
+      solve_tile<T, tile.value, Vectors>(minus, count, first, true, rows);
+    });
+    return;
+  }
+  // The same tiles from the last to the first.
+  const i64 whole = count / kTileRows * kTileRows;
+  i64 end = count;
+  if ((count - whole) & 1) solve_tile<T, 1, Vectors>(minus, count, end -= 1, false, rows);
+  if ((count - whole) & 2) solve_tile<T, 2, Vectors>(minus, count, end -= 2, false, rows);
+  if ((count - whole) & 4) solve_tile<T, 4, Vectors>(minus, count, end -= 4, false, rows);
+  while (end > 0) solve_tile<T, kTileRows, Vectors>(minus, count, end -= kTileRows, false, rows);
+}
+
+template <class T>
+void solve_complex(const T* minus, i64 count, bool adjoint, T* rows, int vectors) {
+  const i64 lanes = kLanes<T>, step = vectors * lanes;
+  join_parts(rows, count, step);
+  for (i64 n = 0; n < count; n += 2) {
+    const i64 i = adjoint ? n : count - 2 - n;
+    for (i64 c = 0; c < step; c += lanes) {
+      T* const own = rows + i * step + c;
+      Lanes<T> sum = load<Lanes<T>>(own);
+      for (i64 m = 0; m < n; m += 2) {
+        const i64 l = adjoint ? m : count - 2 - m;
+        const T* const factor = minus + (adjoint ? l * kBlockNumbers + i : i * kBlockNumbers + l);
+        const T* const other = rows + l * step + c;
+        sum = fma(splat(factor[0]), load<Lanes<T>>(other), sum);
+        sum = fma(splat(adjoint ? -factor[1] : factor[1]), load<Lanes<T>>(other + step), sum);
+      }
+      store(own, sum);
+      store(own + step, times_i<T>(sum));
+    }
+  }
+}
+
+template <class T>
+void solve(const T* minus, int count, int parts, bool adjoint, T* rows, int vectors) {
+  if (parts == 2) return solve_complex(minus, count, adjoint, rows, vectors);
+  if (vectors == 3) return solve_real<T, 3>(minus, count, adjoint, rows);
+  if (vectors == 2) return solve_real<T, 2>(minus, count, adjoint, rows);
+  solve_real<T, 1>(minus, count, adjoint, rows);
+}
+
+// ---- in and out ---------------------------------------------------------------------------------
+
+template <class T>
+void copy(const T* from, i64 from_step, i64 rows, i64 columns, T factor, T* to, i64 to_step) {
+  constexpr int lanes = kLanes<T>;
+  const Lanes<T> wide = splat(factor);
+  const i64 whole = columns / lanes * lanes;
+  for (i64 r = 0; r < rows; ++r, from += from_step, to += to_step) {
+    for (i64 c = 0; c < whole; c += lanes) store(to + c, load<Lanes<T>>(from + c) * wide);
+    for (i64 c = whole; c < columns; ++c) to[c] = from[c] * factor;
+  }
+}
 
 /// Lane by lane from the first and the second vector: from their lower halves (`half` 0) or their
 /// upper ones (1).

@@ -12,7 +12,6 @@ from ._activations.activation import Activation
 from ._activations.gains import calculate_gain, gain
 from ._activations.table import activations
 from ._arrays.parts import flat
-from ._random.generator import Generator, default_rng
 from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._random.streams import Stream
 from ._schemes.depth_gains import DeepNormGains, deepnorm_gains, fixup_gain, t_fixup_gain
@@ -72,6 +71,7 @@ if TYPE_CHECKING:
     from ._models.tensors import PlanTensor
     from ._models.verifying import Verification, verify
     from ._random.bit_generator import BitGenerator
+    from ._random.generator import Generator, default_rng
     from .propagation._recommend import Recommendation, recommend
 
 STREAM: str = _core.STREAM
@@ -82,11 +82,13 @@ __version__: str = _core.build_config()["version"]
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
     "BitGenerator": "_random.bit_generator",
+    "Generator": "_random.generator",
     "Plan": "_models.plan",
     "PlanTensor": "_models.tensors",
     "Verification": "_models.verifying",
     "verify": "_models.verifying",
     "Recommendation": "propagation._recommend",
+    "default_rng": "_random.generator",
     "recommend": "propagation._recommend",
 }
 _LAZY_MODULES = ("diagnose", "files", "linalg", "propagation")

@@ -31,7 +31,7 @@ class QR(NamedTuple):
 
 
 def _stack(a: Any, function: str) -> tuple[NDArray[Any], np.dtype[Any]]:
-    """`a` as a new contiguous stack (matrices, m, n) in its compute type, and its own dtype."""
+    """`a` as a contiguous stack (matrices, m, n) in its compute type, and its own dtype."""
     array = np.asarray(a)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
@@ -44,7 +44,7 @@ def _stack(a: Any, function: str) -> tuple[NDArray[Any], np.dtype[Any]]:
             f"{function} takes matrices, (..., m, n); got an array of {array.ndim} dimensions"
         )
     compute = np.result_type(kind.compute, np.complex64) if kind.complex else kind.compute
-    work = np.array(array, dtype=compute, order="C", copy=True)
+    work = np.asarray(array, dtype=compute, order="C")
     matrices = int(np.prod(array.shape[:-2], dtype=np.int64))
     return work.reshape(matrices, *array.shape[-2:]), array.dtype.newbyteorder("=")
 
@@ -95,7 +95,7 @@ def qr(a: Any, *, threads: int | None = None) -> QR:
     matrices, rows, columns = work.shape
     lead, rank = np.shape(a)[:-2], min(rows, columns)
     q = np.empty((matrices, rows, rank), work.dtype)
-    r = np.zeros((matrices, rank, columns), work.dtype)
+    r = np.empty((matrices, rank, columns), work.dtype)
     _core.qr(work, q, r, count)
     return QR(
         q.reshape(*lead, rows, rank).astype(dtype, copy=False),

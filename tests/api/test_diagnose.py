@@ -223,3 +223,18 @@ def test_report_of_a_network():
 def test_report_needs_a_depth():
     with pytest.raises(TypeError, match="number of layers"):
         diagnose.report("relu")
+
+
+def test_no_unit_lies_beyond_a_threshold_of_a_hundred_deviations():
+    # P(|z| > 100) is about e^-5005, below the smallest double; P(|z| > 37) is 2 * 5.7e-300.
+    assert fanin.diagnose.saturation(0.01).beyond == 0.0
+    assert_allclose(
+        fanin.diagnose.saturation(1 / 37).beyond, float(mpmath.erfc(37 / mpmath.sqrt(2))), rtol=1e-9
+    )
+
+
+def test_a_callable_may_bend_on_either_side_of_zero():
+    hard = fanin.Activation(lambda x: np.clip(x, -1.0, 1.0), kinks=[-1.0, 1.0])
+    assert hard.kinks == (-1.0, 1.0)
+    with pytest.raises(ValueError, match="a kink must be finite"):
+        fanin.Activation(np.tanh, kinks=[float("nan")])

@@ -14,6 +14,7 @@ import rooms
 from package import FRAMEWORKS, modules
 
 import fanin
+from fanin._activations import moments
 
 # ---- C++: rooms and includes ---------------------------------------------------------------------
 
@@ -250,6 +251,16 @@ def test_only_adapters_import_a_framework_at_their_top(root):
             eager = re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
             frameworks = {"torch", "jax", "keras", "tensorflow", "dask", "scipy"}
             assert not set(eager) & frameworks, module
+
+
+def test_the_columns_of_moments_are_those_of_the_core(root):
+    text = (root / "cpp" / "core" / "moment_table.hpp").read_text()
+    names = re.search(r"enum Moment : int \{(.*?)\}", text, re.DOTALL)[1]
+    columns = re.findall(r"\bk(\w+)", names)
+    assert len(columns) == 8
+    for number, name in enumerate(columns):
+        constant = re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
+        assert getattr(moments, constant) == number, name
 
 
 # ---- Python: names and docstrings ----------------------------------------------------------------

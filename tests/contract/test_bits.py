@@ -242,4 +242,4 @@ def test_half_fills_round_the_float32_fill(isa, law, dtype):
 
 
 def test_the_stream_has_its_name():
-    assert fanin.STREAM == "fanin-1"
+    assert fanin.STREAM == "fanin-2"

@@ -1,6 +1,8 @@
 """Orthogonal matrices: the same Q as LAPACK from the same reflectors, Haar's law, the same bits."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -67,13 +69,38 @@ def test_a_matrix_is_that_of_the_contract(dtype, rows, columns):
     assert np.abs(got - expected).max() <= 8 * columns * EPSILON[dtype]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 5), (33, 33), (261, 6)])
-def test_a_matrix_in_strips_is_that_of_the_contract_bit_for_bit(isa, dtype, rows, columns):
+# Two blocks; sums of several runs and, of 4100 rows, of two bands.
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 5), (33, 33), (261, 6), (4100, 2)])
+def test_a_matrix_is_that_of_the_contract_bit_for_bit(isa, dtype, rows, columns):
     gaussian = sampled(rows, columns, dtype, seed=5).astype(dtype)
     vectors = [x[j:] for j, x in enumerate(gaussian)]
-    expected = oracle_orthogonal.haar_in_pairs(vectors, rows)
+    expected = oracle_orthogonal.haar_in_blocks(vectors, rows)
     assert haar(rows, columns, dtype, seed=5)[0].tobytes() == expected.tobytes()
+
+
+# Less and more than one block, wide; of 2100 rows a tree of two leaves.
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(1, 1), (5, 3), (3, 5), (40, 19), (19, 40), (2100, 2)]
+)
+def test_qr_is_that_of_the_contract_bit_for_bit(isa, dtype, rows, columns):
+    a = fanin.normal((rows, columns), seed=rows, dtype=dtype)
+    q, r = fanin.linalg.qr(a, threads=2)
+    expected_q, expected_r = oracle_orthogonal.qr(a)
+    assert q.tobytes() == expected_q.tobytes()
+    assert r.tobytes() == expected_r.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(700, 450), (450, 700), (5000, 30), (3, 70, 70)])
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_threads_do_not_change_a_factor(shape, dtype):
+    a = fanin.normal(shape, seed=1, dtype=dtype)
+    one = fanin.linalg.qr(a, threads=1)
+    for threads in (2, 3, 7):
+        several = fanin.linalg.qr(a, threads=threads)
+        assert one.Q.tobytes() == several.Q.tobytes()
+        assert one.R.tobytes() == several.R.tobytes()
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -112,9 +139,10 @@ def test_a_turned_matrix_is_the_transpose(rows, columns, first, last, dtype, isa
     assert turned.tobytes() == np.swapaxes(plain, 1, 2).tobytes()
 
 
-def test_a_turned_matrix_too_long_for_strips_is_the_transpose():
-    turned = haar(8200, 70, turned=True, threads=2)
-    assert turned.tobytes() == np.swapaxes(haar(8200, 70), 1, 2).tobytes()
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_a_turned_matrix_too_long_to_be_kept_is_the_transpose(dtype):
+    turned = haar(33000, 40, dtype, turned=True, threads=2, gain=0.3)
+    assert turned.tobytes() == np.swapaxes(haar(33000, 40, dtype, gain=0.3), 1, 2).tobytes()
 
 
 @pytest.mark.parametrize("defect", ["no sign", "short reflector", "reused word", "wrong order"])
@@ -210,11 +238,12 @@ def test_a_slice_of_columns_across_the_reflectors_in_memory_is_that_of_the_whole
     assert haar(521, 520, first=first, last=last)[0].tobytes() == whole[:, first:last].tobytes()
 
 
-@pytest.mark.parametrize("rows", [8192, 8193])
-def test_the_longest_matrix_in_strips_and_the_shortest_in_blocks(isa, rows):
-    got = haar(rows, 3, "float64", seed=5)[0]
-    expected = oracle_orthogonal.orthogonal_of(sampled(rows, 3, "float64", seed=5))
-    assert np.abs(got - expected).max() <= 8 * 3 * EPSILON["float64"]
+# The edges of what is drawn at once, of bands and of what is kept from block to block.
+@pytest.mark.parametrize("rows", [4096, 4097, 8192, 8193, 32768, 32769])
+def test_long_matrices_are_those_of_the_contract(rows):
+    got = haar(rows, 35, "float64", seed=5, threads=2)[0]
+    expected = oracle_orthogonal.orthogonal_of(sampled(rows, 35, "float64", seed=5))
+    assert np.abs(got - expected).max() <= 8 * 35 * EPSILON["float64"]
 
 
 def test_late_ids_and_high_bits_of_them_count():
@@ -350,6 +379,46 @@ def test_eigenphases_of_unitary_matrices_repel_as_those_of_a_reference():
     # Without the fix of the phases the eigenphases are not uniform.
     _, unfixed = spacings(q)
     assert stats.kstest(unfixed[rows, pick], stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue < P_FAIL
+
+
+# ---------------------------------------------------------------------------------------------
+# Memory
+
+
+def peak_growth(call):
+    """Bytes by which a call raises the peak of its process, and the most that are allowed."""
+    code = f"""
+import resource, numpy as np, fanin
+a = np.full({call[2]}, 0.5, np.float32) if {call[2]} else None
+fanin.orthogonal((64, 64), seed=0, threads=2), fanin.linalg.qr(np.eye(64, dtype=np.float32))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+made = {call[0]}
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(sum(part.nbytes for part in (made if isinstance(made, tuple) else [made])))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    growth, result = map(int, run.stdout.split())
+    return growth, call[1] * result + 2**24
+
+
+# What a thin matrix needs beside itself: its vectors, once, and one of them for each thread. QR: a
+# tall matrix its vectors, a square one half of that beside Q and R, which is where it works. 16 MB
+# are the strips, the pieces of vectors, and what the allocator keeps.
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("fanin.orthogonal((1_000_000, 1), seed=0, threads=2)", 2, ()),
+        ("fanin.orthogonal((1_000_000, 4), seed=0, threads=2)", 2, ()),
+        ("fanin.orthogonal((200_000, 32), seed=0, threads=2)", 2, ()),
+        ("fanin.orthogonal((4, 1_000_000), seed=0, threads=2)", 2, ()),
+        ("fanin.linalg.qr(a, threads=2)", 1.5, (1500, 1500)),
+        ("fanin.linalg.qr(a, threads=2)", 2.2, (100_000, 32)),
+    ],
+    ids=str,
+)
+def test_the_peak_of_memory_is_bounded(call):
+    growth, most = peak_growth(call)
+    assert growth <= most
 
 
 # ---------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from fanin._schemes.registry import get
 from .steps import STEPS
 from .values import CONSTANTS, Before, Literal, Norm, Part, Step, Value
 
-__all__ = ["write"]
+__all__ = ["write", "write_value"]
 
 # Values of a chain of steps are made in blocks of this many, so that temporaries stay small.
 _BLOCK_VALUES = 1 << 18
@@ -91,6 +91,15 @@ def write(
             )
             writer.at(root[tensor.name][number]).write(block, within, sizes, part.value)
     return out
+
+
+def write_value(
+    out: NDArray[Any], index: Any, shape: tuple[int, ...], value: Value, stream: Stream
+) -> None:
+    """Write the part `index` of a value of that full shape, drawn from `stream` itself."""
+    goal = target(shape, out.dtype, out, index, accepted=(out.dtype,), function="write_value")
+    for array, box in boxes(goal):
+        _Writer(stream, stream, None).write(array, box, shape, value)
 
 
 def _is_drawn(value: Value) -> bool:

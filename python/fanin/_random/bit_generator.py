@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.random import BitGenerator as NumpyBitGenerator
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
 from fanin import _core
+from fanin._checks import as_count, as_integer
 from fanin._public import public
 
-from .seeds import as_stream
+from .seeds import Seed, as_stream, entropy_stream
 from .streams import Stream
 
-if TYPE_CHECKING:
-    from .generator import Generator
-
 _NAME = "fanin.BitGenerator"
-_WORD_LIMIT = 1 << 62  # so that as many words as anyone can draw are left after it
+_WORD_LIMIT = 1 << 63  # so that every address of every dtype fits 63 bits
 _ID_LIMIT = 1 << 64
 
 
-class _StreamSeeds(ISpawnableSeedSequence):
+class StreamSeeds(ISpawnableSeedSequence):
     """What NumPy calls a seed sequence: a stream, and how many children it has had."""
 
-    def __init__(self, stream: Stream, spawned: int = 0) -> None:
+    def __init__(self, stream: Stream, n_children_spawned: int = 0) -> None:
         self.stream = stream
-        self.spawned = spawned
+        self.n_children_spawned = n_children_spawned
+        self._counting = threading.Lock()
+
+    @property
+    def entropy(self) -> int:
+        """The key of the stream."""
+        return self.stream.key
+
+    @property
+    def spawn_key(self) -> tuple[int, ...]:
+        """Empty: the key of a child holds the whole path to it."""
+        return ()
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
         """The first words of a child of its own, so that they are nobody else's."""
@@ -39,10 +50,21 @@ class _StreamSeeds(ISpawnableSeedSequence):
         words = _core.words(self.stream["generate_state"]._key, 0, 0, tiles)
         return words.astype("<u4").view(f"<u{size}")[:n_words].astype(dtype)
 
-    def spawn(self, n_children: int) -> list[_StreamSeeds]:
+    def spawn(self, n_children: int) -> list[StreamSeeds]:
         """Sequences on the next spawned children of the stream."""
-        first, self.spawned = self.spawned, self.spawned + n_children
-        return [_StreamSeeds(self.stream._spawned(first + i)) for i in range(n_children)]
+        count = as_count(n_children, "n_children", 0)
+        if count > sys.maxsize:
+            raise OverflowError(f"n_children must fit a list, got {n_children}")
+        with self._counting:
+            first = self.n_children_spawned
+            self.n_children_spawned += count
+        return [StreamSeeds(self.stream._spawned(first + i)) for i in range(count)]
+
+    def __reduce__(self) -> Any:
+        return StreamSeeds, (self.stream, self.n_children_spawned)
+
+    def __repr__(self) -> str:
+        return f"<seeds of {self.stream!r}, {self.n_children_spawned} children spawned>"
 
 
 @public("fanin")
@@ -55,8 +77,9 @@ class BitGenerator(NumpyBitGenerator):
 
     Parameters
     ----------
-    seed : int, Stream or Generator
-        As everywhere in fanin; a Generator gives its next child.
+    seed : int, Stream, Generator or None
+        As everywhere in fanin; a Generator gives its next child. None takes 128 bits of entropy
+        from the operating system.
 
     Attributes
     ----------
@@ -80,34 +103,27 @@ class BitGenerator(NumpyBitGenerator):
     True
     """
 
-    def __init__(self, seed: int | Stream | Generator | _StreamSeeds) -> None:
-        seeds = seed if isinstance(seed, _StreamSeeds) else _StreamSeeds(as_stream(seed))
-        super().__init__(seeds)  # type: ignore[arg-type]  # NumPy's stub knows SeedSequence only
-        self._seeds = seeds
-        self._words = _core.bit_generator(self.capsule)
-        self._seek(seeds.stream._key, 0, 0)
-
-    def _seek(self, key: bytes, id: int, word: int) -> None:
-        self._key, self._id = key, id
-        _core.bit_generator_seek(self._words, key, id, word)
+    def __init__(self, seed: Seed | StreamSeeds | None = None) -> None:
+        if not isinstance(seed, StreamSeeds):
+            seed = StreamSeeds(entropy_stream() if seed is None else as_stream(seed))
+        super().__init__(seed)  # type: ignore[arg-type]  # NumPy's stub knows SeedSequence only
+        self.seeds = seed
+        self.cursor = _core.Cursor(self.capsule, self.lock)
+        self.cursor.seek(seed.stream._key, 0, 0)
 
     @property
     def stream(self) -> Stream:
         """The stream of the words."""
-        return Stream._from_key(self._key)
+        return Stream._from_key(self.cursor.state()[0])
 
     @property
     def state(self) -> dict[str, Any]:
         """Name of the class, key of the stream, id (jumps) and number of the next word."""
-        with self.lock:
-            return {
-                "bit_generator": _NAME,
-                "state": {
-                    "key": int.from_bytes(self._key, "little"),
-                    "id": self._id,
-                    "word": _core.bit_generator_tell(self._words),
-                },
-            }
+        key, id, word = self.cursor.state()
+        return {
+            "bit_generator": _NAME,
+            "state": {"key": int.from_bytes(key, "little"), "id": id, "word": word},
+        }
 
     @state.setter
     def state(self, value: Mapping[str, Any]) -> None:
@@ -118,50 +134,62 @@ class BitGenerator(NumpyBitGenerator):
                 f"state must be that of a {_NAME}, got one of {value.get('bit_generator')!r}"
             )
         inner = value["state"]
-        key, id, word = int(inner["key"]), int(inner["id"]), int(inner["word"])
+        key, id, word = (as_integer(inner[n], f"state's {n}") for n in ("key", "id", "word"))
         if not (0 <= key < 1 << 128 and 0 <= id < _ID_LIMIT and 0 <= word <= _WORD_LIMIT):
             raise ValueError(
-                f"state needs a key below 2**128, an id below 2**64 and a word up to 2**62, "
+                f"state needs a key below 2**128, an id below 2**64 and a word up to 2**63, "
                 f"got {dict(inner)}"
             )
         with self.lock:
-            self._seek(key.to_bytes(16, "little"), id, word)
+            self.cursor.seek(key.to_bytes(16, "little"), id, word)
+
+    def advance(self, delta: int) -> BitGenerator:
+        """Moves on (or back, if negative) as `delta` values of `random_raw` do: two words each.
+
+        Raises
+        ------
+        TypeError
+            If delta is no integer.
+        ValueError
+            If it leads before word 0 or beyond word 2**63. Nothing moves then.
+
+        >>> import fanin
+        >>> there, then = fanin.BitGenerator(0), fanin.BitGenerator(0).advance(10)
+        >>> bool(there.random_raw(11)[-1] == then.random_raw())
+        True
+        """
+        words = 2 * as_integer(delta, "delta")
+        with self.lock:
+            key, id, word = self.cursor.state()
+            if not 0 <= word + words <= _WORD_LIMIT:
+                raise ValueError(
+                    f"delta must lead to a word in 0 .. 2**63, got {delta} at word {word}"
+                )
+            self.cursor.seek(key, id, word + words)
+        return self
 
     def jumped(self, jumps: int = 1) -> BitGenerator:
         """A new one, at the same word after `jumps` times 2**66 words: the next id of the counter,
         which no draw of this one can reach."""
-        count = int(jumps)
+        count = as_integer(jumps, "jumps")
         state = self.state
         state["state"]["id"] += count
         if count < 0 or state["state"]["id"] >= _ID_LIMIT:
             raise ValueError(f"jumps must lead to an id in 0 .. 2**64 - 1, got {jumps}")
-        other = type(self)(self._seeds)
+        other = type(self)(self.seeds)
         other.state = state
         return other
 
     def spawn(self, n_children: int) -> list[BitGenerator]:
         """`n_children` new ones, on the streams that `Generator.spawn` gives its children."""
-        if n_children < 0:
-            raise ValueError(f"n_children must be at least 0, got {n_children}")
-        with self.lock:
-            seeds = self._seeds.spawn(n_children)
-        return [type(self)(seed) for seed in seeds]
-
-    def __getstate__(self) -> Any:
-        return self.state, self._seeds.spawned
-
-    def __setstate__(self, state: Any) -> None:
-        self.state, self._seeds.spawned = state
+        return [type(self)(seed) for seed in self.seeds.spawn(n_children)]
 
     def __reduce__(self) -> Any:
-        return type(self), (self._seeds.stream,), self.__getstate__()
+        seeds = self.seeds
+        return type(self), (StreamSeeds(seeds.stream, seeds.n_children_spawned),), self.state
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, BitGenerator):
-            return NotImplemented
-        return bool(self.__getstate__() == other.__getstate__())
-
-    __hash__ = None  # type: ignore[assignment]
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
     def __repr__(self) -> str:
         return f"<{_NAME} on {self.stream!r}, word {self.state['state']['word']}>"

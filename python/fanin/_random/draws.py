@@ -23,14 +23,15 @@ class Draw(NamedTuple):
     scalars: tuple[float, ...] | None
     columns: list[np.ndarray[Any, Any]]  # one parameter an element, if they are not all scalars
 
-    def write(self, goal: Target, key: bytes, first: int, threads: int) -> None:
-        """Fills `goal`; `first` is the address of element 0 of the full array."""
+    def write(self, goal: Target, key: bytes, first: int, threads: int, id: int = 0) -> None:
+        """Fills `goal`; `first` is the address of element 0 of the full array, `id` counts the
+        jumps of a BitGenerator."""
         kind = KINDS[goal.array.dtype]
         where: dict[str, Any] = {
             "element": kind.element,
             "complex": kind.complex,
             "key": key,
-            "id": 0,  # BitGenerator alone has others, one a jump
+            "id": id,
             "array": goal.array,
             "first": first + goal.part.first,
             "steps": goal.part.steps,

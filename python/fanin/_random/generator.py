@@ -1,14 +1,13 @@
-"""Generator: NumPy's method names on a Stream and a cursor. The only mutable object of the
-package."""
+"""Generator: NumPy's Generator on a stream, whose laws that fanin draws itself are parallel."""
 
 from __future__ import annotations
 
+import copy
 import operator
-import os
-import threading
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator as NumpyGenerator
 
 from fanin import _core
 from fanin._arrays.destinations import destination
@@ -16,92 +15,94 @@ from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import Target, target
 from fanin._public import public
 
+from .bit_generator import BitGenerator
 from .draws import parameter, prepare, require_bounds, require_range
 from .integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
+from .seeds import as_stream
 from .streams import Spawner, Stream
 
-_TILE_LIMIT = 1 << 58  # so that every address of every dtype fits 63 bits
+_FLOAT = np.float64
 
 
 @public("fanin")
-class Generator(Spawner):
-    """Random numbers by NumPy's names: a stream, and a cursor that moves by tiles of 32 words.
+class Generator(Spawner, NumpyGenerator):
+    """`numpy.random.Generator` on a stream: everywhere where one is accepted, so is this.
 
-    A call takes the addresses from the cursor on and moves it to the next tile, atomically: threads
-    that share a Generator get disjoint values. So ``standard_normal(5)`` twice is not
-    ``standard_normal(10)`` once; for values that do not depend on how calls are cut, use the
-    stateless functions with ``index=``.
+    The cursor is the number of the next word of `bit_generator`. The methods that stand here draw
+    in parallel, take ``dtype=`` and ``out=`` everywhere (any strides), and move the cursor by
+    whole tiles of 32 words: a call first moves up to a whole tile, takes the addresses from
+    there on and ends on one, atomically, so that threads that share a Generator get disjoint
+    values. So ``standard_normal(5)`` twice is not ``standard_normal(10)`` once; for values that do
+    not depend on how calls are cut, use the stateless functions with ``index=``.
 
-    Made by `fanin.default_rng`. Methods have the arguments and the error words of
-    `numpy.random.Generator`, and take ``dtype=`` and ``out=`` everywhere; ``out`` may have any
-    strides.
+    All other methods (gamma, poisson, choice, permutation, shuffle, multivariate_normal, ...) are
+    NumPy's own, on the same words: serial, read word by word, and not frozen with the stream.
+
+    Made by `fanin.default_rng`. Arguments and the words of errors are NumPy's.
+
+    Parameters
+    ----------
+    bit_generator : BitGenerator
+        fanin's own.
+
+    Raises
+    ------
+    TypeError
+        For another bit generator.
 
     >>> import fanin
     >>> rng = fanin.default_rng(0)
     >>> x = rng.standard_normal(4, dtype="float32")
     >>> bool((x == fanin.normal((4,), seed=0)).all())
     True
+    >>> rng.permutation(5).shape
+    (5,)
     """
 
-    def __init__(self, stream: Stream) -> None:
-        if not isinstance(stream, Stream):
-            raise TypeError(f"a Generator needs a fanin.Stream, got {stream!r}; see default_rng")
-        self._stream = stream
-        self._tile = 0
-        self._children = 0
-        self._lock = threading.Lock()
+    def __init__(self, bit_generator: BitGenerator) -> None:
+        if not isinstance(bit_generator, BitGenerator):
+            raise TypeError(
+                f"a fanin.Generator needs a fanin.BitGenerator, got {bit_generator!r}; an int or a "
+                "Stream goes to fanin.default_rng, NumPy's own to numpy.random.Generator"
+            )
+        super().__init__(bit_generator)
+        self._bits = bit_generator
+        self._cursor = bit_generator.cursor
 
     @property
     def stream(self) -> Stream:
         """The stream of the values, whatever the cursor."""
-        return self._stream
+        return self._bits.stream
 
-    def spawn(self, n_children: int) -> list[Generator]:
+    def spawn(self, n_children: int) -> list[Generator]:  # type: ignore[override]
         """`n_children` new generators on streams of their own; never equal to a named or numbered
-        child."""
-        count = operator.index(n_children)
-        if count < 0:
-            raise ValueError(f"n_children must be at least 0, got {count}")
-        with self._lock:
-            first = self._children
-            self._children += count
-        return [Generator(self._stream._spawned(first + i)) for i in range(count)]
+        child. ``seed=rng`` and `spawn` of the bit generator and of its seed_seq share one count."""
+        return [Generator(bits) for bits in self._bits.spawn(n_children)]
 
     def _next_child(self) -> Stream:
-        return self.spawn(1)[0].stream
+        return self._bits.seeds.spawn(1)[0].stream
 
-    def _take(self, tiles: int) -> int:
-        """Moves the cursor on by `tiles` and returns where it stood."""
-        with self._lock:
-            first = self._tile
-            if first + tiles > _TILE_LIMIT:
-                raise OverflowError(
-                    "a Generator ends after 2**58 tiles of 32 words; "
-                    f"it stands at {first}: spawn one"
-                )
-            self._tile = first + tiles
-        return first
+    # ---- state: ==, copy, pickle -----------------------------------------------------------------
 
-    # ---- state: ==, copy, pickle
-    # ------------------------------------------------------------------
+    def __reduce__(self) -> Any:
+        return Generator, (self._bits,)
 
-    def __getstate__(self) -> dict[str, Any]:
-        with self._lock:
-            return {"stream": self._stream, "tile": self._tile, "children": self._children}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["stream"])  # type: ignore[misc]
-        self._tile, self._children = state["tile"], state["children"]
+    def __copy__(self) -> Generator:
+        return Generator(copy.copy(self._bits))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Generator):
             return NotImplemented
-        return self.__getstate__() == other.__getstate__()
+        return self._facts() == other._facts()
+
+    def _facts(self) -> tuple[Any, ...]:
+        seeds = self._bits.seeds
+        return self._bits.state, seeds.stream, seeds.n_children_spawned
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<fanin.Generator on {self._stream!r}, tile {self._tile}>"
+        return f"<fanin.Generator on {self.stream!r}, word {self._cursor.state()[2]}>"
 
     # ---- laws ------------------------------------------------------------------------------------
 
@@ -113,25 +114,34 @@ class Generator(Spawner):
         if check is not None:
             check(goal.array.dtype)
         draw = prepare(law, parameters, goal)
-        first = self._take_values(goal, KINDS[goal.array.dtype].tile)
-        draw.write(goal, self._stream._key, first, 0)
+        key, id, first = self._take_values(goal, KINDS[goal.array.dtype].tile)
+        draw.write(goal, key, first, 0, id)
         return _result(goal, size, out, arrays)
 
-    def _take_values(self, goal: Target, per_tile: int) -> int:
-        """Moves the cursor past the values of `goal`; the address of the first of them."""
-        return self._take(-(-goal.array.size // per_tile)) * per_tile
+    def _take_values(self, goal: Target, per_tile: int) -> tuple[bytes, int, int]:
+        """Moves the cursor past the values of `goal`; key, id and the address of the first."""
+        key, id, tile = self._cursor.take(-(-goal.array.size // per_tile))
+        return key, id, tile * per_tile
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Uniform in [0, 1). See `fanin.random`."""
+        if size is None and out is None and dtype is _FLOAT:
+            return self._cursor.scalar("uniform", 0.0, 1.0)
         return self._draw("uniform", (0.0, 1.0), size, dtype, out, REAL, "random")
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Normal with mean 0 and standard deviation 1. See `fanin.normal`."""
+        if size is None and out is None and dtype is _FLOAT:
+            return self._cursor.scalar("normal", 0.0, 1.0)
         return self._draw("normal", (0.0, 1.0), size, dtype, out, ALL, "standard_normal")
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
                dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """``loc + scale * z``; loc and scale broadcast. See `fanin.normal`."""
+        if size is None and out is None and dtype is _FLOAT:
+            made = self._cursor.scalar("normal", loc, scale)
+            if made is not None:
+                return made
         loc, scale = _number(loc, "loc", True), _number(scale, "scale")
         _refuse_negative(scale)
 
@@ -144,6 +154,10 @@ class Generator(Spawner):
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None,
                 dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """Uniform in [low, high); both broadcast. See `fanin.uniform`."""
+        if size is None and out is None and dtype is _FLOAT:
+            made = self._cursor.scalar("uniform", low, high)
+            if made is not None:
+                return made
         low, high = _number(low, "low"), _number(high, "high")
         return self._draw("uniform", (low, high), size, dtype, out, REAL, "uniform",
                           lambda chosen: require_range(low, high, chosen))  # fmt: skip
@@ -170,6 +184,10 @@ class Generator(Spawner):
     def exponential(self, scale: Any = 1.0, size: Any = None, dtype: Any = np.float64,
                     out: Any = None) -> Any:  # fmt: skip
         """Exponential with mean `scale`, which broadcasts: ``scale * standard_exponential``."""
+        if size is None and out is None and dtype is _FLOAT:
+            made = self._cursor.scalar("exponential", 0.0, scale)
+            if made is not None:
+                return made
         scale = _number(scale, "scale")
         _refuse_negative(scale)
         return self._draw("exponential", (0.0, scale), size, dtype, out, REAL, "exponential")
@@ -177,6 +195,10 @@ class Generator(Spawner):
     def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
                 dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """Laplace, density ``exp(-|x - loc| / scale) / (2 scale)``; both broadcast."""
+        if size is None and out is None and dtype is _FLOAT:
+            made = self._cursor.scalar("laplace", loc, scale)
+            if made is not None:
+                return made
         loc, scale = _number(loc, "loc"), _number(scale, "scale")
         _refuse_negative(scale)
         return self._draw("laplace", (loc, scale), size, dtype, out, REAL, "laplace")
@@ -189,8 +211,8 @@ class Generator(Spawner):
         goal = _goal(size, dtype, out, [], np.float64, _SIGNED, "rademacher")
         kind = goal.array.dtype
         element = KINDS[kind].element if kind in KINDS else INTEGERS[kind]
-        first = self._take_values(goal, 32)
-        _core.fill_signs(element, self._stream._key, goal.array, first, goal.fresh)
+        key, id, first = self._take_values(goal, 32)
+        _core.fill_signs(element, key, id, goal.array, first, goal.fresh)
         return _result(goal, size, out, [])
 
     def integers(self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64,
@@ -221,6 +243,10 @@ class Generator(Spawner):
         >>> sorted(set(x.tolist()))
         [-2, -1, 0, 1, 2]
         """
+        if size is None and out is None and dtype is np.int64 and not endpoint:
+            made = self._cursor.integer(*((0, low) if high is None else (low, high)))
+            if made is not None:
+                return np.int64(made)
         chosen = as_integer_dtype(dtype)
         if high is None:
             low, high = 0, low
@@ -232,15 +258,13 @@ class Generator(Spawner):
         goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
         if goal.array.size:
             limit = bounds(low, high, chosen, bool(endpoint), nothing)
-            first = self._take_values(goal, TILE)
+            key, id, first = self._take_values(goal, TILE)
             element = INTEGERS[chosen]
             if not arrays:
-                _core.fill_integers(*limit, element, self._stream._key, goal.array, first,
-                                    goal.fresh)  # fmt: skip
+                _core.fill_integers(*limit, element, key, id, goal.array, first, goal.fresh)
             else:
                 words = np.empty(goal.shape, np.uint64)
-                _core.fill_integers(0, 0, INTEGERS[words.dtype], self._stream._key, words, first,
-                                    True)  # fmt: skip
+                _core.fill_integers(0, 0, INTEGERS[words.dtype], key, id, words, first, True)
                 wide = (np.ascontiguousarray(np.broadcast_to(v, goal.shape)) for v in limit)
                 _core.scale_words(words, *wide)
                 np.copyto(goal.array, words.astype(chosen), casting="unsafe")
@@ -259,8 +283,8 @@ class Generator(Spawner):
         if count < 0:
             raise ValueError(f"negative dimensions are not allowed: {count} bytes")
         drawn = np.empty(-(-count // 8), np.uint64)
-        first = self._take(-(-count // 128)) * TILE
-        _core.fill_integers(0, 0, INTEGERS[drawn.dtype], self._stream._key, drawn, first, True)
+        key, id, tile = self._cursor.take(-(-count // 128))
+        _core.fill_integers(0, 0, INTEGERS[drawn.dtype], key, id, drawn, tile * TILE, True)
         return drawn.astype("<u8", copy=False).tobytes()[:count]
 
 
@@ -290,6 +314,7 @@ def _goal(size: Any, dtype: Any, out: Any, arrays: list[np.ndarray[Any, Any]], d
 
 
 _NOTHING = np.zeros((), np.int8)
+_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def _output(out: Any) -> np.ndarray[Any, Any]:
@@ -311,8 +336,11 @@ def _output(out: Any) -> np.ndarray[Any, Any]:
 
 
 def _result(goal: Target, size: Any, out: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    """A scalar if nothing asked for an array."""
-    return goal.array[()] if size is None and out is None and not arrays else goal.done()
+    """A scalar if nothing asked for an array: a Python float where NumPy returns one."""
+    if size is not None or out is not None or arrays:
+        return goal.done()
+    value = goal.array[()]
+    return float(value) if goal.array.dtype in _FLOATS else value
 
 
 def _number(value: Any, name: str, complex_allowed: bool = False) -> Any:
@@ -349,6 +377,4 @@ def default_rng(seed: int | Stream | Generator | None = None) -> Generator:
     """
     if isinstance(seed, Generator):
         return seed
-    if seed is None:
-        return Generator(Stream(int.from_bytes(os.urandom(16), "little")))
-    return Generator(seed if isinstance(seed, Stream) else Stream(seed))
+    return Generator(BitGenerator(None if seed is None else as_stream(seed)))

@@ -53,7 +53,8 @@ def as_integers(value: Any) -> Any:
     array = np.asarray(value)
     if array.ndim == 0:
         return int(array.item())
-    if array.dtype.kind in "bi" or not array.size:
+    small = array.dtype.kind in "bi" or array.dtype.kind == "u" and array.itemsize < 8
+    if small or not array.size or array.dtype.kind in "uf" and (abs(array) < 2.0**63).all():
         return array.astype(np.int64)
     exact = [int(entry) for entry in array.reshape(-1).tolist()]
     result = np.empty(len(exact), object)

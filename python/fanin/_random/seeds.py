@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeAlias
 
 from .streams import Spawner, Stream
@@ -22,3 +23,8 @@ def check_seed(seed: Any) -> None:
     """Raises what `as_stream` would raise, without moving a generator."""
     if not isinstance(seed, Spawner):
         as_stream(seed)
+
+
+def entropy_stream() -> Stream:
+    """A stream that nobody has had: 128 bits of entropy from the operating system."""
+    return Stream(int.from_bytes(os.urandom(16), "little"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -146,7 +147,7 @@ def init(
             raise typer.BadParameter(f"--shard-size: {error}") from None
     replaced = is_file and path.is_file()
     if not force and not resume and is_file and os.path.lexists(path):
-        raise FileExistsError(17, "exists; --force replaces it", os.fspath(path))
+        raise FileExistsError(errno.EEXIST, "exists; --force replaces it", os.fspath(path))
 
     begin = time.perf_counter()
     try:
@@ -169,7 +170,9 @@ def init(
         print(f"fanin: interrupted: {left}", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
     except FileExistsError as error:
-        text = f"{error.strerror}; --force replaces what has the same name"
+        text = str(error.strerror)
+        if text == os.strerror(errno.EEXIST):
+            text += "; --force replaces what has the same name"
         raise FileExistsError(error.errno, text, error.filename) from None
     seconds = time.perf_counter() - begin
     named = dtype.value if dtype is not None else plan.dtype or "float32"

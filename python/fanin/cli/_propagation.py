@@ -68,7 +68,7 @@ def profile_table(profile: Profile) -> Table:
     """Every layer, or about 25 of them, evenly spaced."""
     fields = {name: getattr(profile, name) for name in COLUMNS}
     shown = [name for name, values in fields.items() if not np.isnan(values).all()]
-    table = _tables._table(("layer", "right"), *((_HEADINGS[n], "right") for n in shown))
+    table = _tables.new_table(("layer", "right"), *((_HEADINGS[n], "right") for n in shown))
     count = len(profile.layers)
     step = -(-count // _MOST_LINES)
     lines = sorted({*range(0, count, step), count - 1})
@@ -138,7 +138,7 @@ def gain(
     """Show the gains of an activation and the moments they come from."""
     screen = console()
     if show_list:
-        table = _tables._table(("activation", "left"), ("formula", "left"), ("gain", "right"))
+        table = _tables.new_table(("activation", "left"), ("formula", "left"), ("gain", "right"))
         for name, row in fanin.activations().items():
             table.add_row(f"[bold]{name}[/]", escape(row.formula), f"{fanin.gain(name):.8f}")
         screen.print(table)
@@ -156,7 +156,7 @@ def gain(
         ("slope", "E phi'^2", float(found.slope_second)),
     ]
     screen.print(f"[bold]{escape(phi.name)}[/]  {escape(phi.formula)}   at q = {q:g}\n")
-    table = _tables._table(("", "left"), ("formula", "left"), ("value", "right"))
+    table = _tables.new_table(("", "left"), ("formula", "left"), ("value", "right"))
     for name, formula, value in rows:
         table.add_row(f"[bold]{name}[/]", formula, f"{value:.10g}")
     screen.print(table)
@@ -176,7 +176,7 @@ def phase(
     p, phi, screen = fanin.propagation, _known(activation), console()
     biases = np.array([0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5])
     edge = p.critical(phi, bias_var=biases)
-    table = _tables._table(
+    table = _tables.new_table(
         ("bias_var", "right"),
         ("critical\nweight_var", "right"),
         ("q*", "right"),

@@ -30,7 +30,7 @@ UNWRAPPED = 400
 _INDEX = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def new_table(*columns: tuple[str, str]) -> Table:
     """An open table; each column is a heading and "left" or "right"."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading, justify in columns:
@@ -105,7 +105,7 @@ def tensors(
         group = groups.setdefault(key, _Group(name, tensor.scheme, expected))
         group.add(tensor, measured[tensor.name])
 
-    table = _table(
+    table = new_table(
         ("tensor", "left"),
         ("", "right"),
         ("scheme", "left"),
@@ -156,7 +156,7 @@ def totals(*, numbers: int, count: int, size: int, seconds: float) -> Text:
 
 def models(rows: Iterable[Model]) -> Table:
     """The architectures."""
-    table = _table(
+    table = new_table(
         ("model", "left"),
         ("parameters", "right"),
         ("class in transformers", "left"),
@@ -186,7 +186,7 @@ def facts(rows: Mapping[str, Any]) -> Table:
 
 def schemes(rows: Iterable[Any]) -> Table:
     """The schemes."""
-    table = _table(("scheme", "left"), ("formula", "left"), ("source", "left"))
+    table = new_table(("scheme", "left"), ("formula", "left"), ("source", "left"))
     for row in rows:
         table.add_row(f"[bold]{row.name}[/]", escape(row.formula), escape(row.source))
     return table
@@ -194,7 +194,7 @@ def schemes(rows: Iterable[Any]) -> Table:
 
 def bench(rows: Iterable[Row]) -> Table:
     """Rates of fanin and of the peers, and how many times as fast fanin is."""
-    table = _table(
+    table = new_table(
         ("values", "left"),
         ("fanin", "right"),
         ("peer", "right"),

@@ -99,7 +99,8 @@ def numbered(**changes):
         ({}, ValueError),
         ({"bit_generator": "PCG64", "state": {}}, ValueError),
         (numbered(key=-1), ValueError),
-        (numbered(word=2**63), ValueError),
+        (numbered(word=2**63 + 1), ValueError),
+        (numbered(word=1.5), TypeError),
         (numbered(id=2**64), ValueError),
     ],
 )
@@ -107,7 +108,7 @@ def test_other_states_are_refused_and_change_nothing(state, error):
     one = bits()
     with pytest.raises(error):
         one.state = state
-    assert one == bits()
+    assert one.state == bits().state
 
 
 def test_copies_and_pickles_carry_the_state():
@@ -115,7 +116,8 @@ def test_copies_and_pickles_carry_the_state():
     one.random_raw(1500)
     one.spawn(2)
     for other in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
-        assert other is not one and other == one
+        assert other is not one and other.state == one.state
+        assert other.seed_seq.n_children_spawned == 2
         assert other.spawn(1)[0].stream == copy.copy(one).spawn(1)[0].stream
         assert np.array_equal(other.random_raw(9), copy.copy(one).random_raw(9))
     rng = np.random.Generator(one)
@@ -134,6 +136,43 @@ def test_spawned_children_are_those_of_the_generator():
         bits().spawn(-1)
 
 
+def test_seed_sequences_have_numpys_attributes_and_share_the_count():
+    one = bits()
+    seeds = one.seed_seq
+    assert (seeds.entropy, seeds.spawn_key, seeds.n_children_spawned) == (KEY, (), 0)
+    children = [one.spawn(1)[0].stream, seeds.spawn(1)[0].stream]
+    assert children == [g.stream for g in fanin.default_rng(5).spawn(2)]
+    assert seeds.n_children_spawned == 2
+    for bad, error in ((-2, ValueError), (2**70, OverflowError), (1.5, (TypeError, ValueError))):
+        for spawn in (one.spawn, seeds.spawn):
+            with pytest.raises(error, match="n_children"):
+                spawn(bad)
+    assert seeds.n_children_spawned == 2
+
+
+def test_bit_generators_are_compared_and_hashed_by_identity_as_numpys_are():
+    one = bits()
+    assert one == one and one != bits() and len({one, bits(), one}) == 2
+
+
+def test_advance_moves_as_raw_values_do():
+    expected = bits().random_raw(50)
+    one = bits()
+    assert one.advance(20) is one and one.random_raw() == expected[20]
+    assert one.advance(-11).random_raw() == expected[10]
+    for bad, error in ((-12, ValueError), (2**62, ValueError), (2.5, TypeError)):
+        with pytest.raises(error, match="delta"):
+            one.advance(bad)
+    assert one.random_raw() == expected[11]
+    assert one.advance(2**62 - 12).state["state"]["word"] == 2**63
+
+
+def test_the_state_can_be_read_under_the_lock():
+    one = bits()
+    with one.lock:
+        assert one.state["state"]["word"] == 0
+
+
 def test_jumped_is_the_next_id_at_the_same_word():
     one = bits()
     one.random_raw(3)
@@ -141,10 +180,10 @@ def test_jumped_is_the_next_id_at_the_same_word():
         other = one.jumped(jumps)
         expected = oracle.words(KEY, 6, 8, id=jumps).astype("<u4").view("<u8").tolist()
         assert other.random_raw(4).tolist() == expected
-    assert one.jumped().jumped() == one.jumped(2)
+    assert one.jumped().jumped().state == one.jumped(2).state
     assert one.state["state"]["word"] == 6
-    for bad in (-1, 2**64):
-        with pytest.raises(ValueError, match="jumps"):
+    for bad, error in ((-1, ValueError), (2**64, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="jumps"):
             one.jumped(bad)
 
 
@@ -153,11 +192,10 @@ def test_seeds_are_those_of_fanin():
     assert fanin.BitGenerator(stream).stream == stream
     rng = fanin.default_rng(2)
     assert fanin.BitGenerator(rng).stream == fanin.default_rng(2).spawn(1)[0].stream
-    for seed, error in ((None, TypeError), (-1, ValueError), (1.5, TypeError), ([1], TypeError)):
+    for seed, error in ((bits(), TypeError), (-1, ValueError), (1.5, TypeError), ([1], TypeError)):
         with pytest.raises(error, match="seed"):
             fanin.BitGenerator(seed)
-    with pytest.raises(TypeError):
-        fanin.BitGenerator()
+    assert fanin.BitGenerator().stream != fanin.BitGenerator(None).stream  # entropy of the system
 
 
 def test_numpy_generators_and_the_legacy_one_take_it_as_a_seed():

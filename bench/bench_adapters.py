@@ -1,0 +1,205 @@
+"""fanin.keras, fanin.jax and fanin.dask beside what they replace, each ratio in one run.
+
+    python bench/bench_adapters.py --json bench/results/adapters.json
+
+Each backend of Keras is a process of its own; the slowest of fanin is compared with the fastest of
+Keras. The contenders of a process take turns (A, B, A, B, ...) and each keeps its least time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+KERAS_SHAPE, JAX_SIZE, DASK_SIZE, MATRIX = (4096, 4096), 50_000_000, 100_000_000, 4096
+REQUIRED = {
+    "keras HeNormal": 5.0,
+    "keras TruncatedNormal": 5.0,
+    "jax truncated_normal": 10.0,
+    "dask normal": 5.0,
+    "dask orthogonal, 4 column chunks": 1 / 1.3,
+}
+
+
+def least(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The least time of each, in seconds, one turn after the other; the first turn is not timed."""
+    seconds = dict.fromkeys(contenders, float("inf"))
+    for turn in range(rounds + 1):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            made = call()
+            if turn:
+                seconds[name] = min(seconds[name], time.perf_counter() - start)
+            del made
+    return seconds
+
+
+def excess(call: Callable[[], Any], nbytes: int) -> float:
+    """Bytes that a call takes at its peak beyond its result, as the system counts them."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made = call()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - nbytes
+    del made
+    return max(0.0, grown)
+
+
+def keras(rounds: int) -> dict[str, Any]:
+    """Of the backend that the environment names."""
+    import keras
+
+    import fanin.keras
+
+    def ready(init: Any) -> Callable[[], Any]:
+        def run() -> Any:
+            made = init(KERAS_SHAPE)
+            return made.block_until_ready() if hasattr(made, "block_until_ready") else made
+
+        return run
+
+    found = {}
+    for name in ("HeNormal", "TruncatedNormal"):
+        ours = ready(getattr(fanin.keras, name)(seed=1))
+        if name == "HeNormal":
+            found["excess MiB"] = excess(ours, 4 * KERAS_SHAPE[0] * KERAS_SHAPE[1]) / 2**20
+        theirs = ready(getattr(keras.initializers, name)(seed=1))
+        found[name] = least({"fanin": ours, "theirs": theirs}, rounds)
+    return found
+
+
+def jax(rounds: int) -> dict[str, Any]:
+    """The initializer outside jit, and JAX's own."""
+    import jax
+
+    import fanin.jax
+
+    key = jax.random.key(1)
+
+    def of(module: Any) -> Callable[[], Any]:
+        init = module.truncated_normal(1.0)
+        return lambda: init(key, (JAX_SIZE,)).block_until_ready()
+
+    ours = of(fanin.jax)
+    more = excess(ours, 4 * JAX_SIZE) / 2**20
+    return {
+        "excess MiB": more,
+        "truncated_normal": least({"fanin": ours, "theirs": of(jax.nn.initializers)}, rounds),
+    }
+
+
+def dask(rounds: int) -> dict[str, Any]:
+    """The threaded scheduler with 2 workers."""
+    import dask
+    import dask.array as da
+
+    import fanin.dask
+
+    chunk = 1 << 22  # 16 MiB of float32
+
+    def total(array: Any) -> Any:
+        # Every chunk is made and dropped: what is timed is the drawing.
+        return array.map_blocks(lambda x: x[:1], chunks=((1,) * array.npartitions,)).compute()
+
+    dask.config.set(scheduler="threads", num_workers=2)
+    ours = fanin.dask.normal(DASK_SIZE, seed=1, chunks=chunk)
+    theirs = da.random.default_rng(1).normal(size=DASK_SIZE, chunks=chunk)
+    single = theirs.astype("float32")  # NumPy draws float64 only
+    matrix = fanin.dask.orthogonal((MATRIX, MATRIX), seed=1, chunks=MATRIX // 4)
+    return {
+        "normal": least({"fanin": lambda: total(ours), "theirs": lambda: total(single)}, rounds),
+        "orthogonal": least(
+            {
+                "fanin": matrix.compute,
+                "theirs": lambda: fanin.orthogonal((MATRIX, MATRIX), seed=1, threads=2),
+            },
+            max(1, rounds // 2),
+        ),
+    }
+
+
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {"keras": keras, "jax": jax, "dask": dask}
+
+
+def measure(part: str, rounds: int, **environment: str) -> dict[str, Any]:
+    """A part in a process of its own."""
+    command = [sys.executable, __file__, "--part", part, "--rounds", str(rounds)]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--part", choices=list(PARTS))
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS))
+    options.add_argument("--json", type=Path)
+    chosen = options.parse_args()
+    if chosen.part:
+        print(json.dumps(PARTS[chosen.part](chosen.rounds)))
+        return
+    rows: list[tuple[str, float, float]] = []
+    raw: dict[str, Any] = {}
+    if "keras" in chosen.only:
+        backends = {
+            name: measure("keras", chosen.rounds, KERAS_BACKEND=name, TF_CPP_MIN_LOG_LEVEL="3")
+            for name in ("torch", "jax", "tensorflow")
+        }
+        raw["keras"] = backends
+        for name in ("HeNormal", "TruncatedNormal"):
+            ours = max(found[name]["fanin"] for found in backends.values())
+            theirs = min(found[name]["theirs"] for found in backends.values())
+            rows.append((f"keras {name}", ours, theirs))
+    if "jax" in chosen.only:
+        raw["jax"] = measure("jax", chosen.rounds)
+        pair = raw["jax"]["truncated_normal"]
+        rows.append(("jax truncated_normal", pair["fanin"], pair["theirs"]))
+    if "dask" in chosen.only:
+        raw["dask"] = measure("dask", chosen.rounds)
+        for name, title in (
+            ("normal", "dask normal"),
+            ("orthogonal", "dask orthogonal, 4 column chunks"),
+        ):
+            pair = raw["dask"][name]
+            rows.append((title, pair["fanin"], pair["theirs"]))
+    for title, ours, theirs in rows:
+        ratio = theirs / ours
+        verdict = "ok" if ratio >= REQUIRED[title] else "falls short"
+        print(
+            f"{title:<34} {ours:8.3f} s {theirs:8.3f} s   {ratio:6.2f} x of {REQUIRED[title]:.2f}"
+            f"  {verdict}"
+        )
+    if chosen.json:
+        from fanin._bench import timing
+
+        table = [
+            {
+                "title": title, "against": "theirs", "unit": "s", "ours": ours, "theirs": theirs,
+                "compared": theirs / ours, "measure": "x", "required": REQUIRED[title],
+                "at_most": False,
+                "verdict": "ok" if theirs / ours >= REQUIRED[title] else "falls short",
+            }
+            for title, ours, theirs in rows
+        ]  # fmt: skip
+        result = {
+            "bench": "bench_adapters",
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": timing.machine(),
+            "threads": {"2": {"rows": table}},
+            "raw": raw,
+        }
+        chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""torch.nn.init, filled by fanin; and whole modules, by the law that each tensor has.
+
+``from fanin import torch as init`` stands in for ``from torch.nn import init``: every public
+function of it, with the same signature, errors and return value. ``generator=`` also takes a
+fanin.Stream or a fanin.Generator. `record`, `init_` and `patched` do whole models.
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "fanin.torch needs PyTorch: pip install torch (tested with the extra "
+        "fanin[test-frameworks])"
+    ) from error
+
+from ._functions import (
+    calculate_gain,
+    constant,
+    constant_,
+    dirac,
+    dirac_,
+    eye,
+    eye_,
+    kaiming_normal,
+    kaiming_normal_,
+    kaiming_uniform,
+    kaiming_uniform_,
+    normal,
+    normal_,
+    ones_,
+    orthogonal,
+    orthogonal_,
+    sparse,
+    sparse_,
+    trunc_normal_,
+    uniform,
+    uniform_,
+    xavier_normal,
+    xavier_normal_,
+    xavier_uniform,
+    xavier_uniform_,
+    zeros_,
+)
+from ._modules import InitReport, init_
+from ._patching import patched
+from ._recording import record
+
+__all__ = [
+    "InitReport",
+    "calculate_gain",
+    "constant",
+    "constant_",
+    "dirac",
+    "dirac_",
+    "eye",
+    "eye_",
+    "init_",
+    "kaiming_normal",
+    "kaiming_normal_",
+    "kaiming_uniform",
+    "kaiming_uniform_",
+    "normal",
+    "normal_",
+    "ones_",
+    "orthogonal",
+    "orthogonal_",
+    "patched",
+    "record",
+    "sparse",
+    "sparse_",
+    "trunc_normal_",
+    "uniform",
+    "uniform_",
+    "xavier_normal",
+    "xavier_normal_",
+    "xavier_uniform",
+    "xavier_uniform_",
+    "zeros_",
+]

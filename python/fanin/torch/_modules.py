@@ -1,0 +1,286 @@
+"""`init_`: every parameter and buffer of a module, by its name, from the record of its own code."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+import fanin
+from fanin._models.plan import Plan
+from fanin._models.tensors import PlanTensor
+from fanin._schemes.rules import Rule, Rules, RulesLike
+
+from ._fills import fill_recorded, fill_run, is_fillable, write_rule
+from ._flat import flat_runs
+from ._names import NamedTensor, named_tensors
+from ._recording import recorded
+
+__all__ = ["InitReport", "init_"]
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What `init_` did, by names; ``str()`` of it is a table.
+
+    Attributes
+    ----------
+    filled : tuple of str
+        Parameters and buffers that were filled.
+    tied : tuple of str
+        Further names of those.
+    loaded : tuple of str
+        Left alone: they carry ``_is_hf_initialized``, as loaded weights do.
+    frozen : tuple of str
+        Left alone: they need no gradient, and the record says nothing of them.
+    skipped : tuple of str
+        Left alone: quantised or integer parameters, names outside `only`, and what could not be
+        recorded.
+    seconds : float
+        How long it took, the record included.
+    """
+
+    filled: tuple[str, ...]
+    tied: tuple[str, ...]
+    loaded: tuple[str, ...]
+    frozen: tuple[str, ...]
+    skipped: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        rows = []
+        for kind in ("filled", "tied", "loaded", "frozen", "skipped"):
+            names = getattr(self, kind)
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            rows.append(f"{kind:8} {len(names):6}  {some}".rstrip())
+        return "\n".join([*rows, f"seconds  {self.seconds:6.2f}"])
+
+
+class _Task(NamedTuple):
+    """One tensor to fill, whole, or a run of it in a flat parameter."""
+
+    tensor: torch.Tensor
+    record: PlanTensor | None
+    rule: Rule | None
+    name: str
+    shape: tuple[int, ...]
+    start: int | None
+    """Where the run begins; None: the whole tensor."""
+
+
+def init_(
+    module: nn.Module,
+    rules: RulesLike = None,
+    seed: Any = 0,
+    how: Callable[[nn.Module], object] | Plan | None = None,
+    only: str | Sequence[str] | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
+) -> InitReport:
+    """Fill every parameter and buffer of a module in place, each by its name.
+
+    Parameters
+    ----------
+    module : Module
+        On any device, sharded or not (DTensor, FSDP2; FSDP1 with a Plan recorded before wrapping):
+        each process fills what it holds and sends nothing. Meta tensors need ``to_empty`` first.
+    rules : mapping or sequence, optional
+        ``(pattern, scheme, arguments)`` over the record; the first match wins. Schemes by name
+        read weights in torch's order (layout "oi") unless the arguments say otherwise.
+    seed : int, Stream or Generator
+        Tensor ``name`` draws from ``Stream(seed)[name]``, so it changes with nothing else.
+    how : callable or Plan, optional
+        As in `record`: the code whose laws are taken, or the record itself.
+    only : str or sequence of str, optional
+        Patterns of the names to fill; all others are left alone.
+    progress : bool or callable, optional
+        True: a line on stderr; a callable is given (bytes done, bytes in all).
+
+    Returns
+    -------
+    InitReport
+
+    Raises
+    ------
+    ValueError
+        A tensor on meta, a rule or pattern that matches nothing, shapes that are not the
+        record's; before anything is written.
+
+    >>> import torch
+    >>> from fanin import torch as init
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LayerNorm(8))
+    >>> done = init.init_(model, {"0.bias": "zeros"}, seed=1)
+    >>> done.filled
+    ('0.weight', '0.bias', '1.weight', '1.bias')
+    """
+    started = time.perf_counter()
+    rules = Rules(rules)
+    plan, unknown = recorded(module, how)
+    tensors: tuple[Any, ...] = plan.tensors
+    by_name = {name: tensor for tensor in tensors for name in (tensor.name, *tensor.tied)}
+    runs = list(flat_runs(module))
+    in_runs = {run.name for run in runs}
+    rows = [
+        row for row in named_tensors(module)
+        if row.name not in in_runs and not any(run.flat is row.tensor for run in runs)
+    ]  # fmt: skip
+    names = [n for row in rows for n in (row.name, *row.tied)] + [run.name for run in runs]
+    rules.check(names)
+    patterns = _patterns(only, names)
+    root = _root(seed)
+
+    report: dict[str, list[str]] = {k: [] for k in ("tied", "loaded", "frozen", "skipped")}
+    tasks: list[_Task] = []
+    for row in rows:
+        record = next((by_name[n] for n in (row.name, *row.tied) if n in by_name), None)
+        rule = rules.match(record.name if record else row.name)
+        kind = _left_alone(row, record, rule, patterns)
+        if kind:
+            report[kind].append(row.name)
+            continue
+        tasks.append(_task(row, record, rule))
+    for run in runs:
+        record = by_name.get(run.name)
+        rule = rules.match(record.name if record else run.name)
+        if record is None and rule is None or not _wanted((run.name,), patterns):
+            report["skipped"].append(run.name)
+            continue
+        if record is not None and record.shape != run.shape:
+            raise ValueError(f"{run.name} has shape {run.shape}, its record {record.shape}")
+        name = record.name if record else run.name
+        tasks.append(_Task(run.flat, record, rule, name, run.shape, run.start)._replace(
+            tensor=run.view()))  # fmt: skip
+    for task in tasks:
+        _check(task)
+
+    filled = list(dict.fromkeys(task.name for task in tasks))
+    total = sum(_nbytes(task.tensor) for task in tasks)
+    with _telling(progress, total) as tell, torch.no_grad():
+        for task in tasks:
+            _fill(task, root)
+            tell(_nbytes(task.tensor))
+    report["tied"] += [
+        n for task in tasks if task.record is not None for n in task.record.tied if n in names
+    ]
+    _tie_again(module, plan, rows)
+    said = {*filled, *(name for names in report.values() for name in names)}
+    report["skipped"] += [name for name in unknown if name not in said]
+    kinds = {kind: tuple(dict.fromkeys(found)) for kind, found in report.items()}
+    return InitReport(tuple(filled), seconds=time.perf_counter() - started, **kinds)
+
+
+def _root(seed: Any) -> fanin.Stream:
+    if isinstance(seed, fanin.Generator):
+        child: fanin.Stream = seed.spawn(1)[0].stream
+        return child
+    return seed if isinstance(seed, fanin.Stream) else fanin.Stream(seed)
+
+
+def _patterns(only: str | Sequence[str] | None, names: Iterable[str]) -> tuple[str, ...] | None:
+    if only is None:
+        return None
+    patterns = (only,) if isinstance(only, str) else tuple(only)
+    Rules([(pattern, "zeros") for pattern in patterns]).check(names)
+    return patterns
+
+
+def _wanted(names: Iterable[str], patterns: tuple[str, ...] | None) -> bool:
+    return patterns is None or any(fnmatch.fnmatchcase(n, p) for n in names for p in patterns)
+
+
+def _left_alone(
+    row: NamedTensor,
+    record: PlanTensor | None,
+    rule: Rule | None,
+    patterns: tuple[str, ...] | None,
+) -> str:
+    """Why a tensor is not filled, as a field of the report; "" if it is."""
+    if getattr(row.tensor, "_is_hf_initialized", False):
+        return "loaded"
+    if not _wanted((row.name, *row.tied), patterns):
+        return "skipped"
+    tensor = row.tensor
+    if record is None and rule is None:
+        return "skipped" if row.is_buffer or tensor.requires_grad else "frozen"
+    floats = tensor.is_floating_point() or tensor.is_complex()
+    if not row.is_buffer and not (floats and is_fillable(tensor, "normal")):
+        return "skipped"
+    return ""
+
+
+def _task(row: NamedTensor, record: PlanTensor | None, rule: Rule | None) -> _Task:
+    shape = tuple(row.tensor.shape)
+    if row.tensor.is_meta:
+        raise ValueError(
+            f"{row.name} is on the meta device and has no memory; call "
+            'module.to_empty(device="cpu") first, then init_'
+        )
+    if record is not None and record.shape != shape:
+        raise ValueError(f"{row.name} has shape {shape}, its record {record.shape}")
+    name = record.name if record is not None else row.name
+    return _Task(row.tensor, record, rule, name, shape, None)
+
+
+def _check(task: _Task) -> None:
+    """Have the scheme of a rule look at the shape, before anything is written."""
+    if task.rule is None or not isinstance(task.rule.scheme, str):
+        return
+    first = (slice(0, 0),) * max(1, len(task.shape)) if task.shape else ()
+    try:
+        write_rule(task.rule, task.shape, fanin.Stream(0), index=first)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the rule {task.rule.pattern!r} on {task.name}: {error}") from None
+
+
+def _fill(task: _Task, root: fanin.Stream) -> None:
+    if task.rule is not None:
+        write_rule(task.rule, task.shape, root[task.name], into=task.tensor, start=task.start)
+    elif task.record is not None and task.start is not None:
+        fill_run(task.tensor, task.record, root, task.start)
+    elif task.record is not None:
+        fill_recorded(task.tensor, task.record, root)
+
+
+def _nbytes(tensor: torch.Tensor) -> int:
+    return int(tensor.numel() * tensor.element_size())
+
+
+class _Telling:
+    """Tells of the progress, and ends the line."""
+
+    def __init__(self, progress: Any, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __enter__(self) -> Callable[[int], None]:
+        return self.add
+
+    def add(self, nbytes: int) -> None:
+        self.done += nbytes
+        if self.progress is True:
+            part = self.done / max(1, self.total)
+            sys.stderr.write(f"\rinit_ {part:4.0%} of {self.total / 1e9:.2f} GB")
+        elif callable(self.progress):
+            self.progress(self.done, self.total)
+
+    def __exit__(self, *exception: object) -> None:
+        if self.progress is True:
+            sys.stderr.write("\n")
+
+
+def _telling(progress: Any, total: int) -> _Telling:
+    return _Telling(progress, total)
+
+
+def _tie_again(module: nn.Module, plan: Plan, rows: list[NamedTensor]) -> None:
+    """Restore ties that to_empty has undone; the values are equal already."""
+    tensors: tuple[Any, ...] = plan.tensors
+    tied = {name: tensor.name for tensor in tensors for name in tensor.tied}
+    untied = any(row.name in tied for row in rows)
+    tie = getattr(module, "tie_weights", None)
+    if untied and callable(tie):
+        tie()

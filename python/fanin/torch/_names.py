@@ -1,0 +1,60 @@
+"""The names of a model's tensors, as they are before anything wraps the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+__all__ = ["NamedTensor", "named_tensors", "unwrapped"]
+
+#: Parts of names that wrappers add: FSDP1, torch.compile, checkpoint_wrapper.
+_WRAPPERS = ("_fsdp_wrapped_module", "_flat_param", "_orig_mod", "_checkpoint_wrapped_module")
+
+
+class NamedTensor(NamedTuple):
+    """A tensor of a module: its first name, its further names, and where it stands."""
+
+    name: str
+    tied: tuple[str, ...]
+    tensor: torch.Tensor
+    module: nn.Module
+    is_buffer: bool
+    is_stored: bool
+
+
+def unwrapped(name: str, *, is_ddp: bool = False) -> str:
+    """The name in the model that was wrapped."""
+    parts = name.split(".")
+    if is_ddp and parts[0] == "module":
+        parts = parts[1:]
+    return ".".join(part for part in parts if part not in _WRAPPERS)
+
+
+def is_ddp(module: nn.Module) -> bool:
+    """Whether a module is DistributedDataParallel, DataParallel, or looks like one from outside."""
+    kinds = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return isinstance(module, kinds)
+
+
+def named_tensors(root: nn.Module) -> Iterator[NamedTensor]:
+    """Every parameter and buffer once, in the order of state_dict, with all its names."""
+    rows: dict[int, NamedTensor] = {}
+    ddp = is_ddp(root)
+    for prefix, module in root.named_modules(remove_duplicate=False):
+        groups = ((module._parameters, False), (module._buffers, True))
+        for group, is_buffer in groups:
+            for local, tensor in group.items():
+                if tensor is None:
+                    continue
+                full = f"{prefix}.{local}" if prefix else local
+                name = unwrapped(full, is_ddp=ddp)
+                stored = not is_buffer or local not in module._non_persistent_buffers_set
+                row = rows.get(id(tensor))
+                if row is None:
+                    rows[id(tensor)] = NamedTensor(name, (), tensor, module, is_buffer, stored)
+                elif name != row.name and name not in row.tied:
+                    rows[id(tensor)] = row._replace(tied=(*row.tied, name))
+    yield from rows.values()

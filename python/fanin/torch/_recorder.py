@@ -1,0 +1,533 @@
+"""The recorder: it sees every operation of aten, draws nothing, and keeps what tensors would hold.
+
+Operations without a random source are computed for real on the CPU, also where the code asks for
+the meta device; what is drawn, and what is made of it, is kept as a law with steps.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from fanin._models.values import Before, Literal, Norm, Step, Value
+
+from ._contents import Cell, Contents, Geometry, geometry_of
+from ._memory import array_of
+from ._operations import DRAWS, ELEMENTWISE, FACTORIES, LIKE, NORMS
+
+__all__ = ["CannotRecord", "Recorder"]
+
+
+class CannotRecord(ValueError):
+    """Code asks for something that a recorder cannot know without drawing."""
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[misc]
+    """While entered, keeps what is written to tensors of the meta device and to known ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[int, Contents] = {}
+
+    # ---- what is known ---------------------------------------------------------------------------
+
+    def watch(self, tensor: torch.Tensor) -> None:
+        """Record what is done to an existing tensor instead of doing it."""
+        contents = self._contents(tensor, create=True)
+        assert contents is not None
+        if not tensor.is_meta and tensor.layout is torch.strided and contents.initial is None:
+            size = tensor.untyped_storage().nbytes() // tensor.element_size()
+            contents.initial = tensor.detach().as_strided((size,), (1,), 0)
+
+    def _contents(self, tensor: torch.Tensor, create: bool = False) -> Contents | None:
+        storage = tensor.untyped_storage()
+        found = self._known.get(storage._cdata)
+        if found is None and (create or tensor.is_meta):
+            size = max(1, tensor.element_size())
+            found = Contents(storage, storage.nbytes() // size, tensor.dtype)
+            self._known[storage._cdata] = found
+        return found
+
+    def contents(self, tensor: torch.Tensor) -> Contents | None:
+        """All that was written to a tensor's storage; None for memory that holds its values."""
+        return self._contents(tensor)
+
+    def read(self, tensor: torch.Tensor) -> Cell:
+        """What a tensor holds."""
+        contents = self._contents(tensor)
+        if contents is None:
+            return Cell(real=tensor)
+        return contents.read(geometry_of(tensor))
+
+    def _write(self, tensor: torch.Tensor, cell: Cell) -> None:
+        known = self._contents(tensor)
+        if known is None:
+            self.watch(tensor)
+            known = self._contents(tensor)
+            assert known is not None
+            if known.initial is not None:
+                known.initial = known.initial.clone()
+        known.write(geometry_of(tensor), cell)
+
+    def drawn(self, tensor: torch.Tensor, scheme: str, arguments: dict[str, Any]) -> None:
+        """A law was asked for; called by fanin's own functions while this recorder is open."""
+        cell = Cell(Value(scheme, arguments), leaf=object(), set_by=_caller())
+        self._write(tensor, cell)
+
+    # ---- every operation -------------------------------------------------------------------------
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.removeprefix("aten::")
+        named = _named(func, args, kwargs)
+        tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)]
+        if torch.Tag.nondeterministic_seeded in func.tags and name not in ("dropout",):
+            return self._random(func, name, named, args, kwargs)
+        if not tensors:
+            return self._made(func, name, named, args, kwargs)
+        if name in LIKE:
+            return self._like(func, name, named, args, kwargs)
+        if _is_view(func):
+            return func(*args, **kwargs)
+        target = _target(func, args, kwargs)
+        if target is not None:
+            return self._in_place(func, name, named, args, kwargs, target)
+        if all(self._contents(tensor) is None for tensor in tensors):
+            return func(*args, **_on_cpu(kwargs))
+        return self._out_of_place(func, name, named, args, kwargs, tensors)
+
+    # ---- sources ---------------------------------------------------------------------------------
+
+    def _random(self, func: Any, name: str, named: Any, args: Any, kwargs: Any) -> Any:
+        target = _target(func, args, kwargs)
+        law = DRAWS.get(name)
+        plain = law is not None and not any(
+            isinstance(v, torch.Tensor) for k, v in named.items() if k not in ("self", "out")
+        )
+        if target is not None:
+            out = target
+        elif name in ("randint", "randperm", "rand", "randn", "normal") or "size" in named:
+            if "size" in named:
+                shape = tuple(named["size"])
+            else:
+                shape = (named["n"],) if "n" in named else tuple(named["self"].shape)
+            dtype = kwargs.get("dtype") or (
+                torch.int64 if name.startswith("randint") or name == "randperm"
+                else torch.get_default_dtype()
+            )  # fmt: skip
+            out = torch.ops.aten.empty.memory_format(shape, dtype=dtype, device="meta")
+        else:
+            out = func(*tree_map(_meta, args), **tree_map(_meta, kwargs))
+        if law is not None and plain and out.is_floating_point():
+            scheme, arguments = law(named)
+            self._write(out, Cell(Value(scheme, arguments), leaf=object(), set_by=_caller()))
+        elif name == "normal" and law is not None and out.is_floating_point():
+            cell = Cell(Value("normal", {"loc": 0.0, "scale": 1.0}), leaf=object(),
+                        set_by=_caller())  # fmt: skip
+            mean, std = named.get("mean", 0.0), named.get("std", 1.0)
+            steps = [("mul", std, False), ("add", mean, False)]
+            self._write(out, self._stepped(cell, steps, tuple(out.shape), name))
+        else:
+            self._write(out, Cell(opaque=f"aten::{name}", set_by=_caller()))
+        return out
+
+    def _made(self, func: Any, name: str, named: Any, args: Any, kwargs: Any) -> Any:
+        device = kwargs.get("device")
+        if device is None or torch.device(device).type != "meta" or name not in FACTORIES:
+            return func(*args, **_on_cpu(kwargs))
+        out = func(*args, **kwargs)
+        if name == "full":
+            self._fill(out, named["fill_value"])
+        elif FACTORIES[name] is not None:
+            self._fill(out, FACTORIES[name])
+        return out
+
+    def _like(self, func: Any, name: str, named: Any, args: Any, kwargs: Any) -> Any:
+        out = func(*args, **kwargs)
+        if out.is_meta:
+            number = named.get("fill_value", LIKE[name])
+            if number is not None:
+                self._fill(out, number)
+        return out
+
+    def _fill(self, tensor: torch.Tensor, number: Any) -> None:
+        self._write(tensor, Cell(_constant(number), set_by=_caller()))
+
+    # ---- writes ----------------------------------------------------------------------------------
+
+    def _in_place(
+        self, func: Any, name: str, named: Any, args: Any, kwargs: Any, target: torch.Tensor
+    ) -> Any:
+        others = [
+            t for t in tree_flatten((args, kwargs))[0]
+            if isinstance(t, torch.Tensor) and t is not target
+        ]  # fmt: skip
+        known = self._contents(target) is not None
+        if not known and not any(self._contents(other) is not None for other in others):
+            return func(*args, **kwargs)
+        base = name.removesuffix("_")
+        if base in ("zero", "fill"):
+            number = 0.0 if base == "zero" else named["value"]
+            if isinstance(number, torch.Tensor):
+                number = self._number(number, name)
+            self._fill(target, number)
+        elif base == "copy":
+            self._copy(named["src"], target)
+        elif base in ELEMENTWISE and "out" not in kwargs:
+            if not self._each_part(base, named, name, target):
+                cell = self._elementwise(base, named, tuple(target.shape), name, target.dtype)
+                self._write(target, cell)
+        else:
+            self._write(target, self._computed(func, name, args, kwargs, target))
+        return target
+
+    def _each_part(self, base: str, named: Any, name: str, target: torch.Tensor) -> bool:
+        """An operation by numbers on all of a tensor that was written in parts, part by part."""
+        contents = self._contents(target)
+        where = geometry_of(target)
+        if contents is None or where.count != contents.count or not where.is_run():
+            return False
+        numbers = not any(isinstance(v, torch.Tensor) for k, v in named.items() if k != "self")
+        if not numbers or len(contents.writes) < 2 or not contents.read(where).opaque:
+            return False
+        steps = ELEMENTWISE[base](named)
+        done = [(at, self._stepped(cell, steps, at.size, name)) for at, cell in contents.writes]
+        contents.writes = done
+        return True
+
+    def _copy(self, source: torch.Tensor, target: torch.Tensor) -> None:
+        cell = self.read(source)
+        if source.shape != target.shape and cell.constant is None:
+            cell = self._broadcast(cell, source, target)
+        if cell.real is not None:
+            real = cell.real.expand(target.shape).to(target.dtype).contiguous()
+            cell = Cell(real=real.clone() if real is cell.real else real)
+        elif cell.opaque and tuple(source.shape) == tuple(target.shape):
+            # Drawn in parts: each write of the source, at its own place, if both lie alike.
+            contents, into = self._contents(source), self._contents(target)
+            alike = contents is not None and contents.count == source.numel() == target.numel()
+            if alike and source.stride() == target.stride() and contents is not None:
+                shift = target.storage_offset() - source.storage_offset()
+                if into is None:
+                    self.watch(target)
+                    into = self._contents(target)
+                assert into is not None
+                for at, old in list(contents.writes):
+                    into.write(Geometry(at.offset + int(shift), at.size, at.stride), old)
+                return
+        self._write(target, cell if cell.set_by else _with_caller(cell))
+
+    def _broadcast(self, cell: Cell, source: torch.Tensor, target: torch.Tensor) -> Cell:
+        if cell.real is not None:
+            return cell
+        padded = (1,) * (target.dim() - source.dim()) + tuple(source.shape)
+        if padded == tuple(target.shape):
+            return cell
+        return Cell(opaque="a random tensor that is copied to several places")
+
+    def _computed(self, func: Any, name: str, args: Any, kwargs: Any, target: torch.Tensor) -> Cell:
+        """The target of any other operation, computed for real if nothing random goes in."""
+        held = self.read(target)
+        if "out" in kwargs and kwargs["out"] is target:
+            held = Cell(real=torch.empty(target.shape, dtype=target.dtype))
+        real = self._real(held, target)
+        if real is None:
+            return Cell(opaque=f"aten::{name}", set_by=_caller())
+        real = real.clone()
+
+        def replaced(value: Any) -> Any:
+            if value is target:
+                return real
+            return self._real_of(value, name) if isinstance(value, torch.Tensor) else value
+
+        try:
+            func(*tree_map(replaced, args), **_on_cpu(tree_map(replaced, kwargs)))
+        except CannotRecord:
+            return Cell(opaque=f"aten::{name}", set_by=_caller())
+        return Cell(real=real, set_by=_caller())
+
+    # ---- results ---------------------------------------------------------------------------------
+
+    def _out_of_place(
+        self, func: Any, name: str, named: Any, args: Any, kwargs: Any, tensors: Any
+    ) -> Any:
+        if name in ("_to_copy", "clone", "contiguous"):
+            return self._cloned(func, args, kwargs)
+        cells = [self.read(tensor) for tensor in tensors]
+        if all(cell.constant is not None or cell.real is not None for cell in cells):
+            try:
+                return self._run_real(func, name, args, kwargs)
+            except CannotRecord:
+                pass
+        outputs = func._schema.returns
+        if not outputs or any("Tensor" not in str(r.type) for r in outputs):
+            raise CannotRecord(f"aten::{name} asks for a value of a tensor that is drawn later")
+        out = func(*tree_map(_meta, args), **tree_map(_meta, _to_meta(kwargs)))
+        if isinstance(out, torch.Tensor):
+            self._result(name, named, out, tensors)
+        else:
+            for one in out:
+                self._write(one, Cell(opaque=f"aten::{name}", set_by=_caller()))
+        return out
+
+    def _result(self, name: str, named: Any, out: torch.Tensor, tensors: Any) -> None:
+        if name in ELEMENTWISE:
+            self._write(out, self._elementwise(name, named, tuple(out.shape), name, out.dtype))
+        elif name in ("cat", "stack"):
+            axis, start = named.get("dim", 0) % max(1, out.dim()), 0
+            for tensor in tensors:
+                if not tensor.numel():
+                    continue
+                size = 1 if name == "stack" else tensor.shape[axis]
+                view = out.narrow(axis, start, size)
+                start += size
+                self._copy(tensor.unsqueeze(axis) if name == "stack" else tensor, view)
+        elif name in NORMS and named.get("ord", named.get("p", 2)) in (2, 2.0, None):
+            self._write(out, self._norm(named, out))
+        elif name == "_weight_norm_interface":
+            self._write(out, Cell(opaque=f"aten::{name}", set_by=_caller()))
+        else:
+            self._write(out, Cell(opaque=f"aten::{name}", set_by=_caller()))
+
+    def _norm(self, named: Any, out: torch.Tensor) -> Cell:
+        source: torch.Tensor = named["self"]
+        cell = self.read(source)
+        if not cell.is_random or cell.value is None:
+            return Cell(opaque="aten::norm", set_by=_caller())
+        axes = named.get("dim")
+        summed = range(source.dim()) if axes is None else [a % source.dim() for a in axes]
+        kept = tuple(a for a in range(source.dim()) if a not in summed)
+        of = Norm("", tuple(source.shape), cell.value, kept)
+        return Cell(Value("norm", {"of": of}), leaf=(cell.leaf, "norm"), set_by=_caller())
+
+    def _cloned(self, func: Any, args: Any, kwargs: Any) -> torch.Tensor:
+        source = args[0]
+        cell = self.read(source)
+        dtype = kwargs.get("dtype") or source.dtype
+        if cell.real is not None and cell.real.numel() <= 1 << 26:
+            rest = {k: v for k, v in _on_cpu(kwargs).items() if k != "memory_format"}
+            made: torch.Tensor = func(cell.real, **rest)
+            return made.clone() if made is cell.real else made
+        out = torch.empty_strided(source.shape, source.stride(), dtype=dtype, device="meta")
+        if not geometry_of(source).is_run():
+            out = torch.empty(source.shape, dtype=dtype, device="meta")
+        self._copy(source, out)
+        return out
+
+    def _elementwise(
+        self, base: str, named: Any, shape: tuple[int, ...], name: str, dtype: torch.dtype
+    ) -> Cell:
+        """The cell after an elementwise operation, in place or not."""
+        first = named["self"]
+        if base == "pow" and not isinstance(first, torch.Tensor):
+            return self._stepped(self.read(named["exponent"]), [("pow", first, True)], shape, name)
+        steps = ELEMENTWISE[base](named)
+        return self._stepped(self.read(first), steps, shape, name, first)
+
+    def _stepped(
+        self, cell: Cell, steps: list[tuple[str, Any, bool]], shape: tuple[int, ...], name: str,
+        first: Any = None,
+    ) -> Cell:  # fmt: skip
+        for operation, operand, swapped in steps:
+            other = operand
+            if isinstance(operand, torch.Tensor):
+                held = self.read(operand)
+                if held.is_random:
+                    cell = _joined(cell, held, operation, swapped, shape, operand, first, name)
+                    continue
+                if held.constant is not None:
+                    other = held.constant
+                elif held.real is not None:
+                    real = held.real
+                    other = real.item() if real.numel() == 1 else real
+                else:
+                    return Cell(opaque=f"aten::{name} with {held.opaque}", set_by=_caller())
+            if cell.opaque:
+                return Cell(opaque=cell.opaque, set_by=_caller())
+            if not cell.is_random:
+                cell = self._exact(cell, operation, other, swapped, shape)
+                continue
+            if isinstance(first, torch.Tensor) and tuple(first.shape) != shape:
+                return Cell(opaque=f"aten::{name}, which repeats a random tensor", set_by=_caller())
+            if isinstance(other, torch.Tensor):
+                other = Literal.of(array_of(other.detach().contiguous()))
+            elif other is not None:
+                other = float(other)
+            cell = cell.then(Step(operation, other, swapped))
+        return Cell(cell.value, cell.real, cell.opaque, cell.leaf, _caller())
+
+    def _exact(
+        self, cell: Cell, operation: str, other: Any, swapped: bool, shape: tuple[int, ...]
+    ) -> Cell:
+        """The same on real values."""
+        real = cell.real
+        if real is None:
+            if cell.constant is None:
+                return Cell(opaque=f"the step {operation} on {cell.opaque or 'an unknown value'}")
+            size = (1,) * len(shape) if not isinstance(other, torch.Tensor) else shape
+            real = torch.full(size, cell.constant)
+        pair = [real] if other is None else [other, real] if swapped else [real, other]
+        made = _REAL[operation](*pair)
+        if made.numel() == 1 and math.prod(shape) != 1:
+            return Cell(_constant(made.item()))
+        return Cell(real=made)
+
+    # ---- real values -----------------------------------------------------------------------------
+
+    def _real(self, cell: Cell, like: torch.Tensor) -> torch.Tensor | None:
+        if cell.real is not None:
+            return cell.real
+        if cell.constant is not None and like.numel() <= 1 << 26:
+            return torch.full(tuple(like.shape), cell.constant, dtype=like.dtype)
+        contents = self._contents(like)
+        if contents is None:
+            return like
+        made = contents.materialised(geometry_of(like))
+        return None if made is None else made.real
+
+    def _real_of(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
+        if self._contents(tensor) is None:
+            return tensor
+        cell = self.read(tensor)
+        real = self._real(cell, tensor)
+        if real is None:
+            raise CannotRecord(f"aten::{name} takes {cell.opaque or 'a tensor drawn later'}")
+        return real if real.dtype == tensor.dtype else real.to(tensor.dtype)
+
+    def _number(self, tensor: torch.Tensor, name: str) -> Any:
+        return self._real_of(tensor, name).item()
+
+    def _run_real(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        def replaced(value: Any) -> Any:
+            return self._real_of(value, name) if isinstance(value, torch.Tensor) else value
+
+        return func(*tree_map(replaced, args), **_on_cpu(tree_map(replaced, kwargs)))
+
+
+_REAL: dict[str, Any] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "neg": torch.neg,
+    "abs": torch.abs,
+    "exp": torch.exp,
+    "log": torch.log,
+    "expm1": torch.expm1,
+    "log1p": torch.log1p,
+    "sqrt": torch.sqrt,
+    "pow": lambda a, b: a**b,
+    "at_least": lambda a, b: torch.clamp(a, min=b),
+    "at_most": lambda a, b: torch.clamp(a, max=b),
+}
+
+
+def _joined(
+    cell: Cell, other: Cell, operation: str, swapped: bool, shape: tuple[int, ...],
+    operand: torch.Tensor, first: Any, name: str,
+) -> Cell:  # fmt: skip
+    """An operation whose second operand is random."""
+    same = tuple(operand.shape) == shape
+    if not cell.is_random and not cell.opaque:  # literal or number, then a random operand
+        number: Any = cell.constant
+        if number is None and cell.real is not None:
+            real = cell.real
+            number = real.item() if real.numel() == 1 else Literal.of(array_of(real.contiguous()))
+        if number is None or not same:
+            return Cell(opaque=f"aten::{name}, which repeats a random tensor", set_by=_caller())
+        return other.then(Step(operation, number, not swapped))
+    if cell.is_random and cell.leaf == other.leaf and same:
+        assert cell.value is not None and other.value is not None
+        one, two = cell.value.steps, other.value.steps
+        if two[: len(one)] == one:  # the second was made from the first
+            return other.then(Step(operation, Before(len(one)), not swapped))
+        if one[: len(two)] == two:
+            return cell.then(Step(operation, Before(len(two)), swapped))
+    return Cell(opaque=f"aten::{name} of two random tensors", set_by=_caller())
+
+
+def _constant(number: Any) -> Value:
+    value = complex(number).real if isinstance(number, complex) else float(number)
+    if value == 0.0 and math.copysign(1.0, value) > 0:
+        return Value("zeros")
+    return Value("ones") if value == 1.0 else Value("constant", {"value": value})
+
+
+def _with_caller(cell: Cell) -> Cell:
+    return Cell(cell.value, cell.real, cell.opaque, cell.leaf, _caller())
+
+
+def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by their names in the schema, with its defaults."""
+    named: dict[str, Any] = {}
+    for number, argument in enumerate(func._schema.arguments):
+        if number < len(args):
+            named[argument.name] = args[number]
+        elif argument.name in kwargs:
+            named[argument.name] = kwargs[argument.name]
+        elif argument.has_default_value():
+            named[argument.name] = argument.default_value
+    return named
+
+
+def _is_view(func: Any) -> bool:
+    returns = func._schema.returns
+    return bool(returns) and any(
+        r.alias_info is not None and not r.alias_info.is_write for r in returns
+    )
+
+
+def _target(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+    """The tensor that an operation writes to."""
+    for number, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            found = args[number] if number < len(args) else kwargs.get(argument.name)
+            if isinstance(found, torch.Tensor):
+                return found
+    return None
+
+
+def _on_cpu(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The same keywords, asking for the CPU where they ask for meta."""
+    device = kwargs.get("device")
+    if device is not None and torch.device(device).type == "meta":
+        return {**kwargs, "device": torch.device("cpu")}
+    return kwargs
+
+
+def _to_meta(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {**kwargs, "device": torch.device("meta")} if kwargs.get("device") else kwargs
+
+
+def _meta(value: Any) -> Any:
+    """The same tensor without memory, for the shape of a result."""
+    if isinstance(value, torch.Tensor) and not value.is_meta:
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    return value
+
+
+def _caller() -> str:
+    """The function outside torch and fanin that is at work, as module.qualname."""
+    frame = sys._getframe(1)
+    first = ""
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        top = module.partition(".")[0]
+        name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
+        if module.startswith("torch.nn.modules"):
+            first = first or f"{module}.{name}"
+        elif top not in ("torch", "fanin", "contextlib", "copy") and not (
+            module == "transformers.initialization"
+        ):
+            return first or f"{module}.{name}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return first

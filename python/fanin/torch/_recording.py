@@ -1,0 +1,463 @@
+"""`record`: which law a model's own code gives to each of its tensors, without drawing one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from fanin._models.plan import Plan
+from fanin._models.tensors import PlanTensor
+from fanin._models.values import Literal, Norm, Part, Step, Value
+
+from . import _hooks
+from ._contents import Cell, Contents, Geometry, box_of, geometry_of, literal_of
+from ._memory import dtype_of
+from ._names import NamedTensor, named_tensors
+from ._recorder import CannotRecord, Recorder
+
+__all__ = ["record", "recorded"]
+
+_INDEPENDENT = ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
+
+
+def record(
+    module_or_factory: nn.Module | Callable[[], nn.Module],
+    how: Callable[[nn.Module], object] | Plan | None = None,
+) -> Plan:
+    """The law that the model's own code gives to each parameter and buffer; nothing is drawn.
+
+    Parameters
+    ----------
+    module_or_factory : Module or callable
+        A callable builds the model; it is called on the meta device, and construction is part of
+        the record. A transformers model is built again from its configuration. Of any other module
+        `how` alone is recorded; the module is left as it is.
+    how : callable, optional
+        Called with the module. None: transformers' ``initialize_weights`` if the module has it,
+        else ``reset_parameters`` of every submodule, inner ones first (of what a factory has
+        built: nothing more). A Plan is returned as it is.
+
+    Returns
+    -------
+    fanin.Plan
+        One tensor for each parameter and buffer, tied ones once. It needs no torch to be printed,
+        saved, loaded or written.
+
+    Raises
+    ------
+    ValueError
+        A tensor that nothing wrote, or an operation that a record has no words for; the message
+        names the module, the tensor and the operation.
+
+    >>> import torch
+    >>> from fanin import torch as init
+    >>> plan = init.record(lambda: torch.nn.Linear(4, 3))
+    >>> [(tensor.name, tensor.scheme) for tensor in plan.tensors]
+    [('weight', 'uniform'), ('bias', 'uniform')]
+    """
+    plan, unknown = recorded(module_or_factory, how)
+    if unknown:
+        raise next(iter(unknown.values()))
+    return plan
+
+
+def recorded(module_or_factory: Any, how: Any = None) -> tuple[Plan, dict[str, CannotRecord]]:
+    """The Plan of what could be recorded, and why the other tensors could not."""
+    if isinstance(how, Plan):
+        return how, {}
+    if how is not None and not callable(how):
+        raise TypeError(f"how is a callable that takes the module, or a Plan, got {how!r}")
+    if not isinstance(module_or_factory, nn.Module):
+        if not callable(module_or_factory):
+            raise TypeError(
+                "record takes a module or a callable that builds one, got "
+                f"{type(module_or_factory).__name__}"
+            )
+        return _of_factory(module_or_factory, how)
+    module = _inner(module_or_factory)
+    if hasattr(module, "initialize_weights") and hasattr(module, "config"):
+        rebuilt = _of_factory(lambda: _rebuilt(module), how)
+        return _with_dtypes(rebuilt[0], module), rebuilt[1]
+    return _of_module(module_or_factory, how)
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    """The model in its wrappers."""
+    while True:
+        for name in ("module", "_orig_mod", "_fsdp_wrapped_module"):
+            inner = module._modules.get(name)
+            if inner is not None and len(module._modules) == 1 and not module._parameters:
+                module = inner
+                break
+        else:
+            return module
+
+
+def _rebuilt(module: nn.Module) -> nn.Module:
+    config = copy.deepcopy(module.config)
+    made: nn.Module = type(module)(config)
+    return made
+
+
+def _with_dtypes(plan: Plan, module: nn.Module) -> Plan:
+    """The plan with the dtypes of the module itself."""
+    have = {}
+    for row in named_tensors(module):
+        for name in (row.name, *row.tied):
+            have[name] = dtype_of(row.tensor.dtype).name
+    tensors: tuple[Any, ...] = plan.tensors
+    named = tuple(replace(t, dtype=have.get(t.name, t.dtype)) for t in tensors)
+    return replace(plan, tensors=named)
+
+
+def _of_factory(factory: Any, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
+    recorder = Recorder()
+    with _recording_into(recorder):
+        module = factory()
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"the factory built no module but {type(module).__name__}")
+        with torch.no_grad(), _flags_cleared(module):
+            if how is not None:
+                how(module)
+            elif hasattr(module, "initialize_weights"):
+                _call(module, "initialize_weights")
+    return _described(module, recorder, {})
+
+
+def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
+    """The record of `how` alone, run on tensors without memory that stand in for the module's."""
+    recorder = Recorder()
+    with _stand_ins(module) as originals:
+        with _recording_into(recorder), torch.no_grad():
+            if how is None:
+                _reset(module)
+            else:
+                how(module)
+        return _described(module, recorder, originals)
+
+
+class _RealData(TorchFunctionMode):  # type: ignore[misc]
+    """Tensors of given values keep them, where torch.device("meta") would drop them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func == torch.Tensor.data.__set__ and args[0].is_meta and not args[1].is_meta:
+            # `p.data = values` would put memory of the CPU in place of none: p keeps its own.
+            if args[0].shape == args[1].shape and args[0].dtype == args[1].dtype:
+                with torch.no_grad():
+                    return args[0].copy_(args[1])
+        if func in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor, torch.scalar_tensor):
+            kwargs = {**kwargs, "device": "cpu"}
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _recording_into(recorder: Recorder) -> Iterator[None]:
+    """New tensors on meta, and everything that is done to tensors told to the recorder."""
+    with torch.device("meta"), _RealData(), _hooks.swapped(recorder=recorder), recorder:
+        yield
+
+
+def _call(module: nn.Module, name: str) -> None:
+    method: Any = getattr(module, name)
+    method()
+
+
+def _reset(module: nn.Module) -> None:
+    """Every submodule's own initialisation, inner ones first."""
+
+    def visit(one: nn.Module) -> None:
+        for child in one.children():
+            visit(child)
+        for name in ("reset_parameters", "_reset_parameters"):
+            method = getattr(one, name, None)
+            if callable(method):
+                method()
+                break
+
+    visit(module)
+
+
+@contextmanager
+def _flags_cleared(root: nn.Module) -> Iterator[None]:
+    """transformers' marks of work done, away while the work is recorded."""
+    flag = "_is_hf_initialized"
+    holders = [*root.modules(), *root.parameters(), *root.buffers()]
+    marked = [(holder, vars(holder)[flag]) for holder in holders if flag in vars(holder)]
+    for holder, _ in marked:
+        delattr(holder, flag)
+    try:
+        yield
+    finally:
+        for holder in holders:
+            if flag in vars(holder):
+                delattr(holder, flag)
+        for holder, value in marked:
+            setattr(holder, flag, value)
+
+
+@contextmanager
+def _stand_ins(root: nn.Module) -> Iterator[dict[int, torch.Tensor]]:
+    """Meta tensors in the place of every parameter and buffer, the originals by stand-in."""
+    made: dict[int, torch.Tensor] = {}
+    originals: dict[int, torch.Tensor] = {}
+    places: list[tuple[dict[str, Any], str, torch.Tensor]] = []
+    modules = list(root.modules())
+    try:
+        with _flags_cleared(root):
+            for module in modules:
+                groups: list[dict[str, Any]] = [module._parameters, module._buffers]
+                for group in groups:
+                    for name, tensor in list(group.items()):
+                        if tensor is None:
+                            continue
+                        places.append((group, name, tensor))
+                        stand_in = made.get(id(tensor))
+                        if stand_in is None:
+                            stand_in = torch.empty(
+                                tuple(tensor.shape), dtype=tensor.dtype, device="meta"
+                            )
+                            if group is module._parameters:
+                                stand_in = nn.Parameter(stand_in, tensor.requires_grad)
+                            made[id(tensor)] = stand_in
+                            originals[id(stand_in)] = tensor
+                        group[name] = stand_in
+            yield originals
+    finally:
+        for group, name, tensor in places:
+            group[name] = tensor
+
+
+# ---- from contents to plan -----------------------------------------------------------------------
+
+
+def _described(
+    module: nn.Module, recorder: Recorder, originals: dict[int, torch.Tensor]
+) -> tuple[Plan, dict[str, CannotRecord]]:
+    rows = list(named_tensors(module))
+    leaves: dict[object, NamedTensor] = {}
+    for row in rows:
+        contents = recorder.contents(row.tensor)
+        if contents is not None and len(contents.writes) == 1 and contents.writes[0][1].is_random:
+            leaves.setdefault(contents.writes[0][1].leaf, row)
+    tensors: list[Any] = []
+    unknown: dict[str, CannotRecord] = {}
+    for row in rows:
+        try:
+            value, parts, set_by = _describe(row, recorder, originals.get(id(row.tensor)), leaves)
+        except CannotRecord as error:
+            where = f"{row.name} of {type(row.module).__name__}"
+            unknown[row.name] = CannotRecord(f"cannot record {where}: {error}")
+            continue
+        tensors.append(
+            PlanTensor(
+                name=row.name,
+                shape=tuple(row.tensor.shape),
+                dtype=dtype_of(row.tensor.dtype).name,
+                scheme=value.scheme,
+                arguments=value.arguments,
+                steps=value.steps,
+                parts=parts,
+                is_buffer=row.is_buffer,
+                is_stored=row.is_stored,
+                tied=row.tied,
+                set_by=set_by,
+            )
+        )
+    name = type(module).__name__.removeprefix("FSDP") or type(module).__name__
+    return Plan(name, tuple(tensors)), unknown
+
+
+def _describe(
+    row: NamedTensor,
+    recorder: Recorder,
+    original: torch.Tensor | None,
+    leaves: dict[object, NamedTensor],
+) -> tuple[Value, tuple[Part, ...], str]:
+    """A tensor's value, its parts, and who set it."""
+    contents = recorder.contents(row.tensor)
+    if contents is None:
+        return literal_of(row.tensor), (), f"{type(row.module).__name__}.__init__"
+    if not row.tensor.numel():
+        return Value("zeros"), (), ""
+    where = geometry_of(row.tensor)
+    if not contents.writes:
+        return _unwritten(row, original)
+    last, cell = contents.writes[-1]
+    if _covers(last, where, contents) and (cell.constant is not None):
+        assert cell.value is not None
+        return cell.value, (), cell.set_by
+    made = contents.materialised(where)
+    if made is not None and made.real is not None:
+        return literal_of(made.real), (), made.set_by
+    return _with_parts(row, contents, where, original, leaves)
+
+
+def _covers(at: Geometry, where: Geometry, contents: Contents) -> bool:
+    return at.dense() == where.dense() or (at.count == contents.count and at.is_run())
+
+
+def _unwritten(
+    row: NamedTensor, original: torch.Tensor | None
+) -> tuple[Value, tuple[Part, ...], str]:
+    """What a tensor that no recorded code wrote holds: its own values, where they say enough."""
+    if original is None or original.is_meta:
+        raise CannotRecord("no code that was recorded writes to it, and it has no memory to read")
+    local: Any = original
+    if hasattr(original, "to_local"):
+        local = original.to_local()
+    value = literal_of(local.detach().cpu()) if local.numel() <= 1 << 26 else Value("literal")
+    if value.scheme != "literal":
+        return value, (), ""
+    if row.is_buffer and local is original and "value" in value.arguments:
+        return value, (), ""
+    raise CannotRecord(
+        "no code that was recorded writes to it, and its values differ; give how= the code that "
+        "initialises it, or record a factory"
+    )
+
+
+def _with_parts(
+    row: NamedTensor,
+    contents: Contents,
+    where: Geometry,
+    original: torch.Tensor | None,
+    leaves: dict[object, NamedTensor],
+) -> tuple[Value, tuple[Part, ...], str]:
+    shape = tuple(row.tensor.shape)
+    writes = contents.writes
+    base: Value | None = None
+    set_by = writes[-1][1].set_by
+    first, cell = writes[0]
+    if _covers(first, where, contents):
+        base = _value(cell, row, leaves, first, where)
+        set_by = cell.set_by
+        writes = writes[1:]
+    contiguous = _contiguous(shape)
+    if writes and where.stride != contiguous and row.tensor.numel() > 1:
+        raise CannotRecord("it is written in parts and does not lie in C order")
+    parts = []
+    counted = 0
+    for at, cell in writes:
+        box = box_of(Geometry(at.offset - where.offset, at.size, at.stride), shape)
+        if box is None:
+            raise CannotRecord(f"a view of strides {at.stride} is written, which is no box of it")
+        part = Part(box, Value("zeros"))
+        counted += at.count
+        parts.append(replace(part, value=_part_value(cell, row, leaves, at, part, contents, where)))
+    if base is None:
+        base = Value("zeros")
+        if not _tiled([part.box for part in parts], shape, counted):
+            base = _unwritten(row, original)[0]
+    return base, tuple(parts), set_by
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
+def _tiled(boxes: list[Any], shape: tuple[int, ...], counted: int) -> bool:
+    """Whether the boxes cover the whole shape."""
+    total = 1
+    for size in shape:
+        total *= size
+    if counted < total or total > 1 << 28:
+        return counted >= total
+    covered = torch.zeros(shape, dtype=torch.bool)
+    for box in boxes:
+        covered[tuple(slice(*along) for along in box)] = True
+    return bool(covered.all())
+
+
+def _value(
+    cell: Cell, row: NamedTensor, leaves: dict[object, NamedTensor], at: Geometry, where: Geometry
+) -> Value:
+    """The value of a cell that covers the tensor."""
+    if cell.opaque:
+        raise CannotRecord(f"{cell.opaque} has no description as a law and elementwise steps")
+    if cell.real is not None:
+        shape = tuple(row.tensor.shape)
+        if tuple(cell.real.shape) != shape:
+            raise CannotRecord("its values were written through a view of another shape")
+        return literal_of(cell.real)
+    assert cell.value is not None
+    value = cell.value
+    if value.scheme == "norm":
+        assert isinstance(cell.leaf, tuple)
+        source = leaves.get(cell.leaf[0])
+        if source is None:
+            raise CannotRecord("it is the norm of a tensor that is no parameter")
+        of = value.arguments["of"]
+        assert isinstance(of, Norm)
+        return Value("norm", {"of": _norm_of(of, source, tuple(row.tensor.shape))}, value.steps)
+    if value.scheme not in _INDEPENDENT and at.size != where.size:
+        flat = at.size[:1] == where.size[:1] and value.scheme == "orthogonal"
+        if not flat:
+            raise CannotRecord(f"{value.scheme} is written through a view of another shape")
+    if any(isinstance(s.operand, Literal) for s in value.steps) and at.size != where.size:
+        raise CannotRecord("a pattern is added through a view of another shape")
+    return value
+
+
+def _norm_of(of: Norm, source: NamedTensor, shape: tuple[int, ...]) -> Norm:
+    """The norm in the axes of the tensor itself: it may have been taken of a flatter view."""
+    full = tuple(source.tensor.shape)
+    if of.shape == full:
+        return replace(of, name=source.name)
+    if len(shape) != len(full) or of.value.scheme not in _INDEPENDENT:
+        raise CannotRecord(f"it is a norm of a view {of.shape} of {source.name}")
+    kept = tuple(axis for axis, size in enumerate(shape) if size != 1 or full[axis] == 1)
+    return Norm(source.name, full, of.value, kept)
+
+
+def _part_value(
+    cell: Cell,
+    row: NamedTensor,
+    leaves: dict[object, NamedTensor],
+    at: Geometry,
+    part: Part,
+    contents: Contents,
+    where: Geometry,
+) -> Value:
+    """The value of a cell that covers a box, in the box's shape."""
+    if cell.real is not None:
+        flat = torch.empty(contents.count, dtype=row.tensor.dtype)
+        flat.as_strided(at.size, at.stride, at.offset).copy_(cell.real)
+        whole = flat.as_strided(where.size, where.stride, where.offset)
+        return literal_of(whole[tuple(slice(*along) for along in part.box)])
+    if cell.opaque:
+        raise CannotRecord(f"{cell.opaque} has no description as a law and elementwise steps")
+    assert cell.value is not None
+    value = cell.value
+    sizes = part.shape
+    steps = []
+    for step in value.steps:
+        if isinstance(step.operand, Literal):
+            if step.operand.shape != at.size:
+                raise CannotRecord("a pattern is added to a part of it")
+            array = step.operand.array().reshape(sizes)
+            step = Step(step.operation, Literal.of(array), step.swapped)
+        steps.append(step)
+    arguments = dict(value.arguments)
+    if value.scheme not in _INDEPENDENT:
+        ones = [axis for axis, size in enumerate(sizes) if size == 1]
+        kept = tuple(size for size in sizes if size != 1)
+        if value.scheme != "orthogonal" or kept != tuple(s for s in at.size if s != 1):
+            raise CannotRecord(f"{value.scheme} is written to a part of it")
+        leading = tuple(axis for axis in ones if axis < len(sizes) - len(at.size))
+        if leading:
+            arguments["batch_axes"] = leading
+    return Value(value.scheme, arguments, tuple(steps))
