@@ -52,6 +52,9 @@ struct ActivationRow {
   ActivationFacts facts;
   /// Length over which phi changes: its poles and transitions are about this far from 0.
   double (*unit)(const double* parameters);
+  /// Distance from 0 beyond which phi is a straight line on either side, to rounding; infinite
+  /// where it never is.
+  double (*reach)(const double* parameters);
   /// phi, phi' and phi'' at each x; the results may not overlap x.
   void (*apply)(const double* parameters, const double* x, std::size_t count, double* phi,
                 double* slope, double* curvature);
@@ -62,20 +65,38 @@ struct ActivationRow {
   /// there is none.
   void (*closed_pair)(const double* parameters, const double* q1, const double* q2, const double* c,
                       const double* delta, std::size_t count, double* covariance, double* slopes);
+  /// The density g of phi'(x) as a mixture of Gaussians, phi'(x) = integral of g(t) exp(-t x^2) dt;
+  /// null where it is not one. For tails that fall like a power.
+  void (*mixture)(const double* t, std::size_t count, double* density);
 };
 
 /// Functions of q as polynomials: binary intervals [2^e (1 + j/8), 2^e (1 + (j+1)/8)), `kTerms`
 /// coefficients each. A table holds, for each binade, moment and power, the coefficients of the
-/// binade's intervals side by side.
+/// binade's intervals side by side. Outside, moments are powers of q to rounding: below 2^-112 the
+/// next terms are of relative size sqrt(q), above 2^105 of 1/sqrt(q).
 inline constexpr int kPiecesLog2 = 3;
 inline constexpr int kPieces = 1 << kPiecesLog2;
 inline constexpr int kTerms = 11;
-inline constexpr int kLowestExponent = -60;
-inline constexpr int kBinades = 121;
+inline constexpr int kLowestExponent = -112;
+inline constexpr int kBinades = 217;
 inline constexpr int kBinadeDoubles = kMoments * kTerms * kPieces;
 
 /// Terms of Hermite (Mehler) series of covariances; 2^-48 is left at |c| = 1/2.
 inline constexpr int kHermiteTerms = 48;
+
+inline constexpr double kLeastTerm = 1e-19;
+/// Sums over two mixtures of `count` Gaussians, a multiple of 16, for c >= 0: E phi(u) phi(v), E
+/// phi'(u) phi'(v) and the mean of the latter from 1 to c (of equal variances); null: not wanted.
+struct MixtureSums {
+  const double *t, *slope,
+      *value;  ///< phi'(x) = sum slope exp(-t x^2), phi = sum value erf(sqrt(t) x)
+  /// Of each term of the one, of each 16 terms of the other; products below kLeastTerm do not
+  /// count.
+  const double *bound, *other_bound;
+  std::size_t count;
+  double q1, q2, c, delta;
+  double *covariance, *slopes, *mean_slope;
+};
 
 struct MomentTable {
   Rows<ActivationRow> activations;
@@ -99,6 +120,7 @@ struct MomentTable {
                      double* out);
   double (*weighted_dot)(const double* w, const double* a, const double* b, std::size_t count);
   void (*bell_weights)(const double* x, const double* weight, std::size_t count, double* out);
+  void (*mixture_sums)(const MixtureSums& sums);
   void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q,
                        std::size_t count, double* out);
 };

@@ -31,14 +31,36 @@ constexpr int kBentSecond = kVariance + 2, kBentSlope = kVariance + 3;
 /// 1e-20, and the range ends beyond 10.6.
 constexpr double kPanelWidth = 2.5;
 constexpr int kPanelsOneSide = 6;
+/// Edges of panels double up to here, then quadruple: 16 nodes leave 3^-32 of a function that
+/// changes over its distance. What is left of the algebraic tails beyond kFar is 1e-6 of phi.
+constexpr double kNear = 32, kFar = 0x1p20;
 
 const MomentTable& kernels() { return *table().moments; }
 
 /// floor(log2 q) of a positive normal number.
 int exponent_of(double q) { return int(std::bit_cast<u64>(q) >> 52) - 1023; }
-bool in_table(double q) { return q >= 0x1p-60 && q < 0x1p61; }
+constexpr int kTopExponent = kLowestExponent + kBinades;
+constexpr double kBottom = 0x1p-112, kTop = 0x1p105;
+static_assert(kLowestExponent == -112 && kTopExponent == 105);
+bool in_table(double q) { return q >= kBottom && q < kTop; }
+
+/// The integer nearest to log2 |x| of a number that is not 0; 0 otherwise.
+int nearest_power(double x) {
+  if (x == 0 || !std::isfinite(x)) return 0;
+  int exponent;
+  const double part = std::frexp(std::fabs(x), &exponent);
+  return part < 0.7071 ? exponent - 1 : exponent;
+}
 
 }  // namespace
+
+Folded folded(double q) {
+  if (in_table(q) || !(q > 0) || q == kInfinity) return {q, 0};
+  const int exponent = std::ilogb(q);
+  const int folds = exponent < kLowestExponent ? -((kLowestExponent - exponent + 1) / 2)
+                                               : (exponent - kTopExponent + 2) / 2;
+  return {std::ldexp(q, -2 * folds), folds};
+}
 
 Zeros::Zeros(std::size_t count) : bytes_(count * sizeof(double)) {
   void* const mapped =
@@ -59,12 +81,15 @@ Activation::Activation(const std::string& name, std::array<double, kParameters> 
   const ActivationFacts& facts = row()->facts;
   kinks_.assign(facts.kink, facts.kink + facts.kinks);
   unit_ = row()->unit(parameters_.data());
+  reach_ = row()->reach(parameters_.data());
   find_jumps();
+  find_moments_at_zero();
 }
 
 Activation::Activation(Values values, std::vector<double> kinks, double unit)
-    : values_(std::move(values)), kinks_(std::move(kinks)), unit_(unit) {
+    : values_(std::move(values)), kinks_(std::move(kinks)), unit_(unit), reach_(kInfinity) {
   find_jumps();
+  find_moments_at_zero();
   constexpr int most_parts = 32;
   constexpr double good = 1e-11;
   const auto error = [&] {
@@ -104,7 +129,14 @@ Nodes Activation::nodes(int exponent, int parts) const {
   const double reach = kPanelsOneSide * width;
   std::vector<double> edges = {0.0};
   for (int m = 1; m <= kPanelsOneSide; ++m) edges.push_back(m * width);
-  for (double x = unit_; x < reach; x *= 2) edges.push_back(x);
+  // Far from its centre phi is straight, or changes over its distance.
+  for (double x = unit_; x < reach; x *= x < kNear ? 2 : x < kFar ? 4 : 16) {
+    if (x >= kNear && x >= reach_) {
+      edges.push_back(reach_);
+      break;
+    }
+    edges.push_back(x);
+  }
   const std::size_t one_side = edges.size();
   for (std::size_t i = 1; i < one_side; ++i) edges.push_back(-edges[i]);
   for (const double kink : kinks_)
@@ -161,6 +193,9 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
     c.g[kBentSecond * total + j] = w * rest * (rest + twice * n.at[j]);
     c.g[kBentSlope * total + j] = w * rest_slope * (rest_slope + twice);
   }
+  // Numbers next to the smallest double are slow.
+  for (double& each : c.g)
+    if (std::fabs(each) < 0x1p-960) each = 0;
   for (std::size_t k = 0; k < kinks_.size(); ++k) {
     c.half_square[count + k] = 0.5 * kinks_[k] * kinks_[k];
     c.g[kGrowth * total + count + k] = jumps_[k];
@@ -217,15 +252,9 @@ void Activation::publish(std::size_t binade, std::span<const double> made) const
   }
 }
 
-/// All moments at one q, by quadrature or from the values at 0.
-void Activation::direct(double q, double* out) const {
-  if (!(q >= 0) || q == kInfinity) return void(std::fill(out, out + kMoments, kNan));
-  if (q < 0x1p-1000) return at_zero(out);
-  std::copy_n(integrate(columns(exponent_of(q), parts_), &q, 1).begin(), kMoments, out);
-}
-
 /// q = 0: phi at 0, its slopes from both sides.
-void Activation::at_zero(double* out) const {
+void Activation::find_moments_at_zero() {
+  std::array<double, kMoments>& out = at_zero_;
   const double x[3] = {-0x1p-900, 0.0, 0x1p-900};
   double phi[3], slope[3], curvature[3];
   apply(x, 3, phi, slope, curvature);
@@ -249,36 +278,86 @@ bool Activation::prepare(std::span<const double> q) const {
   };
   bool all = true;
   for (int e = exponent_of(low); low <= high && e <= exponent_of(high); ++e) all = all && ready(e);
-  for (std::size_t i = 0; !all && i < q.size(); ++i)
-    if (in_table(q[i]) && !ready(exponent_of(q[i]))) build(exponent_of(q[i]));
+  for (std::size_t i = 0; !(all && inside) && i < q.size(); ++i) {
+    const Folded at = folded(q[i]);
+    if (!in_table(at.q)) continue;
+    if (!ready(exponent_of(at.q))) build(exponent_of(at.q));
+    for (const double end : {kBottom, 4 * kBottom, kTop / 8, kTop / 2})  // for powers()
+      if (at.folds != 0 && (end < 1) == (at.folds < 0) && !ready(exponent_of(end)))
+        build(exponent_of(end));
+  }
   return inside;
+}
+
+void Activation::tabulated(const double* q, std::size_t count, std::span<const int> which,
+                           double* out, std::size_t stride) const {
+  if (row() != nullptr && row()->closed != nullptr) {
+    std::array<double, kMoments * kChunk> all;
+    row()->closed(parameters_.data(), q, count, all.data(), kChunk);
+    for (std::size_t k = 0; k < which.size(); ++k)
+      std::copy_n(all.data() + std::size_t(which[k]) * kChunk, count, out + k * stride);
+  } else {
+    kernels().tabulated(table_.data(), which.data(), int(which.size()), q, count, out, stride);
+  }
+}
+
+std::array<int, kMoments> Activation::powers(bool high) const {
+  constexpr std::array<int, kMoments> all = {0, 1, 2, 3, 4, 5, 6, 7};
+  const double at[2] = {high ? kTop / 8 : kBottom, high ? kTop / 2 : 4 * kBottom};
+  double values[2 * kMoments];
+  if (row() == nullptr || row()->closed == nullptr) prepare(at);
+  tabulated(at, 2, all, values, 2);
+  std::array<int, kMoments> power;
+  for (std::size_t m = 0; m < kMoments; ++m)
+    power[m] = nearest_power(values[2 * m + 1] / values[2 * m]);
+  // Rounding has no power: what is a difference of moments stays below them.
+  const auto bounded = [&](int m, int low, int most) {
+    power[std::size_t(m)] = std::clamp(power[std::size_t(m)], low, std::max(low, most));
+  };
+  bounded(kMean, high ? -4 : 0, high ? (power[kSecond] + 1) / 2 : 4);
+  bounded(kVariance, high ? -4 : 0, high ? power[kSecond] : 8);
+  if (!high) power[kExcess] = power[kSecond];
+  return power;
+}
+
+/// Variances some of which lie outside the tables.
+void Activation::outside(const double* q, std::size_t count, std::span<const int> which,
+                         double* out, std::size_t stride) const {
+  std::array<double, kChunk> inside;
+  std::array<int, kChunk> folds;
+  std::array<std::array<int, kMoments>, 2> power{};
+  bool some[2] = {false, false};
+  double usual = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Folded at = folded(q[i]);
+    inside[i] = at.q, folds[i] = at.folds;
+    if (in_table(at.q)) usual = at.q;
+    some[at.folds > 0] |= at.folds != 0;
+  }
+  for (std::size_t side = 0; side < 2; ++side)
+    if (some[side]) power[side] = powers(side == 1);
+  for (std::size_t i = 0; i < count; ++i)
+    if (!in_table(inside[i])) inside[i] = usual;
+  if (usual != 0) tabulated(inside.data(), count, which, out, stride);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (in_table(q[i])) continue;
+    for (std::size_t k = 0; k < which.size(); ++k) {
+      const std::size_t m = std::size_t(which[k]);
+      double& to = out[k * stride + i];
+      to = folds[i] != 0 ? std::ldexp(to, folds[i] * power[folds[i] > 0][m])
+           : q[i] == 0   ? at_zero_[m]
+                         : kNan;
+    }
+  }
 }
 
 void Activation::chunk(const double* q, std::size_t count, std::span<const int> which, double* out,
                        std::size_t stride) const {
   const std::size_t rows = which.size();
-  if (row() != nullptr && row()->closed != nullptr) {
-    std::array<double, kMoments * kChunk> all;
-    row()->closed(parameters_.data(), q, count, all.data(), kChunk);
-    for (std::size_t k = 0; k < rows; ++k)
-      std::copy_n(all.data() + std::size_t(which[k]) * kChunk, count, out + k * stride);
-  } else if (prepare({q, count})) {
-    kernels().tabulated(table_.data(), which.data(), int(rows), q, count, out, stride);
-  } else {
-    std::array<double, kChunk> inside;
-    const double* const usual = std::find_if(q, q + count, in_table);
-    if (usual != q + count) {
-      for (std::size_t i = 0; i < count; ++i) inside[i] = in_table(q[i]) ? q[i] : *usual;
-      kernels().tabulated(table_.data(), which.data(), int(rows), inside.data(), count, out,
-                          stride);
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      if (in_table(q[i])) continue;
-      double all[kMoments];
-      direct(q[i], all);
-      for (std::size_t k = 0; k < rows; ++k) out[k * stride + i] = all[which[k]];
-    }
-  }
+  if ((row() != nullptr && row()->closed != nullptr) || prepare({q, count}))
+    tabulated(q, count, which, out, stride);
+  else
+    outside(q, count, which, out, stride);
   if (!slope_jumps_ && !value_jumps_) return;
   for (std::size_t k = 0; k < rows; ++k)
     if (which[k] == kCurvatureSecond ||

@@ -70,6 +70,11 @@ class Activation {
   bool value_jumps() const { return value_jumps_; }
   /// Length to resolve: shorter where panels had to be cut.
   double unit() const { return unit_ / parts_; }
+  /// Distance from 0 beyond which phi is straight on either side.
+  double reach() const { return reach_; }
+  /// Moment `which` as a power of q outside the tables: M(4 q) = 2^power M(q) above (`high`) or
+  /// below them.
+  std::array<int, kMoments> powers(bool high) const;
   const std::vector<double>& kinks() const { return kinks_; }
   /// The row in the kernel table in use, null for a user's function.
   const ActivationRow* row() const;
@@ -90,23 +95,34 @@ class Activation {
   void publish(std::size_t binade, std::span<const double> made) const;
   /// Tables for all of q; returns whether it lies in their range.
   bool prepare(std::span<const double> q) const;
+  void tabulated(const double* q, std::size_t count, std::span<const int> which, double* out,
+                 std::size_t stride) const;
   /// out[k * stride + i], at most kChunk variances.
   void chunk(const double* q, std::size_t count, std::span<const int> which, double* out,
              std::size_t stride) const;
-  void direct(double q, double* out) const;
-  void at_zero(double* out) const;
+  void outside(const double* q, std::size_t count, std::span<const int> which, double* out,
+               std::size_t stride) const;
+  void find_moments_at_zero();
 
   int index_ = -1;  ///< of the row; every kernel table has the same rows
   std::array<double, kParameters> parameters_{};
   Values values_;
   std::vector<double> kinks_, jumps_;
   bool slope_jumps_ = false, value_jumps_ = false;
-  double unit_ = 1;
+  double unit_ = 1, reach_;
+  std::array<double, kMoments> at_zero_{};
   int parts_ = 1;  ///< of each panel
   Zeros table_{std::size_t(kBinades) * kBinadeDoubles};
   mutable std::array<std::atomic<bool>, kBinades> ready_{};
   mutable std::array<std::atomic<unsigned>, kBinades> claim_{};  ///< who fills in the table
 };
+
+/// A variance on the scale of the tables: q 4^-folds, within them if it is positive and finite.
+struct Folded {
+  double q;
+  int folds;
+};
+Folded folded(double q);
 
 /// Rows of the built-in activations.
 Rows<ActivationRow> activation_rows();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/dispatch.hpp"
+#include "engine/functions.hpp"
 #include "engine/parallel.hpp"
 #include "engine/quadrature.hpp"
 
@@ -23,8 +24,6 @@ bool good(double q1, double q2, double c) {
   return (q1 >= 0) & (q1 < kInfinity) & (q2 >= 0) & (q2 < kInfinity) & (c >= -1) & (c <= 1);
 }
 
-bool in_table(double q) { return q >= 0x1p-60 && q < 0x1p61; }
-
 /// q at Chebyshev point k of a piece.
 double point_of(long piece, int k) {
   const long e = piece >= 0 ? piece / kPieces : -((-piece + kPieces - 1) / kPieces);
@@ -35,7 +34,6 @@ double point_of(long piece, int k) {
 
 }  // namespace
 
-Covariances::Covariances(const Activation& activation) : activation_(activation) {}
 Covariances::~Covariances() = default;
 
 long piece_of(double q) {
@@ -51,6 +49,70 @@ double horner(const double* terms, int count, double t) {
   double sum = 0;
   for (int i = count - 1; i >= 0; --i) sum = sum * t + terms[i];
   return sum;
+}
+
+// ---- quadrature ---------------------------------------------------------------------------------
+
+// The trapezoidal rule in log t; the integrands are analytic where |Im log t| < pi/2.
+Covariances::Covariances(const Activation& activation) : activation_(activation) {
+  const ActivationRow* row = activation.row();
+  if (row == nullptr || row->mixture == nullptr) return;
+  constexpr double step = 0.3;                  // leaves exp(-pi^2 / step) = 5e-15
+  constexpr int first = -385, terms = 16 * 33;  // t from 1e-50 to 1e17
+  std::vector<double> exponent(terms);
+  for (int i = 0; i < terms; ++i) exponent[std::size_t(i)] = step * (first + i);
+  mixture_.t.resize(terms), mixture_.slope.resize(terms), mixture_.value.resize(terms);
+  engine::evaluate("exp", exponent.data(), mixture_.t.data(), terms);
+  row->mixture(mixture_.t.data(), terms, mixture_.slope.data());
+  constexpr double half_root_pi = 0x1.c5bf891b4ef6bp-1;
+  for (std::size_t i = 0; i < terms; ++i) {
+    mixture_.slope[i] *= step * mixture_.t[i];
+    mixture_.value[i] = half_root_pi * mixture_.slope[i] / std::sqrt(mixture_.t[i]);
+  }
+}
+
+void Covariances::by_mixture(double q1, double q2, double c, double delta,
+                             const PairResult& out) const {
+  // Terms that vary over far more than the signal, 1e-17 of the sums, go in whole blocks.
+  constexpr double slowest = 1e-17, least = 1e-30;
+  constexpr std::size_t block = 16;
+  std::size_t from = 0;
+  while (mixture_.t[from + block - 1] * std::max(q1, q2) < slowest) from += block;
+  std::size_t to = mixture_.t.size();
+  while (mixture_.slope[to - block] < least) to -= block;
+  // What a term of phi or phi' can contribute, as a part of the whole.
+  const std::size_t count = to - from;
+  const auto bounds = [&](double q) {
+    std::vector<double> bound(count);
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const double a = 2 * mixture_.t[from + i] * q;
+      bound[i] = out.covariance ? mixture_.value[from + i] * std::sqrt(a / (1 + a))
+                                : mixture_.slope[from + i] / std::sqrt(1 + a);
+      sum += bound[i];
+    }
+    for (double& each : bound) each /= sum;
+    return bound;
+  };
+  const std::vector<double> bound = bounds(q1), other = bounds(q2);
+  std::vector<double> of_block(count / block);
+  for (std::size_t i = 0; i < count; ++i)
+    of_block[i / block] = std::max(of_block[i / block], other[i]);
+  const bool left = c < 0;
+  kernels().mixture_sums({mixture_.t.data() + from, mixture_.slope.data() + from,
+                          mixture_.value.data() + from, bound.data(), of_block.data(), count, q1,
+                          q2, std::fabs(c), left ? 1 + c : delta, out.covariance, out.slopes,
+                          out.mean_slope});
+  if (left && out.covariance) *out.covariance = -*out.covariance;  // such a phi is odd
+}
+
+void Covariances::quadrature(double q1, double q2, double c, double delta,
+                             const PairResult& out) const {
+  constexpr double fewest_mixed = 16;
+  if (!mixture_.t.empty() && std::min(q1, q2) >= fewest_mixed)
+    by_mixture(q1, q2, c, delta, out);
+  else
+    by_panels(q1, q2, c, delta, out);
 }
 
 // ---- Hermite's series ---------------------------------------------------------------------------
@@ -124,87 +186,100 @@ void Covariances::by_series(const double* q1, const double* q2, const double* c,
 
 // ---- |c| > 1/2, equal variances -----------------------------------------------------------------
 
-const Covariances::Near& Covariances::near(double q, int sign) const {
-  const long piece = piece_of(q);
-  const long number = 2 * piece + (sign < 0);
-  if (const Near* found = near_.find(number)) return *found;
-  auto made = std::make_unique<Near>();
+Intervals intervals_at(const Activation& activation, double q) {
+  Intervals made;
   // Poles of phi at a distance of `unit` put singularities near x = i unit / (2 sqrt q); two kinks
   // at a distance d an essential one at 0, harmless while exp(-d^2 / (4 q x^2)) is below rounding.
-  const double deviation = std::sqrt(point_of(piece, 0));
-  double bound = 0.35 * activation_.unit() / deviation;
-  for (const double a : activation_.kinks())
-    for (const double b : activation_.kinks())
+  const double deviation = std::sqrt(point_of(piece_of(q), 0));
+  double bound = 0.35 * activation.unit() / deviation;
+  for (const double a : activation.kinks())
+    for (const double b : activation.kinks())
       if (a != b) bound = std::min(bound, std::fabs(a - b) / (12 * deviation));
-  while (made->lowest > bound && made->intervals < kMostIntervals)
-    made->lowest /= 2, ++made->intervals;
+  while (made.lowest > bound && made.count < kMostIntervals) made.lowest /= 2, ++made.count;
+  return made;
+}
 
-  const std::size_t columns = std::size_t(made->intervals) * kAngleTerms;
-  std::vector<double> slopes(std::size_t(kTerms) * columns);
+double Covariances::slopes_at(double q, double x, int sign) const {
+  const double missing = 2 * x * x, c = sign * (1 - missing);
+  const double delta = sign > 0 ? missing : 2 - missing;
+  double covariance, slopes;
+  if (closed())
+    activation_.row()->closed_pair(activation_.parameters(), &q, &q, &c, &delta, 1, &covariance,
+                                   &slopes);
+  else
+    quadrature(q, q, c, delta, {nullptr, &slopes, nullptr});
+  return slopes;
+}
+
+double Covariances::mean_slope(double q, double x, int sign) const {
+  if (!closed()) {
+    const double missing = 2 * x * x;
+    double mean;
+    quadrature(q, q, sign * (1 - missing), sign > 0 ? missing : 2 - missing,
+               {nullptr, nullptr, nullptr, &mean});
+    return mean;
+  }
+  const Intervals intervals = intervals_at(activation_, q);
+  double integral = 0;  // of 4 y kappa(y)
+  for (int i = 0; i < intervals.count && intervals.low(i) < x; ++i)
+    for (int node = 0; node < kPanelNodes; ++node) {
+      const PanelNode y = panel_node(intervals.low(i), std::min(x, intervals.high(i)), node);
+      integral += y.weight * 4 * y.at * slopes_at(q, y.at, sign);
+    }
+  return integral / (2 * x * x);
+}
+
+const Covariances::Near& Covariances::near(double q, int sign, int interval) const {
+  const long piece = piece_of(q);
+  const long number = (long(interval) << 32) + 2 * piece + (sign < 0);
+  if (const Near* found = near_.find(number)) return *found;
+  auto made = std::make_unique<Near>();
+  const Intervals intervals = intervals_at(activation_, q);
+  const double low = intervals.low(interval), high = intervals.high(interval);
+  const double half = 0.5 * (high - low);
   const auto x_at = [&](std::size_t column) {
-    const int interval = int(column / kAngleTerms);
-    const double low = made->low(interval), high = made->high(interval);
-    return 0.5 * (low + high) +
-           0.5 * (high - low) * kChebyshevPoint<kAngleTerms>[column % kAngleTerms];
+    return 0.5 * (low + high) + half * kChebyshevPoint<kAngleTerms>[column];
   };
-  parallel_for(slopes.size(), activation_.row() ? 0 : 1, false, {}, [&](u64 task) {
-    const double at = point_of(piece, int(task / columns)), x = x_at(task % columns);
-    const double missing = 2 * x * x, c = sign * (1 - missing),
-                 delta = sign > 0 ? missing : 2 - missing;
-    double covariance;
-    const ActivationRow* row = activation_.row();
-    if (row != nullptr && row->closed_pair != nullptr)
-      row->closed_pair(activation_.parameters(), &at, &at, &c, &delta, 1, &covariance,
-                       &slopes[task]);
-    else
-      quadrature(at, at, c, delta, nullptr, &slopes[task]);
+  // One column more than points: the mean at the interval's beginning.
+  constexpr std::size_t columns = kAngleTerms + 1;
+  std::array<double, std::size_t(kTerms) * columns> values{};
+  parallel_for(values.size(), activation_.row() ? 0 : 1, false, {}, [&](u64 task) {
+    const double at = point_of(piece, int(task / columns));
+    const std::size_t column = task % columns;
+    if (column < kAngleTerms)
+      values[task] = slopes_at(at, x_at(column), sign);
+    else if (interval > 0)
+      values[task] = mean_slope(at, low, sign);
   });
 
-  made->rows.resize(std::size_t(made->intervals) * kTerms * 2 * kAngleTerms);
-  std::vector<double> means(slopes.size());
+  std::array<std::array<double, kTerms>, 2 * std::size_t(kAngleTerms)> by_power;
   for (std::size_t k = 0; k < kTerms; ++k) {
-    double integral = 0;  // of 4 y kappa(y) from 0
-    for (int interval = 0; interval < made->intervals; ++interval) {
-      const std::size_t first = k * columns + std::size_t(interval) * kAngleTerms;
-      const auto terms = polynomial_through<kAngleTerms>(slopes.data() + first);
-      const double low = made->low(interval), half = 0.5 * (made->high(interval) - low);
-      const auto up_to = [&](double x) {
-        double sum = 0;
-        for (int node = 0; node < kPanelNodes; ++node) {
-          const PanelNode y = panel_node(low, x, node);
-          sum += y.weight * 4 * y.at * horner(terms.data(), kAngleTerms, (y.at - low) / half - 1);
-        }
-        return integral + sum;
-      };
-      for (std::size_t j = 0; j < kAngleTerms; ++j) {
-        const double x = x_at(std::size_t(interval) * kAngleTerms + j);
-        means[first + j] = up_to(x) / (2 * x * x);
+    const auto slopes = polynomial_through<kAngleTerms>(values.data() + k * columns);
+    const double before = 2 * low * low * values[k * columns + kAngleTerms];
+    std::array<double, kAngleTerms> mean_at;
+    for (std::size_t j = 0; j < kAngleTerms; ++j) {
+      const double x = x_at(j);
+      double sum = before;
+      for (int node = 0; node < kPanelNodes; ++node) {
+        const PanelNode y = panel_node(low, x, node);
+        sum += y.weight * 4 * y.at * horner(slopes.data(), kAngleTerms, (y.at - low) / half - 1);
       }
-      integral = up_to(made->high(interval));
+      mean_at[j] = sum / (2 * x * x);
     }
+    const auto means = polynomial_through<kAngleTerms>(mean_at.data());
+    for (std::size_t j = 0; j < kAngleTerms; ++j)
+      by_power[j][k] = slopes[j], by_power[kAngleTerms + j][k] = means[j];
   }
-  for (int interval = 0; interval < made->intervals; ++interval)
-    for (int part = 0; part < 2; ++part) {
-      const std::vector<double>& values = part == 0 ? slopes : means;
-      std::array<std::array<double, kTerms>, kAngleTerms> by_power;
-      for (std::size_t k = 0; k < kTerms; ++k) {
-        const auto terms = polynomial_through<kAngleTerms>(values.data() + k * columns +
-                                                           std::size_t(interval) * kAngleTerms);
-        for (std::size_t j = 0; j < kAngleTerms; ++j) by_power[j][k] = terms[j];
-      }
-      double* to = made->rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms +
-                   std::size_t(part) * kAngleTerms;
-      for (std::size_t j = 0; j < kAngleTerms; ++j) {
-        const auto terms = polynomial_through<kTerms>(by_power[j].data());
-        for (std::size_t t = 0; t < kTerms; ++t) to[t * 2 * kAngleTerms + j] = terms[t];
-      }
-    }
-  const ActivationRow* row = activation_.row();
-  if (sign < 0 && !(row != nullptr && row->closed_pair != nullptr)) {
+  made->rows.resize(kTerms * by_power.size());
+  for (std::size_t j = 0; j < by_power.size(); ++j) {
+    const auto terms = polynomial_through<kTerms>(by_power[j].data());
+    for (std::size_t t = 0; t < kTerms; ++t) made->rows[t * by_power.size() + j] = terms[t];
+  }
+  if (sign < 0 && !closed()) {
     std::array<double, kTerms> opposite;
     for (int k = 0; k < kTerms; ++k) {
       const double at = point_of(piece, k);
-      quadrature(at, at, -1.0, 2.0, &opposite[std::size_t(k)], nullptr);
+      quadrature(at, at, -1.0, 2.0, {&opposite[std::size_t(k)]});
     }
     made->opposite = polynomial_through<kTerms>(opposite.data());
   }
@@ -217,29 +292,31 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
   const auto contracted = std::make_unique_for_overwrite<double[]>(count * width);
   std::vector<double> t(count), slopes(count), means(count), second(count);
   std::vector<const double*> slope_row(count), mean_row(count);
-  std::array<const Near*, 2> tables{};  // for c near 1 and near -1
-  // Rows already contracted for the q at hand, by interval.
+  // Rows already contracted for the q at hand, by interval; for c near 1 and near -1.
   std::array<std::array<const double*, kMostIntervals>, 2> ready{};
+  std::array<std::array<double, kMostIntervals>, 2> ends{};
+  Intervals intervals;
   std::vector<double> opposite(count);
   for (std::size_t i = 0; i < count; ++i) {
     const int sign = c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
     const double missing = c[i] < 0 ? 1 + c[i] : delta[i];
     const double x = std::sqrt(0.5 * missing);
     const std::size_t side = sign < 0;
-    if (i > 0 && q[i] != q[i - 1]) tables = {}, ready = {};
-    if (tables[side] == nullptr) tables[side] = &near(q[i], sign);
-    const Near* used = tables[side];
-    const int interval = used->interval_of(x);
+    if (i == 0 || q[i] != q[i - 1]) ready = {}, intervals = intervals_at(activation_, q[i]);
+    const int interval = intervals.of(x);
     const double*& last = ready[side][std::size_t(interval)];
     if (last == nullptr) {
+      const Near& used = near(q[i], sign, interval);
       double* to = contracted.get() + i * width;
-      kernels().contract(used->row(interval), kTerms, width, variable_of(q[i]), to);
+      kernels().contract(used.rows.data(), kTerms, width, variable_of(q[i]), to);
       last = to;
+      if (sign < 0)
+        ends[1][std::size_t(interval)] = horner(used.opposite.data(), kTerms, variable_of(q[i]));
     }
     slope_row[i] = last, mean_row[i] = last + kAngleTerms;
-    const double low = used->low(interval), half = 0.5 * (used->high(interval) - low);
+    const double low = intervals.low(interval), half = 0.5 * (intervals.high(interval) - low);
     t[i] = (x - low) / half - 1;
-    if (sign < 0) opposite[i] = horner(used->opposite.data(), kTerms, variable_of(q[i]));
+    opposite[i] = ends[side][std::size_t(interval)];
   }
   kernels().polynomials(mean_row.data(), kAngleTerms, t.data(), count, means.data());
   if (out.slopes)
@@ -290,8 +367,7 @@ void Covariances::at_zero(double q1, double q2, double c, double delta, double* 
 
 Covariances::Kind Covariances::kind_of(double q1, double q2, double c, bool gap) const {
   if (!good(q1, q2, c)) return Kind::bad;
-  if (q1 < 0x1p-1000 || q2 < 0x1p-1000) return Kind::zero;
-  if (!in_table(q1) || !in_table(q2)) return Kind::any;
+  if (q1 == 0 || q2 == 0) return Kind::zero;
   if (std::fabs(c) <= 0.5) return closed() && q1 > 1 ? Kind::any : Kind::series;
   // A table of a user's function is 220 quadratures. From the opposite end (c < 0) a closed form
   // loses nothing.
@@ -300,18 +376,57 @@ Covariances::Kind Covariances::kind_of(double q1, double q2, double c, bool gap)
   return tables ? Kind::tables : Kind::any;
 }
 
+// Where the two inputs are far from each other on the scale of phi, y = |u - v| being large, values
+// depend on the correlation alone; where they are close, on y. Both hold in between, where the
+// values are powers of y.
+Covariances::Shift Covariances::folded(double& q1, double& q2, double& c, double& delta) const {
+  constexpr int between = 72;  // log2 of y^2 there
+  const Folded one = engine::folded(q1), other = engine::folded(q2);
+  if (one.folds == 0 && other.folds == 0) return {};
+  const bool equal = q1 == q2;
+  const int exponent = std::ilogb(q1);
+  q1 = one.q, q2 = other.q;
+  Shift shift;
+  for (const Folded& each : {one, other}) {
+    if (each.folds == 0) continue;
+    const auto power = activation_.powers(each.folds > 0);
+    const int second = power[kSecond], slope = power[kSlopeSecond];
+    const bool local = each.folds > 0 && second < 2;  // phi changes about 0 only
+    shift.covariance += each.folds * second;
+    shift.slopes += each.folds * (local ? (slope < 0 ? -2 : 0) : slope);
+    shift.gap = each.folds * power[each.folds > 0 ? kSecond : kVariance];
+    shift.near = local && equal && c > 0 && (delta == 0 || std::ilogb(q1 * delta) < between);
+  }
+  shift.covariance /= 2, shift.slopes /= 2;
+  if (!shift.near) return shift;
+  const auto power = activation_.powers(true);
+  const int second = power[kSecond], slope = power[kSlopeSecond];
+  // Folds of y^2 that go, so that it is as in between or smaller.
+  const int lost = delta == 0 ? 0 : std::max(0, (std::ilogb(delta) + exponent - between + 1) / 2);
+  shift.slopes = one.folds * slope - (slope < 0 ? lost : 0);
+  shift.gap = one.folds * slope + (slope < 0 && second == 0 ? lost : 0);
+  delta = std::ldexp(delta, 2 * (one.folds - lost));
+  c = 1 - delta;
+  return shift;
+}
+
 void Covariances::prepare(const Points& p, bool gap) const {
   double last1 = 0, last2 = 0, last_near = 0;
-  int last_sign = 0;
+  int last_key = -1;
   for (std::size_t i = 0; i < p.count; ++i) {
-    const Kind kind = kind_of(p.q1[i], p.q2[i], p.c[i], gap);
+    double q1 = p.q1[i], q2 = p.q2[i], c = p.c[i], delta = p.delta[i];
+    if (!good(q1, q2, c)) continue;
+    const bool also_gap = folded(q1, q2, c, delta).near;
+    const Kind kind = kind_of(q1, q2, c, gap || also_gap);
     if (kind == Kind::series) {
-      if (p.q1[i] != last1) series(p.q1[i]), last1 = p.q1[i];
-      if (p.q2[i] != last2) series(p.q2[i]), last2 = p.q2[i];
+      if (q1 != last1) series(q1), last1 = q1;
+      if (q2 != last2) series(q2), last2 = q2;
     } else if (kind == Kind::tables) {
-      const int sign = p.c[i] < 0 && activation_.parity() == Parity::none ? -1 : 1;
-      if (p.q1[i] != last_near || sign != last_sign) near(p.q1[i], sign);
-      last_near = p.q1[i], last_sign = sign;
+      const int sign = c < 0 && activation_.parity() == Parity::none ? -1 : 1;
+      const double x = std::sqrt(0.5 * (c < 0 ? 1 + c : delta));
+      const int interval = intervals_at(activation_, q1).of(x), key = 2 * interval + (sign < 0);
+      if (q1 != last_near || key != last_key) near(q1, sign, interval);
+      last_near = q1, last_key = key;
     }
   }
 }
@@ -331,15 +446,19 @@ void Covariances::by_formula(const Points& p, const PairResult& out) const {
   }
 }
 
-void Covariances::by_kind(const Points& p, const PairResult& out) const {
-  std::array<Kind, kChunk> kind;
-  for (std::size_t i = 0; i < p.count; ++i)
+void Covariances::by_kind(const Points& given, const PairResult& out) const {
+  const auto points = std::make_unique<Points>(given), gathered = std::make_unique<Points>();
+  Points &p = *points, &some = *gathered;
+  std::vector<Kind> kind(p.count);
+  std::vector<Shift> shift(p.count);
+  for (std::size_t i = 0; i < p.count; ++i) {
+    if (good(p.q1[i], p.q2[i], p.c[i])) shift[i] = folded(p.q1[i], p.q2[i], p.c[i], p.delta[i]);
     kind[i] = kind_of(p.q1[i], p.q2[i], p.c[i], out.gap != nullptr);
-  std::array<double, kChunk> covariance, slopes, gap;
+  }
+  std::vector<double> covariance(p.count), slopes(p.count), gap(p.count);
   const PairResult own = {out.covariance ? covariance.data() : nullptr,
                           out.slopes ? slopes.data() : nullptr, out.gap ? gap.data() : nullptr};
-  Points some;
-  std::array<std::size_t, kChunk> place;
+  std::vector<std::size_t> place(p.count);
   const auto gather = [&](auto wanted) {
     some.count = 0;
     for (std::size_t i = 0; i < p.count; ++i)
@@ -348,9 +467,10 @@ void Covariances::by_kind(const Points& p, const PairResult& out) const {
   };
   const auto scatter = [&] {
     for (std::size_t i = 0; i < some.count; ++i) {
-      if (out.covariance) out.covariance[place[i]] = covariance[i];
-      if (out.slopes) out.slopes[place[i]] = slopes[i];
-      if (out.gap) out.gap[place[i]] = gap[i];
+      const std::size_t to = place[i];
+      if (out.covariance) out.covariance[to] = std::ldexp(covariance[i], shift[to].covariance);
+      if (out.slopes) out.slopes[to] = std::ldexp(slopes[i], shift[to].slopes);
+      if (out.gap) out.gap[to] = std::ldexp(gap[i], shift[to].gap);
     }
   };
   if (gather([](Kind k) { return k == Kind::series; })) {
@@ -361,9 +481,10 @@ void Covariances::by_kind(const Points& p, const PairResult& out) const {
     by_tables(some.q1.data(), some.c.data(), some.delta.data(), some.count, own);
     scatter();
   }
-  if (!gather([](Kind k) { return k != Kind::series && k != Kind::tables; })) return;
-  if (closed()) {
+  if (!gather([](Kind k) { return k != Kind::series && k != Kind::tables; })) {
+  } else if (closed()) {
     by_formula(some, own);
+    scatter();
   } else {
     for (std::size_t i = 0; i < some.count; ++i) {
       double value = kNan, slope = kNan;
@@ -371,12 +492,20 @@ void Covariances::by_kind(const Points& p, const PairResult& out) const {
       const double q1 = some.q1[i], q2 = some.q2[i], c = some.c[i], delta = some.delta[i];
       if (kind[place[i]] == Kind::zero) at_zero(q1, q2, c, delta, wanted, &slope);
       if (kind[place[i]] == Kind::any)
-        quadrature(q1, q2, c, delta, wanted, out.slopes ? &slope : nullptr);
+        quadrature(q1, q2, c, delta, {wanted, out.slopes ? &slope : nullptr});
       covariance[i] = value, slopes[i] = slope;
       gap[i] = out.gap && q1 == q2 ? activation_.moment(q1, kSecond) - value : kNan;
     }
+    scatter();
   }
-  scatter();
+  if (!out.covariance) return;
+  for (std::size_t i = 0; i < p.count; ++i)
+    if (shift[i].near) {
+      some.count = 0, some.add(given, i);
+      double lost;
+      by_kind(some, {nullptr, nullptr, &lost});
+      out.covariance[i] = activation_.moment(given.q1[i], kSecond) - lost;
+    }
 }
 
 void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool missing,
@@ -397,20 +526,22 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
     }
   };
   std::shared_ptr<Along> line;
-  if (!formula && count >= kFewestAlong && q1.step == 0 && q2.step == 0)
+  if (!formula && count >= kFewestAlong && q1.step == 0 && q2.step == 0 &&
+      engine::folded(q1[0]).folds == 0 && engine::folded(q2[0]).folds == 0)
     line = along(q1[0], q2[0], x, missing, out);
   const std::size_t together = kChunk;
   const u64 chunks = (count + together - 1) / together;
+  const auto p = std::make_unique<Points>();
   if (!formula && !line)  // by the calling thread, which may have to ask Python for values
     for (u64 chunk = 0; chunk < chunks; ++chunk) {
-      Points p;
-      fill(p, std::size_t(chunk) * together,
+      fill(*p, std::size_t(chunk) * together,
            std::min(count - std::size_t(chunk) * together, together));
-      prepare(p, out.gap != nullptr);
+      prepare(*p, out.gap != nullptr);
     }
   parallel_for(chunks, chunks < 16 ? 1 : threads, false, {}, [&](u64 chunk) {
     const std::size_t from = std::size_t(chunk) * together;
-    Points p;
+    const auto own = std::make_unique<Points>();
+    Points& p = *own;
     fill(p, from, std::min(count - from, together));
     const auto shifted = [&](double* row) { return row == nullptr ? nullptr : row + from; };
     const PairResult to = {shifted(out.covariance), shifted(out.slopes), shifted(out.gap)};

@@ -4,7 +4,8 @@
 // polynomials in q as the moments are. For |c| > 1/2 and equal variances, polynomials in q and x =
 // sqrt((1 - |c|)/2), made from two-dimensional quadratures of E phi'(u) phi'(v); integrating those
 // gives E (phi(u) - phi(v))^2 without cancellation. Everything else is that quadrature itself.
-// Which of them serves a point depends on the point alone.
+// Which of them serves a point depends on the point alone. Variances outside the tables of moments
+// are folded onto their ends.
 #pragma once
 #include "engine/activation.hpp"
 #include "engine/column.hpp"
@@ -12,9 +13,11 @@
 
 namespace fanin::engine {
 
-/// Values at one point; gap is E (phi(u) - phi(v))^2 / 2, for equal variances.
+/// Values at one point; gap is E (phi(u) - phi(v))^2 / 2, for equal variances. mean_slope, of the
+/// quadrature only: the mean of E phi'(u) phi'(v) from the near end, c = 1 or -1, to c.
 struct PairResult {
   double *covariance = nullptr, *slopes = nullptr, *gap = nullptr;  ///< null: not wanted
+  double* mean_slope = nullptr;
 };
 
 class Covariances {
@@ -40,7 +43,13 @@ class Covariances {
   bool closed() const { return activation_.row() && activation_.row()->closed_pair; }
   Kind kind_of(double q1, double q2, double c, bool gap) const;
   const Series& series(double q) const;
-  const Near& near(double q, int sign) const;
+  const Near& near(double q, int sign, int interval) const;
+  /// The mean of E phi'(u) phi'(v) from the near end to x = sqrt((1 - |c|)/2).
+  double mean_slope(double q, double x, int sign) const;
+  double slopes_at(double q, double x, int sign) const;
+  struct Shift;
+  /// The point on the scale of the tables, and by which powers of 2 its values then grow.
+  Shift folded(double& q1, double& q2, double& c, double& delta) const;
   void prepare(const Points& points, bool gap) const;
   void by_series(const double* q1, const double* q2, const double* c, std::size_t count,
                  const PairResult& out) const;
@@ -52,12 +61,19 @@ class Covariances {
   std::shared_ptr<Along> along(double q1, double q2, std::span<const double> x, bool missing,
                                const PairResult& wanted) const;
   void by_along(const Along& along, const Points& points, const PairResult& out) const;
-  void quadrature(double q1, double q2, double c, double delta, double* covariance,
-                  double* slopes) const;
+  void quadrature(double q1, double q2, double c, double delta, const PairResult& out) const;
+  void by_panels(double q1, double q2, double c, double delta, const PairResult& out) const;
   void at_zero(double q1, double q2, double c, double delta, double* covariance,
                double* slopes) const;
 
+  /// Terms of phi as a mixture.
+  struct Mixture {
+    std::vector<double> t, slope, value;
+  };
+  void by_mixture(double q1, double q2, double c, double delta, const PairResult& out) const;
+
   const Activation& activation_;
+  Mixture mixture_;
   mutable Kept<Series> series_;
   mutable Kept<Near> near_;
 };

@@ -33,8 +33,9 @@ struct Covariances::Along {
   std::array<double, kHermiteTerms> product{}, derived{};
   struct Side {
     bool there = false;
-    int intervals = 1, exponent = 0;  ///< of the end of the first interval
+    int exponent = 0;  ///< of the end of the first interval
     double opposite = 0;
+    Intervals at;
     std::vector<double> rows;
   } side[2];  ///< c > 1/2 and c < -1/2
   /// x on [0, 1/2] becomes the variable of its interval, (x - low) inverse - 1; c of the series
@@ -46,12 +47,13 @@ std::shared_ptr<Covariances::Along> Covariances::along(double q1, double q2,
                                                        std::span<const double> x, bool missing,
                                                        const PairResult& wanted) const {
   const bool gap = wanted.gap != nullptr;
-  bool middle = false, ends[2] = {false, false};
+  bool middle = false;
+  double nearest[2] = {1, 1};  // of 1 - |c|, for c > 1/2 and c < -1/2
   for (const double given : x) {
-    const double c = missing ? 1.0 - given : given;
+    const double c = missing ? 1.0 - given : given, gaps[2] = {missing ? given : 1.0 - c, 1.0 + c};
     middle |= std::fabs(c) <= 0.5;
-    ends[0] |= c > 0.5;
-    ends[1] |= c < -0.5;
+    for (int left = 0; left < 2; ++left)
+      nearest[left] = gaps[left] < nearest[left] ? gaps[left] : nearest[left];
   }
   auto made = std::make_shared<Along>();
   made->q1 = q1, made->q2 = q2;
@@ -71,16 +73,18 @@ std::shared_ptr<Covariances::Along> Covariances::along(double q1, double q2,
   }
   for (int left = 0; left < 2; ++left) {
     Along::Side& side = made->side[left];
-    if (!side.there || !ends[left]) continue;
-    const Near& from = near(q1, left != 0 && activation_.parity() == Parity::none ? -1 : 1);
-    side.intervals = from.intervals;
-    side.exponent = exponent_of(from.lowest);
-    side.opposite = horner(from.opposite.data(), kTerms, variable_of(q1));
-    side.rows.resize(std::size_t(from.intervals) * kWidth);
-    for (int interval = 0; interval < from.intervals; ++interval) {
-      kernels().contract(from.row(interval), kTerms, kWidth, variable_of(q1),
+    if (!side.there || nearest[left] > 0.5) continue;
+    const int sign = left != 0 && activation_.parity() == Parity::none ? -1 : 1;
+    side.at = intervals_at(activation_, q1);
+    side.exponent = exponent_of(side.at.lowest);
+    side.rows.resize(std::size_t(side.at.count) * kWidth);
+    const double x_nearest = std::sqrt(0.5 * std::max(0.0, nearest[left]));
+    for (int interval = side.at.of(x_nearest); interval < side.at.count; ++interval) {
+      const Near& from = near(q1, sign, interval);
+      side.opposite = horner(from.opposite.data(), kTerms, variable_of(q1));
+      kernels().contract(from.rows.data(), kTerms, kWidth, variable_of(q1),
                          side.rows.data() + std::size_t(interval) * kWidth);
-      const double low = from.low(interval), half = 0.5 * (from.high(interval) - low);
+      const double low = side.at.low(interval), half = 0.5 * (side.at.high(interval) - low);
       made->low[key_of(left != 0, interval)] = low;
       made->inverse[key_of(left != 0, interval)] = 1.0 / half;  // a power of two: exact
       made->shift[key_of(left != 0, interval)] = 1;
@@ -105,7 +109,7 @@ void Covariances::by_along(const Along& line, const Points& p, const PairResult&
     const double sides[2] = {std::sqrt(0.5 * apart[i]), c};
     const Along::Side& side = line.side[left];
     const int above = exponent_of(sides[0]) - side.exponent + 1;
-    const int interval = std::max(0, std::min(above, side.intervals - 1));
+    const int interval = std::max(0, std::min(above, side.at.count - 1));
     const bool served[2] = {side.there && c == c, line.series};
     const std::size_t keys[2] = {key_of(left, interval), 0};
     const std::size_t own = served[middle] ? keys[middle] : kOthers;

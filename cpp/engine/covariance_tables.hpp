@@ -11,7 +11,7 @@
 namespace fanin::engine {
 
 inline constexpr int kAngleTerms = 20;     ///< coefficients in x of a piece
-inline constexpr int kMostIntervals = 40;  ///< of x
+inline constexpr int kMostIntervals = 64;  ///< of x
 inline constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2
 
 inline constexpr std::size_t kChunk = 256;       ///< points at a time: 8 KB of a small stack
@@ -33,23 +33,31 @@ struct Covariances::Series {
   std::vector<double> rows;
 };
 
-/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
-/// in q and x. Interval 0 of x is [0, lowest], each next one twice as long, the last one ends at
-/// 1/2.
-struct Covariances::Near {
-  int intervals = 1;
+/// The intervals of x = sqrt((1 - |c|)/2) at the variances of a piece: interval 0 is [0, lowest],
+/// each next one twice as long, the last one ends at 1/2.
+struct Intervals {
+  int count = 1;
   double lowest = kFarEdge;
-  std::vector<double> rows;               ///< an interval: kTerms rows of 2 kAngleTerms
-  std::array<double, kTerms> opposite{};  ///< E phi(u) phi(-u), for sign -1
 
-  int interval_of(double x) const {
-    return x < lowest ? 0 : std::min(std::ilogb(x / lowest) + 1, intervals - 1);
+  int of(double x) const {
+    return x < lowest ? 0 : std::min(std::ilogb(x / lowest) + 1, count - 1);
   }
   double low(int interval) const { return interval == 0 ? 0.0 : std::ldexp(lowest, interval - 1); }
   double high(int interval) const { return std::ldexp(lowest, interval); }
-  const double* row(int interval) const {
-    return rows.data() + std::size_t(interval) * kTerms * 2 * kAngleTerms;
-  }
+};
+Intervals intervals_at(const Activation& activation, double q);
+
+/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
+/// in q and x, over one interval of x.
+struct Covariances::Near {
+  std::vector<double> rows;               ///< kTerms rows of 2 kAngleTerms
+  std::array<double, kTerms> opposite{};  ///< E phi(u) phi(-u), for sign -1
+};
+
+/// Powers of 2 by which the values of a folded point grow.
+struct Covariances::Shift {
+  int covariance = 0, slopes = 0, gap = 0;
+  bool near = false;  ///< covariance is the second moment less the gap
 };
 
 /// Number of the binary interval q lies in, its variable in [-1, 1), and a polynomial in it.

@@ -1,5 +1,11 @@
 // Two-dimensional quadrature of products phi(u) phi(v), for any variances and correlation.
+//
+// However large the variances, phi changes within a few units of 0 and is straight beyond its
+// reach: panels are narrow about the two lines u = 0 and v = 0 only, so that the number of nodes
+// does not grow with the variances. Nodes are counted from those lines, which keeps the digits of u
+// and v.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "engine/covariance.hpp"
@@ -11,50 +17,141 @@ namespace {
 
 constexpr double kReach = 9;        ///< of a normal variable: 2e-19 lies beyond
 constexpr double kWidest = 3.3;     ///< panel in standard deviations: 16 nodes leave 1e-18
-constexpr double kWideUnits = 2.5;  ///< panel in units of the activation, near its centre
-constexpr double kGrowth =
-    0.8;  ///< width of a panel over its distance from the centre, further out
+constexpr double kWidestFar = 4.5;  ///< where the activations are straight: 2e-15
+constexpr double kWideUnits = 2.5;  ///< panel in units of the activation, at a centre
+constexpr double kPanelGrowth = 3;  ///< its width over its distance from the centre, further out
+/// The same for tails that fall faster than an exponential: their poles are closer further out.
+constexpr double kPanelGrowthSteep = 1, kReachSteep = 10;
 
 const MomentTable& kernels() { return *table().moments; }
 
-/// Edges of panels over [low, high] that resolve functions which change over `unit` near each
-/// centre, and the Gaussian.
-void add_edges(double low, double high, double unit, double centre_a, double centre_b,
-               std::vector<double>& edges) {
-  double at = low;
-  while (at < high) {
-    edges.push_back(at);
-    const auto width_at = [&](double s) {
-      const double distance = std::min(std::fabs(s - centre_a), std::fabs(s - centre_b));
-      return std::min(kWidest, std::max(kWideUnits * unit, kGrowth * distance));
-    };
-    // The narrower of the widths at both ends, so that no panel runs into a centre.
-    double width = width_at(at);
-    for (int tries = 0; tries < 64; ++tries) {
-      double inside = std::min(width_at(at + width), width_at(at + 0.5 * width));
-      for (const double centre : {centre_a, centre_b})
-        if (centre > at && centre < at + width)
-          inside = std::min(inside, std::max(kWideUnits * unit, 0.5 * width));
-      if (inside >= width) break;
-      width = std::max(inside, std::min(kWideUnits * unit, kWidest));
-    }
-    at += width;
+/// Where a function changes: over `unit` at the place `at`, over the distance from it further out,
+/// not at all beyond `reach`.
+struct Centre {
+  double at, unit, reach, growth;
+
+  /// Whether 16 nodes between `low` and `high` see what there is.
+  bool resolved(double low, double high) const {
+    return straight(low, high) ||
+           high - low <= 1.0000001 * std::max(kWideUnits * unit, growth * distance(low, high));
   }
-  edges.push_back(high);
+  bool straight(double low, double high) const { return 1.0000001 * distance(low, high) >= reach; }
+  double distance(double low, double high) const { return std::max({0.0, low - at, at - high}); }
+};
+
+/// The end of a panel, `offset` from the centre of number `of`.
+struct Edge {
+  double at, offset;
+  int of;
+  bool fixed;  ///< at a kink or an end
+};
+
+/// Adds the edges around a centre that lie in [low, high].
+void add_edges(const Centre& centre, int number, double low, double high,
+               std::vector<Edge>& edges) {
+  const auto add = [&](double offset) {
+    const double at = centre.at + offset;
+    if (at > low && at < high) edges.push_back({at, offset, number, false});
+  };
+  add(0);
+  const double furthest = std::max(high - centre.at, centre.at - low);
+  for (double x = kWideUnits * centre.unit; x < furthest; x *= 1 + centre.growth) {
+    const double end = std::min(x, centre.reach);
+    add(end), add(-end);
+    if (end < x) break;
+  }
 }
 
-void nodes_between(std::vector<double>& edges, std::vector<double>& at,
-                   std::vector<double>& weight) {
-  std::sort(edges.begin(), edges.end());
-  at.clear(), weight.clear();
-  for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
-    if (!(edges[i + 1] > edges[i])) continue;
-    for (int k = 0; k < kPanelNodes; ++k) {
-      const PanelNode node = panel_node(edges[i], edges[i + 1], k);
-      at.push_back(node.at), weight.push_back(node.weight);
+/// Widest panel between `low` and `high`.
+double widest(double low, double high, const Centre* centres, int count) {
+  for (int k = 0; k < count; ++k)
+    if (!centres[k].straight(low, high)) return kWidest;
+  return kWidestFar;
+}
+
+/// Sorts the edges and drops those that nothing needs.
+void thin(std::vector<Edge>& edges, const Centre* centres, int count) {
+  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.at < b.at; });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    if (kept > 0 && i + 1 < edges.size() && !edges[i].fixed) {
+      const double low = edges[kept - 1].at, high = edges[i + 1].at;
+      bool needed = high - low > widest(low, high, centres, count);
+      for (int k = 0; k < count; ++k) needed = needed || !centres[k].resolved(low, high);
+      if (!needed) continue;
     }
+    edges[kept++] = edges[i];
+  }
+  edges.resize(kept);
+}
+
+/// Nodes and weights of the variable across the line u = v: [0, kReach], narrow near 0.
+void nodes_across(std::vector<Edge>& edges, const Centre& centre, std::vector<double>& at,
+                  std::vector<double>& weight) {
+  edges.push_back({0, 0, 0, true});
+  add_edges(centre, 0, 0, kReach, edges);
+  edges.push_back({kReach, kReach, 0, true});
+  thin(edges, &centre, 1);
+  for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
+    const double low = edges[i].at, width = edges[i + 1].at - low;
+    if (!(width > 0)) continue;
+    const int parts = int(std::ceil(width / widest(low, low + width, &centre, 1)));
+    for (int part = 0; part < parts; ++part)
+      for (int k = 0; k < kPanelNodes; ++k) {
+        const PanelNode node =
+            panel_node(low + width * part / parts, low + width * (part + 1) / parts, k);
+        at.push_back(node.at), weight.push_back(node.weight);
+      }
   }
 }
+
+/// phi and phi' of an activation that is straight beyond its reach: evaluated within it only,
+/// because numbers next to the smallest double are slow.
+class Bounded {
+ public:
+  explicit Bounded(const Activation& activation)
+      : activation_(activation), reach_(activation.reach()) {
+    if (std::isinf(reach_)) return;
+    const double far = 4 * reach_, ends[2] = {-far, far};
+    double phi[2], curvature[2];
+    activation.apply(ends, 2, phi, slope_, curvature);
+    for (int side = 0; side < 2; ++side) {
+      if (std::fabs(slope_[side]) < kNothing) slope_[side] = 0;
+      offset_[side] = phi[side] - slope_[side] * ends[side];
+      if (std::fabs(offset_[side]) < kNothing * far) offset_[side] = 0;
+    }
+  }
+  /// Whether phi' (or phi too) is 0 on the side of x, beyond the reach.
+  bool nothing(double x, bool slopes_only) const {
+    const int side = x > 0;
+    return slope_[side] == 0 && (slopes_only || offset_[side] == 0);
+  }
+  /// Rows of `count`: phi, phi' and room for one more.
+  void apply(const double* x, std::size_t count, double* rows) {
+    // a user's phi'' costs calls and is not needed
+    double* const curvature = activation_.row() ? rows + 2 * count : nullptr;
+    if (std::isinf(reach_)) return activation_.apply(x, count, rows, rows + count, curvature);
+    inside_.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const double low = x[i] < -reach_ ? -reach_ : x[i];
+      inside_[i] = low > reach_ ? reach_ : low;
+    }
+    activation_.apply(inside_.data(), count, rows, rows + count, curvature);
+    for (std::size_t i = 0; i < count; ++i) {
+      const bool right = x[i] > 0;
+      const double slope = right ? slope_[1] : slope_[0];
+      const double straight = (right ? offset_[1] : offset_[0]) + slope * x[i];
+      rows[i] = inside_[i] == x[i] ? rows[i] : straight;
+      rows[count + i] = inside_[i] == x[i] ? rows[count + i] : slope;
+    }
+  }
+
+ private:
+  static constexpr double kNothing = 0x1p-100;
+  const Activation& activation_;
+  double reach_, offset_[2], slope_[2];
+  std::vector<double> inside_;
+};
 
 }  // namespace
 
@@ -62,26 +159,37 @@ void nodes_between(std::vector<double>& edges, std::vector<double>& at,
 //   u = sqrt(q1) (a s + b t),   v = +-sqrt(q2) (a s - b t)
 // Inner integral over s, panels split where u or v meets a kink; outer over t, split where two of
 // those points meet.
-void Covariances::quadrature(double q1, double q2, double c, double delta, double* covariance,
-                             double* slopes) const {
+void Covariances::by_panels(double q1, double q2, double c, double delta,
+                            const PairResult& out) const {
   const bool left = c < 0;
   const double missing = left ? 1 + c : delta, sign = left ? -1.0 : 1.0;
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
-  const double r1 = std::sqrt(q1), r2 = std::sqrt(q2), unit = activation_.unit() / std::max(r1, r2);
-  const std::vector<double>& kinks = activation_.kinks();
-  const bool symmetric = q1 == q2 && (!left || activation_.parity() != Parity::none);
+  const double r1 = std::sqrt(q1), r2 = std::sqrt(q2);
+  const double unit = activation_.unit(), reach = activation_.reach();
+  std::vector<double> kinks = activation_.kinks();
+  if (left && out.mean_slope)  // differences of phi(u) and of phi(-u)
+    for (const double kink : activation_.kinks()) kinks.push_back(-kink);
+  const bool steep = kinks.empty() && reach < kReachSteep * unit;
+  const double growth = steep ? kPanelGrowthSteep : kPanelGrowth;
+  // (u, v) and (v, u), or (-u, -v).
+  const bool symmetric = (q1 == q2 && !left) || activation_.parity() != Parity::none;
 
-  std::vector<double> edges, t, t_weight;
+  std::vector<Edge> edges;
+  std::vector<double> t, t_weight;
   if (b == 0) {
     t = {0.0}, t_weight = {1.0};
   } else {
-    add_edges(0, kReach, unit / b, 0, 0, edges);
+    // The integral over s changes as the smoother of the two factors does, until their centres are
+    // apart. One side of a kink has poles on the other: softsign's is at a distance of 1.
+    const double closer = std::isinf(reach) && !kinks.empty() ? 0.5 : 1.0;
+    const Centre across = {0, closer * unit / (b * std::min(r1, r2)),
+                           0.5 * reach / b * (1 / r1 + 1 / r2), growth};
     for (const double k1 : kinks)
       for (const double k2 : kinks) {
         const double meeting = std::fabs(k1 / r1 - sign * k2 / r2) / (2 * b);
-        if (meeting > 0 && meeting < kReach) edges.push_back(meeting);
+        if (meeting > 0 && meeting < kReach) edges.push_back({meeting, meeting, 0, true});
       }
-    nodes_between(edges, t, t_weight);
+    nodes_across(edges, across, t, t_weight);
     kernels().bell_weights(t.data(), t_weight.data(), t.size(), t_weight.data());
     if (symmetric) {
       for (double& w : t_weight) w *= 2;
@@ -94,38 +202,107 @@ void Covariances::quadrature(double q1, double q2, double c, double delta, doubl
   // Several inner integrals are evaluated together; a user's function is asked as seldom as
   // possible.
   const std::size_t together = activation_.row() ? 512 : std::size_t(1) << 20;
-  std::vector<double> s, weight, u, v, w, all;
-  double sum_phi = 0, sum_slope = 0;
+  Bounded bounded(activation_);
+  const bool slopes_only = out.covariance == nullptr && out.mean_slope == nullptr;
+  std::size_t n = 0;  // nodes collected
+  std::vector<double> u, v, w, w_square, all;
+  std::array<double, kPanelNodes> places;
+  double sum_phi = 0, sum_slope = 0, sum_mean = 0;
   const auto add_up = [&] {
-    const std::size_t n = u.size();
     all.resize(6 * n);
     double* const of_u = all.data();
     double* const of_v = of_u + 3 * n;
-    const bool own = activation_.row() != nullptr;  // a user's phi'' costs calls and is not needed
-    activation_.apply(u.data(), n, of_u, of_u + n, own ? of_u + 2 * n : nullptr);
-    activation_.apply(v.data(), n, of_v, of_v + n, own ? of_v + 2 * n : nullptr);
-    if (covariance) sum_phi += kernels().weighted_dot(w.data(), of_u, of_v, n);
-    if (slopes) sum_slope += kernels().weighted_dot(w.data(), of_u + n, of_v + n, n);
-    u.clear(), v.clear(), w.clear();
+    bounded.apply(u.data(), n, of_u);
+    bounded.apply(v.data(), n, of_v);
+    if (out.covariance) sum_phi += kernels().weighted_dot(w.data(), of_u, of_v, n);
+    if (out.slopes) sum_slope += kernels().weighted_dot(w.data(), of_u + n, of_v + n, n);
+    if (out.mean_slope) {
+      // u and +-v are neighbours: their divided difference, phi' where both are on a straight tail.
+      const auto differences = [&](double* of_one, double* of_other) {
+        for (std::size_t i = 0; i < n; ++i) {
+          const double one = u[i], other = sign * v[i];
+          const bool straight = std::min(one, other) > reach || std::max(one, other) < -reach;
+          of_one[i] = straight ? of_one[n + i] : (of_one[i] - of_other[i]) / (one - other);
+        }
+      };
+      if (left) {
+        std::vector<double> turned(7 * n);  // phi at -u and -w, w = -v the neighbour of u
+        double* const minus_u = turned.data();
+        double* const plus_w = minus_u + 3 * n;
+        double* const at = minus_u + 6 * n;
+        for (std::size_t i = 0; i < n; ++i) at[i] = -u[i];
+        bounded.apply(at, n, minus_u);
+        for (std::size_t i = 0; i < n; ++i) at[i] = -v[i];
+        bounded.apply(at, n, plus_w);
+        differences(of_u, plus_w);
+        for (std::size_t i = 0; i < n; ++i) minus_u[i] = -minus_u[i], of_v[i] = -of_v[i];
+        differences(minus_u, of_v);
+        sum_mean += kernels().weighted_dot(w_square.data(), of_u, minus_u, n);
+      } else {
+        differences(of_u, of_v);
+        sum_mean += kernels().weighted_dot(w_square.data(), of_u, of_u, n);
+      }
+    }
+    n = 0;
   };
   for (std::size_t i = 0; i < t.size(); ++i) {
-    const double shift = b * t[i] / a;
+    const double apart = 2 * b * t[i], shift = 0.5 * apart / a;
+    const Centre centres[2] = {{-shift, unit / (r1 * a), reach / (r1 * a), growth},
+                               {shift, unit / (r2 * a), reach / (r2 * a), growth}};
     edges.clear();
-    add_edges(-kReach, kReach, unit / a, -shift, shift, edges);
+    edges.push_back({-kReach, shift - kReach, 0, true});
+    for (int k = 0; k < 2; ++k) add_edges(centres[k], k, -kReach, kReach, edges);
     for (const double kink : kinks)
-      for (const double place : {kink / (r1 * a) - shift, sign * kink / (r2 * a) + shift})
-        if (std::fabs(place) < kReach) edges.push_back(place);
-    nodes_between(edges, s, weight);
-    kernels().bell_weights(s.data(), weight.data(), s.size(), weight.data());
-    for (std::size_t j = 0; j < s.size(); ++j) {
-      u.push_back(r1 * (a * s[j] + b * t[i]));
-      v.push_back(sign * (r2 * (a * s[j] - b * t[i])));
-      w.push_back(t_weight[i] * weight[j]);
+      for (int k = 0; k < 2; ++k) {
+        const double offset = k == 0 ? kink / (r1 * a) : sign * kink / (r2 * a);
+        const double at = centres[k].at + offset;
+        if (std::fabs(at) < kReach) edges.push_back({at, offset, k, true});
+      }
+    edges.push_back({kReach, kReach - shift, 1, true});
+    thin(edges, centres, 2);
+    const std::size_t first = n;
+    for (std::size_t e = 0; e + 1 < edges.size(); ++e) {
+      const double middle = 0.5 * (edges[e].at + edges[e + 1].at);
+      const int near = std::fabs(middle + shift) <= std::fabs(middle - shift) ? 0 : 1;
+      const auto from_near = [&](const Edge& edge) {
+        return edge.offset + (edge.of == near ? 0.0 : near == 0 ? 2 * shift : -2 * shift);
+      };
+      const double low = from_near(edges[e]), width = from_near(edges[e + 1]) - low;
+      if (!(width > 0)) continue;
+      // No node where one of the factors is 0; a difference needs both.
+      const auto nothing = [&](int k, double x) {
+        return centres[k].straight(edges[e].at, edges[e + 1].at) && bounded.nothing(x, slopes_only);
+      };
+      const bool no_u = nothing(0, middle + shift), no_v = nothing(1, sign * (middle - shift));
+      if (out.mean_slope ? no_u && no_v && !left : no_u || no_v) continue;
+      const int parts = int(std::ceil(width / widest(edges[e].at, edges[e + 1].at, centres, 2)));
+      const std::size_t more = n + std::size_t(parts * kPanelNodes);
+      if (more > u.size())
+        for (std::vector<double>* each : {&u, &v, &w}) each->resize(2 * more);
+      const double at = centres[near].at, of_u = near == 0 ? 0 : apart,
+                   of_v = near == 1 ? 0 : apart;
+      for (int part = 0; part < parts; ++part, n += kPanelNodes) {
+        const double begin = low + width * part / parts, end = low + width * (part + 1) / parts;
+        for (int k = 0; k < kPanelNodes; ++k) {
+          const PanelNode node = panel_node(begin, end, k);
+          const std::size_t to = n + std::size_t(k);
+          u[to] = r1 * (a * node.at + of_u);
+          v[to] = sign * (r2 * (a * node.at - of_v));
+          places[std::size_t(k)] = at + node.at;
+          w[to] = t_weight[i] * node.weight;
+        }
+        kernels().bell_weights(places.data(), w.data() + n, kPanelNodes, w.data() + n);
+      }
     }
-    if (u.size() >= together || i + 1 == t.size()) add_up();
+    if (out.mean_slope) {
+      w_square.resize(u.size());
+      for (std::size_t j = first; j < n; ++j) w_square[j] = t[i] * t[i] * w[j];
+    }
+    if (n >= together || i + 1 == t.size()) add_up();
   }
-  if (covariance) *covariance = sum_phi;
-  if (slopes) *slopes = sum_slope;
+  if (out.covariance) *out.covariance = sum_phi;
+  if (out.slopes) *out.slopes = sum_slope;
+  if (out.mean_slope) *out.mean_slope = sum_mean;
 }
 
 }  // namespace fanin::engine

@@ -1,5 +1,5 @@
-// Activations: phi, phi' and phi'' of each, and what is known of it. The list at the end of
-// closed_forms.hpp is the only registration. Definitions: docs/numerics.md, "Activations".
+// Activations: phi, phi' and phi'' of each, and what is known of it. The list in moments.cpp
+// is the only registration. Definitions: docs/numerics.md, "Activations".
 #pragma once
 #include "core/moment_table.hpp"
 #include "kernels/special.hpp"
@@ -16,7 +16,10 @@ struct Values {
 struct Smooth {
   static constexpr bool has_closed_moments = false;
   static double unit(const double*) { return 1.0; }
+  static double reach(const double*) { return kInfinity; }
 };
+/// Distance at which e^-x is below the rounding of what it is a part of.
+inline constexpr double kExponentialReach = 40;
 
 constexpr ActivationFacts facts(const char* name, const char* formula, const char* source,
                                 Parity parity) {
@@ -47,6 +50,7 @@ constexpr ActivationFacts of_degree(ActivationFacts f, int degree) {
 
 struct Tanh : Smooth {
   static constexpr ActivationFacts known = facts("tanh", "tanh(x)", "", Parity::odd);
+  static double reach(const double*) { return 0.5 * kExponentialReach; }
   static Values at(F64 x, const double*) {
     const F64 t = tanh(x);
     const F64 slope = 4.0 * logistic(2.0 * x).slope;
@@ -56,6 +60,7 @@ struct Tanh : Smooth {
 
 struct Sigmoid : Smooth {
   static constexpr ActivationFacts known = facts("sigmoid", "1 / (1 + exp(-x))", "", Parity::none);
+  static double reach(const double*) { return kExponentialReach; }
   static Values at(F64 x, const double*) {
     const Logistic s = logistic(x);
     return {s.value, s.slope, -s.slope * tanh(0.5 * x)};
@@ -91,6 +96,18 @@ struct Softsign : Smooth {
     const F64 phi = select(absolute(x) > 1.0, with_sign_of(1.0 - down, x), x * down);
     return {phi, slope, select(x == 0.0, splat(0.0), curvature)};
   }
+  /// 4/sqrt(pi) J(sqrt t), J(p) = integral over y > 0 of y^2 exp(-y^2 - 2 p y): Laplace's transform
+  /// of 1/(1 + x)^2, and exp(-w x) as a mixture of Gaussians.
+  static F64 density(F64 t) {
+    constexpr double step = 0.125;  // the trapezoidal rule in log y leaves exp(-pi^2 / (2 step))
+    const F64 p = sqrt(t), scale = 1.0 / (p + 0.5);
+    F64 sum = {};
+    for (int k = -104; k <= 34; ++k) {
+      const F64 y = scale * exp(splat(step * k));
+      sum = fma(y * y * y, exp_negative(-y * fma(splat(2.0), p, y)), sum);
+    }
+    return (2.0 * kTwoOverSqrtPi * step) * sum;
+  }
 };
 
 struct Atan : Smooth {
@@ -100,6 +117,7 @@ struct Atan : Smooth {
     const F64 slope = 1.0 / fma(x, x, splat(1.0));
     return {atan(x), slope, -2.0 * clamp(x, -1e150, 1e150) * slope * slope};
   }
+  static F64 density(F64 t) { return exp_negative(-t); }
 };
 
 // ---- gated: x times a distribution function -----------------------------------------------------
@@ -117,6 +135,7 @@ struct Silu : Smooth {
                            "Elfwing et al. 2018; Ramachandran et al. 2017", Parity::none),
                      "beta", 1.0);
   static double unit(const double* p) { return 1.0 / (p[0] < 0 ? -p[0] : p[0]); }
+  static double reach(const double* p) { return kExponentialReach * unit(p); }
   static Values at(F64 x, const double* p) {
     const F64 t = p[0] * x;
     const Logistic s = logistic(t);
@@ -138,6 +157,7 @@ struct GeluTanh : Smooth {
   static constexpr ActivationFacts known =
       facts("gelu_tanh", "x / 2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))",
             "Hendrycks & Gimpel 2016", Parity::none);
+  static double reach(const double*) { return 8.0; }
   static Values at(F64 x, const double*) {
     constexpr double cubic = 0.044715,
                      root = 0x1.9884533d43651p+0;  // 2 sqrt(2/pi): twice tanh's argument
@@ -154,6 +174,7 @@ struct GeluTanh : Smooth {
 struct Mish : Smooth {
   static constexpr ActivationFacts known =
       facts("mish", "x tanh(log(1 + exp(x)))", "Misra 2019", Parity::none);
+  static double reach(const double*) { return kExponentialReach; }
   static Values at(F64 x, const double*) {
     // With e = exp(x): tanh(log(1 + e)) = n / (n + 2), n = e (e + 2).
     const F64 e = exp_negative(minimum(x, splat(40.0)));
@@ -168,6 +189,7 @@ struct Mish : Smooth {
 struct Hardswish : Smooth {
   static constexpr ActivationFacts known = with_kinks(
       facts("hardswish", "x clip(x + 3, 0, 6) / 6", "Howard et al. 2019", Parity::none), -3.0, 3.0);
+  static double reach(const double*) { return 3.0; }
   static Values at(F64 x, const double*) {
     const F64 gate = clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6);
     const auto inside = absolute(x) < 3.0;
@@ -184,6 +206,7 @@ struct Softplus : Smooth {
       facts("softplus", "log(1 + exp(beta x)) / beta", "Dugas et al. 2001", Parity::none), "beta",
       1.0);
   static double unit(const double* p) { return 1.0 / (p[0] < 0 ? -p[0] : p[0]); }
+  static double reach(const double* p) { return kExponentialReach * unit(p); }
   static Values at(F64 x, const double* p) {
     const F64 t = p[0] * x;
     const Logistic s = logistic(t);
@@ -207,6 +230,7 @@ struct Elu : Smooth {
           facts("elu", "x if x > 0 else alpha (exp(x) - 1)", "Clevert et al. 2016", Parity::none),
           "alpha", 1.0),
       0.0);
+  static double reach(const double*) { return kExponentialReach; }
   static Values at(F64 x, const double* p) { return exponential_unit(x, 1.0, p[0], 1.0); }
 };
 
@@ -217,6 +241,7 @@ struct Celu : Smooth {
           "alpha", 1.0),
       0.0);
   static double unit(const double* p) { return p[0] < 0 ? -p[0] : p[0]; }
+  static double reach(const double* p) { return kExponentialReach * unit(p); }
   static Values at(F64 x, const double* p) { return exponential_unit(x, 1.0, p[0], p[0]); }
 };
 
@@ -226,6 +251,7 @@ struct Selu : Smooth {
             "lambda (x if x > 0 else alpha (exp(x) - 1)), lambda 1.0507..., alpha 1.6732...",
             "Klambauer et al. 2017", Parity::none),
       0.0);
+  static double reach(const double*) { return kExponentialReach; }
   static Values at(F64 x, const double*) {
     constexpr double alpha = 1.6732632423543772848170429916717,
                      lambda = 1.0507009873554804934193349852946;
@@ -236,6 +262,7 @@ struct Selu : Smooth {
 /// Straight between two kinks, constant outside: offset + rate x, clipped to [low, high].
 template <class Own>
 struct Clipped : Smooth {
+  static double reach(const double*) { return maximum(-Own::known.kink[0], Own::known.kink[1]); }
   static Values at(F64 x, const double*) {
     const F64 slope = select(x > Own::known.kink[0], splat(Own::rate), splat(0.0));
     return {clamp(fma(x, splat(Own::rate), splat(Own::offset)), Own::low, Own::high),

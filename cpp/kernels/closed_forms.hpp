@@ -1,4 +1,4 @@
-// Activations whose moments have closed forms, and the list of all activations.
+// Activations whose moments have closed forms.
 #pragma once
 #include "kernels/activations.hpp"
 

@@ -86,22 +86,34 @@ inline PairValues squared_relu_pair(const Pair& p) {
           4.0 * p.root * relu_pair(p.c, p.sine, opposite)};
 }
 
+/// size = sqrt((1 + a)(1 + b)) for a = scale q1, b = scale q2; ratio = scale k / size; sine the one
+/// of the correlation `ratio`, sqrt(1 - ratio^2), a sum of positive terms. Nothing overflows.
+struct Widened {
+  F64 size, ratio, sine;
+};
+[[gnu::always_inline]] inline Widened widened(const Pair& p, double scale) {
+  const F64 one = 1.0 / fma(splat(scale), p.q1, splat(1.0)),
+            other = 1.0 / fma(splat(scale), p.q2, splat(1.0));
+  const F64 a = scale * p.q1 * one, b = scale * p.q2 * other;
+  const F64 size =
+      sqrt(fma(splat(scale), p.q1, splat(1.0))) * sqrt(fma(splat(scale), p.q2, splat(1.0)));
+  return {size, p.c * (sqrt(a) * sqrt(b)), sqrt(fma(a * p.sine, b * p.sine, fma(b, one, other)))};
+}
+
 /// erf(scale x).
 inline PairValues erf_pair(const Pair& p, double scale) {
   const double twice = 2.0 * scale * scale;
-  const F64 a = twice * p.q1, b = twice * p.q2, k = twice * p.k;
-  // (1 + a)(1 + b) - k^2 as a sum of positive terms.
-  const F64 root = sqrt(fma(a * p.sine, b * p.sine, 1.0 + a + b));
-  return {kTwoOverPi * atan(k / root), (twice * kTwoOverPi) / root};
+  const Widened w = widened(p, twice);
+  return {kTwoOverPi * atan(w.ratio / w.sine), (twice * kTwoOverPi) / (w.size * w.sine)};
 }
 
 inline PairValues gelu_pair(const Pair& p) {
-  const F64 product = (1.0 + p.q1) * (1.0 + p.q2);
-  const F64 square = fma(p.q1 * p.sine, p.q2 * p.sine, 1.0 + p.q1 + p.q2);
-  const F64 d = sqrt(square);
-  const F64 turned = angle(d, -p.k);  // pi/2 + atan(k / d)
-  const F64 bracket = fma(p.k, p.k / product, (p.q1 * p.q2) * (square / product)) / d;
-  const F64 slopes = fma(p.k / d, 1.0 / square + (2.0 + p.q1 + p.q2) / product, turned);
+  const Widened w = widened(p, 1.0);
+  const F64 d = w.size * w.sine;
+  const F64 turned = angle(w.sine, -w.ratio);  // pi/2 + atan(k / d)
+  const F64 one = 1.0 + p.q1, other = 1.0 + p.q2;
+  const F64 bracket = fma(p.q1 / sqrt(one), (p.q2 / sqrt(other)) * w.sine, w.ratio * w.ratio / d);
+  const F64 slopes = fma(w.ratio / w.sine, (1.0 / d) / d + (1.0 / one + 1.0 / other), turned);
   return {fma(p.k, turned, bracket) * (0.5 / kPi), slopes * (0.5 / kPi)};
 }
 
@@ -118,9 +130,9 @@ inline Hyperbolic damped_hyperbolic(const Pair& p) {
 }
 
 inline PairValues gaussian_pair(const Pair& p) {
-  const F64 determinant = fma(4.0 * (p.q1 * p.sine), p.q2 * p.sine, 1.0 + 2.0 * (p.q1 + p.q2));
-  const F64 root = 1.0 / sqrt(determinant);
-  return {root, 4.0 * p.k * root / determinant};
+  const Widened w = widened(p, 2.0);
+  const F64 root = 1.0 / (w.size * w.sine);
+  return {root, 2.0 * w.ratio * root / (w.size * w.sine * w.sine)};
 }
 
 /// Probability that u, v > 0, and the density of (u, v) at 0.

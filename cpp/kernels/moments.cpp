@@ -28,6 +28,7 @@ const MomentTable moments = {{kActivations, sizeof kActivations / sizeof kActiva
                              &polynomial_at,
                              &weighted_dot,
                              &bell_weights,
+                             &mixture_sums,
                              &hermite_sums};
 
 }  // namespace fanin::FANIN_ISA

@@ -68,10 +68,19 @@ void closed_pairs(const double* parameters, const double* q1, const double* q2, 
 }
 
 template <class Own>
+void densities(const double* t, std::size_t count, double* density) {
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    store_part(density + i, Own::density(load_part(t + i, lanes)), lanes);
+  });
+}
+
+template <class Own>
 constexpr ActivationRow row() {
-  ActivationRow r = {Own::known, &Own::unit, &apply_activation<Own>, nullptr, nullptr};
+  ActivationRow r = {Own::known, &Own::unit, &Own::reach, &apply_activation<Own>,
+                     nullptr,    nullptr,    nullptr};
   if constexpr (Own::has_closed_moments) r.closed = &closed_moments<Own>;
   if constexpr (kHasPair<Own>) r.closed_pair = &closed_pairs<Own>;
+  if constexpr (requires { Own::density(F64{}); }) r.mixture = &densities<Own>;
   return r;
 }
 
@@ -111,8 +120,8 @@ struct Place {
 }
 
 inline bool table_range(const double* q, std::size_t count, double* low, double* high) {
-  constexpr double bottom = 0x1p-60, top = 0x1p61;
-  static_assert(kLowestExponent == -60 && kLowestExponent + kBinades == 61);
+  constexpr double bottom = 0x1p-112, top = 0x1p105;
+  static_assert(kLowestExponent == -112 && kLowestExponent + kBinades == 105);
   F64 least = splat(top), most = splat(bottom), bad = {};
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(q + i, lanes);
@@ -262,6 +271,50 @@ inline double weighted_dot(const double* w, const double* a, const double* b, st
   for (std::size_t half = sums / 2; half > 0; half /= 2)
     for (std::size_t k = 0; k < half; ++k) part[k] += part[k + half];
   return part[0];
+}
+
+/// Both are erf's of Gaussian variables (Williams 1998), term by term. Sixteen running sums,
+/// whatever the vector's width.
+inline void mixture_sums(const MixtureSums& m) {
+  constexpr std::size_t sums = 16, lanes = std::size_t(kLanes<double>), vectors = sums / lanes;
+  const double missing = m.c > 0.5 ? m.delta : 1.0 - m.c;
+  const double sine_square = missing * (2.0 - missing);
+  const bool equal = m.q1 == m.q2;
+  F64 covariance[vectors] = {}, slopes[vectors] = {}, mean[vectors] = {};
+  for (std::size_t i = 0; i < m.count; ++i) {
+    const double a = 2.0 * m.t[i] * m.q1;
+    // Of equal variances each pair is met once, but for those of one block.
+    for (std::size_t j = equal ? i / sums * sums : 0; j < m.count; j += sums) {
+      if (m.bound[i] * m.other_bound[j / sums] < kLeastTerm) continue;
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t at = j + v * lanes;
+        const double times = equal && j > i ? 2.0 : 1.0;
+        const F64 b = (2.0 * m.q2) * load<F64>(m.t + at);
+        const F64 apart = 1.0 + a + b;
+        const F64 root = sqrt(fma(a * b, splat(sine_square), apart));
+        if (m.slopes)
+          slopes[v] = fma(load<F64>(m.slope + at), (times * m.slope[i]) / root, slopes[v]);
+        if (!m.covariance && !m.mean_slope) continue;
+        const F64 product = sqrt(a * b), weight = (times * m.value[i]) * load<F64>(m.value + at);
+        if (m.covariance) covariance[v] = fma(weight, atan(product * m.c / root), covariance[v]);
+        if (m.mean_slope) {
+          // asin r - asin(r c) = asin z
+          const F64 z = product * sine_square / fma(splat(m.c), sqrt(apart), root);
+          mean[v] = fma(weight, atan(z / sqrt((1.0 - z) * (1.0 + z))), mean[v]);
+        }
+      }
+    }
+  }
+  const auto total = [](const F64* of) {
+    double part[sums];
+    for (std::size_t v = 0; v < vectors; ++v) store(part + v * lanes, of[v]);
+    for (std::size_t half = sums / 2; half > 0; half /= 2)
+      for (std::size_t k = 0; k < half; ++k) part[k] += part[k + half];
+    return part[0];
+  };
+  if (m.covariance) *m.covariance = kTwoOverPi * total(covariance);
+  if (m.slopes) *m.slopes = total(slopes);
+  if (m.mean_slope) *m.mean_slope = kTwoOverPi * total(mean) / (m.q1 * missing);
 }
 
 /// out[j] = weight[j] exp(-x[j]^2 / 2) / sqrt(2 pi)

@@ -1,0 +1,168 @@
+"""Variances from the smallest double to the largest: the same digits and the same cost."""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import fanin
+
+p = fanin.propagation
+NAMES = [name for name in fanin.activations() if name not in ("step", "sign")]
+# Neither closed forms nor oscillating.
+BY_QUADRATURE = {
+    "tanh": (np.tanh, ()),
+    "sigmoid": (lambda x: 0.5 * (1 + np.tanh(0.5 * x)), ()),
+    "silu": (lambda x: x * 0.5 * (1 + np.tanh(0.5 * x)), ()),
+    "mish": (lambda x: x * np.tanh(np.logaddexp(0, x)), ()),
+    "softplus": (lambda x: np.logaddexp(0, x), ()),
+    "gelu_tanh": (
+        lambda x: x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+        (),
+    ),
+    "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), (0.0,)),
+    "hardtanh": (lambda x: np.clip(x, -1, 1), (-1.0, 1.0)),
+    "relu6": (lambda x: np.clip(x, 0, 6), (0.0, 6.0)),
+    "hardswish": (lambda x: x * np.clip(x + 3, 0, 6) / 6, (-3.0, 3.0)),
+    "softsign": (lambda x: x / (1 + np.abs(x)), (0.0,)),
+    "atan": (np.arctan, ()),
+}
+LEGENDRE = np.polynomial.legendre.leggauss(20)
+
+
+def panels(deviation, widest, kinks):
+    """Nodes within 9.5 deviations: a unit long at 0, half their distance further out."""
+    ends, at = [0.0], 0.0
+    while at < 9.5 * deviation:
+        at += min(widest, max(1.0, 0.5 * at))
+        ends.append(at)
+    ends = np.unique([*ends, *(-np.array(ends)), *kinks])
+    half, middle = np.diff(ends)[:, None] / 2, (ends[1:] + ends[:-1])[:, None] / 2
+    return (middle + half * LEGENDRE[0]).ravel(), (half * LEGENDRE[1]).ravel()
+
+
+def product_rule(phi, kinks, q1, q2, c):
+    """E phi(u) phi(v) over (u, v) with the joint density."""
+    narrow = np.sqrt(1 - c * c)
+    (u, wu), (v, wv) = (panels(np.sqrt(q), narrow * np.sqrt(q), kinks) for q in (q1, q2))
+    a, b = u / np.sqrt(q1), v / np.sqrt(q2)
+    quadratic = (a[:, None] - c * b) ** 2 / (narrow * narrow) + b * b
+    density = np.exp(-quadratic / 2) / (2 * np.pi * narrow * np.sqrt(q1 * q2))
+    with np.errstate(over="ignore"):
+        return (wu * phi(u)) @ density @ (wv * phi(v))
+
+
+@pytest.mark.parametrize("name", BY_QUADRATURE)
+@pytest.mark.parametrize("q", [70.0, 1e4, 1e12])
+def test_covariances_of_large_variances_agree_with_a_product_rule(name, q):
+    phi, kinks = BY_QUADRATURE[name]
+    for other, c in ((q, 0.3), (q, 0.9), (q, -0.8), (3 * q, 0.7), (3 * q, -0.6)):
+        true = product_rule(phi, kinks, q, other, c)
+        got = float(p.covariance(q, other, c, name))
+        bound = float(np.sqrt(p.moments(q, name).second * p.moments(other, name).second))
+        # The promise; the rule's sums of 1e6 terms are good to 1e-13 of the bound.
+        assert abs(got - true) <= 1e-12 * bound, (other, c)
+
+
+def test_neighbours_of_a_large_variance_differ_as_a_formula_says():
+    # The integral of (tanh(s + d/2) - tanh(s - d/2))^2 over s is 4 (d coth d - 1), the density of
+    # s is 1/sqrt(2 pi q) throughout, and d ~ N(0, 2 q delta).
+    for q in (1e31, 1e60, 1e200, 1e300):
+        for square in (1e-6, 0.3, 7.0):
+            z, weight = np.polynomial.hermite_e.hermegauss(150)
+            d = np.sqrt(square) * z
+            with np.errstate(invalid="ignore"):
+                shape = np.where(np.abs(d) < 1e-2, d * d / 3 - d**4 / 45, d / np.tanh(d) - 1)
+            half = 2 * (shape @ weight) / weight.sum() / np.sqrt(2 * np.pi * q)
+            got = float(p.one_minus_correlation_map(square / (2 * q), q, "tanh", weight_var=1.0))
+            # Hermite's rule sees the poles of coth at i pi: its 150 nodes are good to 2e-12.
+            assert got == pytest.approx(half, rel=1e-11), (q, square)
+
+
+@pytest.mark.parametrize("q", [1e32, 1e100, 1e300])
+def test_signals_without_bound_see_the_tails_only(q):
+    c = np.array([-0.9, -0.2, 0.4, 0.7, 0.999])
+    for like, names in {
+        "sign": ["tanh", "erf", "hardtanh", "softsign", "atan"],
+        "relu": ["silu", "gelu", "mish", "softplus", "hardswish", "elu"],
+        "step": ["sigmoid", "hardsigmoid", "relu6"],
+    }.items():
+        true = p.correlation_map(c, 1.0, like, weight_var=1.0)
+        for name in names:
+            got = p.correlation_map(c, q, name, weight_var=1.0)
+            # log(r)/r at r = sqrt(q), for softsign and atan
+            assert np.abs(got - true).max() <= 1e-13, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_go_on_beyond_the_tables_as_within(name):
+    if name in ("exp", "sin", "cos", "gaussian", "squared_relu"):
+        return  # they overflow, or tend to 0
+    for edge in (2.0**-112, 2.0**105):
+        for c in (-0.7, 0.3, 0.8):
+            near, far = (
+                p.correlation_map(c, edge * x, name, weight_var=1.0) for x in (1 - 2**-50, 1)
+            )
+            assert float(near) == pytest.approx(float(far), rel=1e-12), (edge, c)
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_vanishing_signals_keep_their_correlation_to_the_smallest_double(name):
+    # Far below 1 a layer is linear: q falls to a quarter, correlations change no more.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        passed = p.propagate(name, 500, weight_var=1.0, c0=0.5)
+    assert passed.q[-1] < 1e-300  # and not 0 from 1e-215 on, where squares underflow
+    assert np.allclose(passed.q[61:] / passed.q[60:-1], 0.25, rtol=1e-12, atol=0)
+    assert np.ptp(passed.c[60:]) < 1e-11
+
+
+def test_moments_of_tiny_variances_do_not_underflow_before_the_doubles_end():
+    q = np.array([1e-30, 1e-100, 1e-220, 1e-300, 5e-324])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.allclose(p.moments(q, "tanh").second, q, rtol=1e-12, atol=0)
+        assert np.allclose(p.moments(q, "silu").second, q / 4, rtol=1e-12, atol=5e-324)
+        assert np.allclose(p.moments(q, "sigmoid").second, 0.25, rtol=1e-14, atol=0)
+
+
+def cost(run, repeats=5):
+    """The least of the times of some calls."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("name", NAMES)
+def test_no_variance_costs_more_than_three_times_the_variance_one(name):
+    fanin.runtime.set_threads(1)
+    q_far = [1e-300, 1e-100, 1e-20, 1e-6, 30.0, 1e3, 1e6, 1e12, 1e30, 1e100, 1e300]
+    c = np.linspace(-0.9, 0.99, 8)
+    calls = {
+        "moments": lambda q, phi: p.moments(q, phi),
+        "covariance": lambda q, phi: p.covariance(q, q, 0.9, phi),
+        "covariance of two": lambda q, phi: p.covariance(q, 2 * q, 0.9, phi),
+        "correlation": lambda q, phi: p.correlation_map(c, q, phi, weight_var=1.0),
+        "difference": lambda q, phi: p.one_minus_correlation_map(0.1, q, phi, weight_var=1.0),
+        "layers": lambda q, phi: p.propagate(phi, 100, weight_var=1.0, q0=q).q,
+    }
+    for what, call in calls.items():
+        # First a new activation, whose tables are not made yet; then one that has them.
+        fresh = lambda q, call=call: cost(lambda: call(q, _new(name)), repeats=3)  # noqa: E731
+        known = lambda q, call=call: cost(lambda: call(q, name))  # noqa: E731
+        for way, time_at in (("fresh", fresh), ("known", known)):
+            least = time_at(1.0)
+            for q in q_far:
+                # A quarter of a millisecond covers what Python does around a call.
+                assert time_at(q) <= 3 * least + 2.5e-4, (what, way, q)
+
+
+def _new(name):
+    return fanin.Activation(name)
