@@ -120,7 +120,7 @@ NUMBERS = {
     "torch's gain": lambda: np.array([fanin.calculate_gain("leaky_relu", 0.3)]),
     "complex": lambda: fanin.normal(300, 0.1 + 1j, 0.7, seed=SEED, dtype="complex128"),
     "qr": lambda: fanin.linalg.qr(fanin.normal((50, 40), seed=SEED, dtype="float64"))[1],
-    "named gain": lambda: fanin.he_normal((30, 7), seed=SEED, gain="gelu", dtype="float64"),
+    "named gain": lambda: fanin.lecun_normal((30, 7), seed=SEED, gain="gelu", dtype="float64"),
     "numpy": lambda: np.random.Generator(fanin.BitGenerator(SEED)).random(300),
 }
 
