@@ -265,8 +265,11 @@ double truncated_normal_std(double low, double high) {
   const double mode = low > 0 ? low : high < 0 ? high : 0.0;
   const double distance = std::fabs(mode);
   const bool far = distance > 1e8;  // the density falls as e^(-distance h)
-  const double unit = far ? 1 / distance : 1;
-  const double reach = far ? 46 : 92 / (distance + std::sqrt(distance * distance + 92));
+  const bool narrow = high - low < 0x1p-400;
+  const double unit = narrow ? high - low : far ? 1 / distance : 1;
+  const double reach = narrow ? 1
+                       : far  ? 46
+                              : 92 / (distance + std::sqrt(distance * distance + 92));
   const double from = std::max((low - mode) / unit, -reach);
   const double to = std::min((high - mode) / unit, reach);
   const double slope = unit * mode, curvature = 0.5 * unit * unit;

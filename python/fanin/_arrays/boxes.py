@@ -126,7 +126,8 @@ def open_grid(box: Box) -> list[Coordinates]:
 
 
 def coordinates(indices: range) -> Coordinates:
-    return np.arange(len(indices), dtype=np.int64) * indices.step + indices.start
+    step = indices.step if len(indices) > 1 else 1  # one that is never taken may exceed 64 bits
+    return np.arange(len(indices), dtype=np.int64) * step + indices.start
 
 
 def assign(array: NDArray[Any], values: NDArray[Any], at: Any = ...) -> None:

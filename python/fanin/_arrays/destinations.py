@@ -18,7 +18,7 @@ _IMMUTABLE = ("jax", "jaxlib", "tensorflow", "pyarrow")
 def destination(out: Any) -> np.ndarray[Any, Any]:
     """A NumPy view of the caller's memory, whatever the container."""
     if isinstance(out, np.ndarray):
-        return out
+        return np.asarray(out)  # a matrix keeps two axes whatever is asked of it
     maker = type(out).__module__.partition(".")[0]
     if maker in _IMMUTABLE:
         raise TypeError(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin import _core
-from fanin._arrays.boxes import Box, boxes
+from fanin._arrays.boxes import Box, assign, boxes, coordinates
 from fanin._arrays.kinds import KINDS, REAL
 from fanin._arrays.targets import Target, target
 from fanin._checks import as_threads
@@ -58,8 +58,7 @@ def _flat_indices(shape: tuple[int, ...], box: Box, axes: Sequence[int]) -> NDAr
     """The indices of a box on some axes, flattened in C order of the full shape."""
     flat = np.zeros(1, np.int64)
     for axis in axes:
-        along = np.arange(len(box[axis]), dtype=np.int64) * box[axis].step + box[axis].start
-        flat = (flat[:, None] * shape[axis] + along).ravel()
+        flat = (flat[:, None] * shape[axis] + coordinates(box[axis])).ravel()
     return flat
 
 
@@ -122,7 +121,8 @@ def write_orthogonal(
                 values = made[:, across][:, :, longwise]
             else:
                 values = made[:, longwise][:, :, across]
-            block[...] = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
+            values = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
+            assign(block, values)
     return goal.done()
 
 

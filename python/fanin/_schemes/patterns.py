@@ -74,7 +74,8 @@ def write_ones(
         row_numbers, column_numbers = box[rows], box[columns]
         for first in range(0, len(row_numbers), _BLOCK_VALUES):
             block = coordinates(row_numbers[first : first + _BLOCK_VALUES]) % period
-            column, remainder = np.divmod(block - column_numbers.start, column_numbers.step)
+            step = column_numbers.step if len(column_numbers) > 1 else 1  # else never taken
+            column, remainder = np.divmod(block - column_numbers.start, step)
             hit = (remainder == 0) & (column >= 0) & (column < len(column_numbers))
             at[rows], at[columns] = first + np.flatnonzero(hit), column[hit]
             assign(array, np.asarray(weight.gain), tuple(at))

@@ -103,7 +103,7 @@ def _write_delta(weight: Weight) -> Any:
         array[...] = 0
     if matrix is not None:
         for tap, box in taps:
-            tap[...] = matrix[box]
+            assign(tap, matrix[box])
     return goal.done()
 
 
@@ -192,7 +192,10 @@ def _write_block_orthogonal(weight: Weight) -> Any:
         weight.threads,
     )
     places = (*axes.kernel, *axes.inputs, *axes.outputs)
-    kernel = weight.gain * np.moveaxis(kernel, range(kernel.ndim), places)
+    kernel = np.moveaxis(kernel, range(kernel.ndim), places)
+    if weight.gain > float(np.finfo(kernel.dtype).max):  # infinity times 0 would be no number
+        kernel = kernel.astype(np.float64)
+    kernel = weight.gain * kernel
     for array, box in parts:
         assign(array, kernel[as_slices(box)])
     return goal.done()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fanin._arrays.boxes import boxes, common
+from fanin._arrays.boxes import assign, boxes, common
 from fanin._schemes.accepts import COUNT, Parameter, one_of
 from fanin._schemes.base_weight import BaseWeight, begin, require_enough_outputs, require_no_groups
 from fanin._schemes.fans import Layout
@@ -160,7 +160,7 @@ def _write_gates(weight: Weight, gates: int) -> Any:
         threads=weight.threads,
     )
     for array, box in met:
-        array[...] = np.squeeze(blocks[box], axis=out_axis)
+        assign(array, np.squeeze(blocks[box], axis=out_axis))
     return goal.done()
 
 
