@@ -36,7 +36,7 @@ def test_constant_takes_a_number_or_an_array_that_broadcasts():
         (math.nan, ValueError, "value must be finite"),
         ([1.0, math.inf], ValueError, "value must be finite"),
         ("one", TypeError, "value must be a number or an array of numbers"),
-        (None, TypeError, "value must be a number"),
+        (None, TypeError, "value must be a real number"),
         (
             [[1.0, 2.0]],
             ValueError,
