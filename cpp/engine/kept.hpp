@@ -32,7 +32,7 @@ class Kept {
 
   /// Keeps what was made, unless another thread has been faster; what is kept.
   const T& keep(long number, std::unique_ptr<T> made) {
-    auto node = std::make_unique<Node>(number, std::move(made), nullptr);
+    std::unique_ptr<Node> node(new Node{number, std::move(made), nullptr});
     std::atomic<const Node*>& first = list(number);
     const Node* seen = first.load(std::memory_order_acquire);
     for (;;) {

@@ -54,9 +54,9 @@ def _filled(law: str, element: int, seed: int, first: int, arguments: tuple) -> 
     key = fanin.Stream(seed)._key
     out = np.zeros(COUNT, DTYPES[element])
     if law == "integers":
-        _core.fill_integers(*arguments, element, key, out, first, True)
+        _core.fill_integers(*arguments, element, key, 0, out, first, True)
     elif law == "rademacher":
-        _core.fill_signs(element, key, out, first, True)
+        _core.fill_signs(element, key, 0, out, first, True)
     else:
         _core.fill(law, arguments, element, False, key, 0, out, first, None, 1, True)
     return Case(_line(law, element, seed, first, COUNT, arguments), out.tobytes())
