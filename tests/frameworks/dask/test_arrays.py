@@ -154,9 +154,10 @@ def test_a_local_scheduler_gives_the_values_of_one_call(scheduler):
     assert np.array_equal(matrix, fanin.orthogonal(SHAPE, seed=3))
 
 
-def peak():
-    """The most memory that a worker has held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peaks(client):
+    """The most memory that each worker has held, in bytes. (Workers cannot import a test's functions.)"""
+    usage = client.run(resource.getrusage, resource.RUSAGE_SELF)
+    return {worker: each.ru_maxrss * 1024 for worker, each in usage.items()}
 
 
 def test_two_distributed_workers_hold_their_chunks_only(tmp_path):
@@ -171,11 +172,11 @@ def test_two_distributed_workers_hold_their_chunks_only(tmp_path):
         normal, matrix = client.gather(client.compute(small))
         assert np.array_equal(normal, fanin.normal(SHAPE, seed=3))
         assert np.array_equal(matrix, fanin.orthogonal(SHAPE, seed=3))
-        before = client.run(peak)
+        before = peaks(client)
         x = fanin.dask.normal((1 << 13, 1 << 13), seed=3, chunks=(1 << 13, 1 << 9))
         chunk = 1 << 24  # bytes, of 2^28
         mean = client.compute(x.mean(dtype="float64")).result()
-        grown = [after - before[worker] for worker, after in client.run(peak).items()]
+        grown = [after - before[worker] for worker, after in peaks(client).items()]
     # 2^26 values: six standard errors of the mean.
     assert abs(mean) < 6 / 2**13
     # Two chunks at once for a worker of one thread (one is being reduced), and dask's own needs.
