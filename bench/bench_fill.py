@@ -1,6 +1,8 @@
 """Large fills: laws x dtypes x memory x instruction set, beside the peers and the limits.
 
 python bench/bench_fill.py --threads 1 2 --json bench/results/fill.json
+
+What is filled by whom stands in `fanin/_bench/cases.py`; here, what is asked of the figures.
 """
 
 from __future__ import annotations
@@ -9,85 +11,95 @@ import argparse
 from math import inf
 
 import numpy as np
-from harness import bandwidth, first_touch, main, rivals, stores, timed
+from harness import bandwidth, first_touch, main, setting, stores, timed
 
 import fanin
 from fanin import _core
 from fanin._bench import peers as _peers
 from fanin._bench import timing as _bench
-from fanin._bench.peers import NORMAL, UNIFORM, Array, Contender, truncated_normal, uniform
+from fanin._bench.cases import CASES
+from fanin._bench.contenders import Array, Contender, installed
+from fanin._bench.laws import CUT, NORMAL, UNIFORM, truncated_normal
 from fanin._bench.timing import Report, Row, against, touched
 
-CUT = truncated_normal(-2.0, 2.0)
 OTHER_BOUNDS = ((-3.0, 3.0), (0.0, inf), (1.0, 4.0), (5.0, inf), (-1.0, 2.0))
+# Times the speed of a peer, with 1 and with 2 threads, that are asked of a case.
+ASKED: dict[str, dict[str, tuple[float | None, float | None]]] = {
+    "float32 normal": {"oneMKL": (1.6, 1.5), "torch": (10.0, 15.0)},
+    "bfloat16 normal": {"torch": (8.0, 12.0)},
+    "float16 normal": {"torch": (8.0, 12.0)},
+    "float64 normal": {"oneMKL": (1.3, 1.3)},
+    "float32 uniform [0, 1)": {"oneMKL": (None, 2.0)},
+    "float32 uniform [-0.5, 0.5)": {"oneMKL": (None, 2.0)},
+    "float32 truncated [-2, 2]": {"Keras": (30, 30), "JAX": (30, 30), "torch": (100, 100)},
+}
+# The normals and the truncated one beside oneMKL's float32 normals.
+BESIDE_NORMAL = {"bfloat16": (1.2, None), "float16": (1.2, None), "truncated": (1.9, None)}
 
 
-def required(threads: int, one: float | None, two: float | None) -> float | None:
+def required(threads: int, pair: tuple[float | None, float | None]) -> float | None:
     """The threshold for 1 and for 2 threads; more threads have none."""
-    return {1: one, 2: two}.get(threads)
+    return dict(zip((1, 2), pair, strict=True)).get(threads)
 
 
-def normal_single_and_half(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """float32, bfloat16 and float16 normals, and the truncated one, against float32 normals."""
+def laws(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Every case of the table beside its peers."""
+    for name, case in CASES.items():
+        ours, *others = case.contenders(setting(choice, threads))
+        timing = timed(report, choice, [ours, *others])
+        for peer in choice.peers:
+            asked = ASKED.get(name, {}).get(peer, (None, None))
+            report.rows += against(timing, ours, peer, required(threads, asked))
+
+
+def beside_normal(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Halves and truncated normals against oneMKL's float32 normals, which it does not offer."""
+    _, *others = CASES["float32 normal"].contenders(setting(choice, threads))
+    mkl = [one for one in others if one.peer == "oneMKL"]
+    for law, dtype in ((NORMAL, "bfloat16"), (NORMAL, "float16"), (CUT, "float32")):
+        ours = _peers.fanin_fill(law, touched(dtype, choice.megabytes), threads)
+        timing = timed(report, choice, [ours, *mkl])
+        asked = BESIDE_NORMAL["truncated" if law == CUT else dtype]
+        report.rows += against(timing, ours, "oneMKL", required(threads, asked))
+
+
+def memory(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """float32 uniforms against the rate at which the machine can write; memory as NumPy gives it
+    (it begins 16 bytes after a line) against aligned memory."""
     out = touched("float32", choice.megabytes)
-    halves = {name: touched(name, choice.megabytes) for name in ("bfloat16", "float16")}
-    single = _peers.fanin_fill(NORMAL, out, threads)
-    half = [_peers.fanin_fill(NORMAL, memory, threads) for memory in halves.values()]
-    cut = _peers.fanin_fill(CUT, out, threads)
-    peers = rivals(choice, NORMAL, out, threads)
-    if "torch" in choice.peers:
-        peers += _peers.torch_fills(NORMAL, halves["bfloat16"], threads)
-    timing = timed(report, choice, [single, *half, cut, *peers])
-    report.rows += against(timing, single, "oneMKL", required(threads, 1.6, 1.5))
-    report.rows += against(
-        timing, single, "torch", required(threads, 10.0, 15.0), what="float32 normal"
-    )
-    for peer in ("NumPy", "JAX", "Keras"):
-        report.rows += against(timing, single, peer)
-    for ours in half:
-        report.rows += against(timing, ours, "oneMKL", required(threads, 1.2, None))
-        report.rows += against(
-            timing, ours, "torch", required(threads, 8.0, 12.0), what="bfloat16 normal"
-        )
-    report.rows += against(timing, cut, "oneMKL", required(threads, 1.9, None))
-
-
-def normal_double(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """float64 normals."""
-    out = touched("float64", choice.megabytes)
-    ours = _peers.fanin_fill(NORMAL, out, threads)
-    timing = timed(report, choice, [ours, *rivals(choice, NORMAL, out, threads)])
-    for peer in choice.peers:
-        report.rows += against(timing, ours, peer, 1.3 if peer == "oneMKL" else None)
-
-
-def uniforms(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """float32 uniforms against the rate at which the machine can write."""
-    out = touched("float32", choice.megabytes)
-    own = [_peers.fanin_fill(law, out, threads) for law in (UNIFORM, uniform(-0.5, 0.5))]
+    own = [CASES[name].contenders(setting(choice, threads))[0]
+           for name in ("float32 uniform [0, 1)", "float32 uniform [-0.5, 0.5)")]  # fmt: skip
     # Memory bandwidth jumps between two levels on shared hosts, so that its least time needs many
     # turns: the same number for the fills and the limits.
     limits = _bench.interleave([*own, *stores(out, threads)], rounds=4 * choice.rounds)
-    timing = timed(report, choice, [*own, *rivals(choice, UNIFORM, out, threads)])
     for ours in own:
         report.rows += bandwidth(limits, ours, "non-temporal stores", out.nbytes, 0.9)
         report.rows += bandwidth(limits, ours, "plain stores", out.nbytes)
-        report.rows += against(timing, ours, "oneMKL", required(threads, None, 2.0))
-    for peer in ("NumPy", "torch", "JAX", "Keras"):
-        report.rows += against(timing, own[0], peer)
+    room = np.empty(out.size + 32, np.float32)
+    room.fill(0)
+    skip = -room.ctypes.data % 64 // 4
+    for law in (UNIFORM, NORMAL):
+        aligned, shifted = (
+            _placed(_peers.fanin_fill(law, room[skip + more :][: out.size], threads), how)
+            for more, how in ((0, "aligned to 64 bytes"), (4, "16 bytes after a line"))
+        )
+        timing = _bench.interleave([shifted, aligned], rounds=2 * choice.rounds)
+        report.rows.append(_pair(timing, shifted, aligned, 0.95))
+
+
+def _placed(filled: Contender, where: str) -> Contender:
+    return Contender(filled.peer, filled.what, f"{where}, {filled.how}", filled.run, filled.values,
+                     filled.law, filled.buffer)  # fmt: skip
 
 
 def truncated(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """Other bounds against +-2, then +-2 against the frameworks."""
+    """Other bounds against +-2."""
     out = touched("float32", choice.megabytes)
     cut = _peers.fanin_fill(CUT, out, threads)
     others = [_peers.fanin_fill(truncated_normal(*b), out, threads) for b in OTHER_BOUNDS]
     timing = timed(report, choice, [cut, *others])
     for ours in others:
         report.rows += against(timing, ours, "fanin", 0.5, what=cut.what)
-    timing = timed(report, choice, [cut, *rivals(choice, CUT, out, threads)])
-    for peer, least in (("Keras", 30.0), ("JAX", 30.0), ("torch", 100.0)):
-        report.rows += against(timing, cut, peer, least)
 
 
 def fresh(report: Report, choice: argparse.Namespace, threads: int) -> None:
@@ -116,7 +128,7 @@ def fresh(report: Report, choice: argparse.Namespace, threads: int) -> None:
             "first touch + own reused fill",
             ours / bound,
             measure="of it",
-            required=required(threads, None, 1.15),
+            required=required(threads, (None, 1.15)),
             at_most=True,
         )
     )
@@ -124,7 +136,7 @@ def fresh(report: Report, choice: argparse.Namespace, threads: int) -> None:
 
 
 def _wanted(choice: argparse.Namespace, peer: str) -> bool:
-    return peer in choice.peers and _peers.installed(peer)
+    return peer in choice.peers and installed(peer)
 
 
 def _fresh_torch(values: int, threads: int) -> Contender:
@@ -156,14 +168,7 @@ def _on_isa(isa: str, filled: Contender) -> Contender:
 def instruction_sets(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """Every instruction set of this CPU against the best one."""
     best = fanin.runtime.isa()
-    for law, dtype in (
-        (NORMAL, "float32"),
-        (NORMAL, "bfloat16"),
-        (NORMAL, "float16"),
-        (NORMAL, "float64"),
-        (CUT, "float32"),
-        (UNIFORM, "float32"),
-    ):
+    for law, dtype in OWN:
         ours = _peers.fanin_fill(law, touched(dtype, choice.megabytes), threads)
         forced = {isa: _on_isa(isa, ours) for isa in fanin.runtime.isas()}
         timing = timed(report, choice, list(forced.values()))
@@ -177,21 +182,25 @@ def scaling(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """More threads against one thread."""
     if threads == 1:
         return
-    for law, dtype in (
-        (NORMAL, "float32"),
-        (NORMAL, "bfloat16"),
-        (NORMAL, "float16"),
-        (NORMAL, "float64"),
-        (CUT, "float32"),
-        (UNIFORM, "float32"),
-    ):
+    for law, dtype in OWN:
         out = touched(dtype, choice.megabytes)
         many, one = (_peers.fanin_fill(law, out, count) for count in (threads, 1))
         timing = timed(report, choice, [many, one])
         # A uniform fill runs at memory speed, which does not double with the threads.
         limited = law == UNIFORM
-        needed = None if limited else required(threads, None, 1.8)
+        needed = None if limited else required(threads, (None, 1.8))
         report.rows.append(_pair(timing, many, one, needed))
+
+
+#: What fanin is compared with itself in.
+OWN = (
+    (NORMAL, "float32"),
+    (NORMAL, "bfloat16"),
+    (NORMAL, "float16"),
+    (NORMAL, "float64"),
+    (CUT, "float32"),
+    (UNIFORM, "float32"),
+)
 
 
 def _pair(timing: _bench.Timing, ours: Contender, other: Contender, needed: float | None) -> Row:
@@ -202,9 +211,9 @@ def _pair(timing: _bench.Timing, ours: Contender, other: Contender, needed: floa
 
 
 PARTS = {
-    "normal": normal_single_and_half,
-    "double": normal_double,
-    "uniform": uniforms,
+    "laws": laws,
+    "beside": beside_normal,
+    "memory": memory,
     "truncated": truncated,
     "fresh": fresh,
     "isa": instruction_sets,

@@ -11,8 +11,7 @@ import sys
 
 from harness import main, timed
 
-from fanin._bench import peers as _peers
-from fanin._bench.peers import Contender
+from fanin._bench.contenders import Contender, installed
 from fanin._bench.timing import Report, Row
 
 MILLISECONDS_MORE = 30.0
@@ -31,7 +30,7 @@ def imports(report: Report, choice: argparse.Namespace, threads: int) -> None:
     ours = interpreter("fanin", "numpy, fanin")
     peers = [interpreter("NumPy", "numpy"), interpreter("ml_dtypes", "numpy, ml_dtypes")]
     for peer, module in (("torch", "torch"), ("JAX", "jax")):
-        if peer in choice.peers and _peers.installed(module):
+        if peer in choice.peers and installed(module):
             peers.append(interpreter(peer, f"numpy, {module}"))
     for one in [ours, *peers]:
         one.run()  # compiles the byte code and fills the page cache

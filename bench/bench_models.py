@@ -13,8 +13,8 @@ from typing import Any
 from harness import main, timed
 
 import fanin
-from fanin._bench import peers as _peers
-from fanin._bench.peers import NORMAL, Contender
+from fanin._bench.contenders import Contender, installed
+from fanin._bench.laws import NORMAL
 from fanin._bench.timing import Report, against, assert_moments
 
 STD = 0.02
@@ -53,7 +53,7 @@ def llama(report: Report, choice: argparse.Namespace, threads: int) -> None:
 
     ours = Contender("fanin", what, f"{threads} thr", own, values)
     contenders = [ours]
-    if "torch" in choice.peers and _peers.installed("torch"):
+    if "torch" in choice.peers and installed("torch"):
         import torch
 
         def torch_list() -> list[Any]:

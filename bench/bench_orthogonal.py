@@ -21,8 +21,7 @@ from harness import Bench, main, timed
 
 import fanin
 from fanin import _core
-from fanin._bench import peers as _peers
-from fanin._bench.peers import Array, Contender
+from fanin._bench.contenders import Array, Contender, installed
 from fanin._bench.timing import Report, Row, Timing
 
 SQUARE = (256, 512, 1024, 2048, 4096)
@@ -114,7 +113,7 @@ def rivals(
     work = flops(rows, columns)
     found: list[Contender] = []
     tall = (max(rows, columns), min(rows, columns))
-    if "torch" in choice.peers and _peers.installed("torch"):
+    if "torch" in choice.peers and installed("torch"):
         import torch
 
         torch.set_num_threads(threads)
@@ -128,7 +127,7 @@ def rivals(
                       lambda: torch.linalg.householder_product(*torch.geqrf(gaussian)).numpy(),
                       work)
         )  # fmt: skip
-    if "NumPy" in choice.peers and _peers.installed("scipy"):
+    if "NumPy" in choice.peers and installed("scipy"):
         from scipy.linalg import lapack
 
         matrix = np.asfortranarray(np.random.default_rng(0).standard_normal(tall, np.float32))
@@ -148,7 +147,7 @@ def rivals(
 
             law = ortho_group(rows, seed=0)
             found.append(Contender("NumPy", what, "scipy ortho_group", lambda: law.rvs(), work))
-    if "JAX" in choice.peers and _peers.installed("jax"):
+    if "JAX" in choice.peers and installed("jax"):
         import jax
 
         make = jax.jit(lambda key: jax.nn.initializers.orthogonal()(key, (rows, columns)))
@@ -224,7 +223,7 @@ def _one_product(
         Contender("fanin", what, isa, functools.partial(by_fanin, isa), work) for isa in isas
     ]
     contenders.append(Contender("NumPy", what, "OpenBLAS", by_openblas, work))
-    if "torch" in choice.peers and _peers.installed("torch"):
+    if "torch" in choice.peers and installed("torch"):
         import torch
 
         torch.set_num_threads(threads)
@@ -282,7 +281,7 @@ def oblong(report: Report, choice: argparse.Namespace, threads: int) -> None:
 
 def batches(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """Many small matrices against torch in a loop and torch's batched QR."""
-    if not _peers.installed("torch"):
+    if not installed("torch"):
         return
     import torch
 
@@ -314,7 +313,7 @@ def batches(report: Report, choice: argparse.Namespace, threads: int) -> None:
 
 def factors_of(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """linalg.qr against torch's, both factors."""
-    if not _peers.installed("torch"):
+    if not installed("torch"):
         return
     import torch
 

@@ -14,7 +14,7 @@ import numpy as np
 from harness import first_touch, main, timed
 
 import fanin
-from fanin._bench.peers import Contender
+from fanin._bench.contenders import Contender
 from fanin._bench.timing import Report, Row
 
 p = fanin.propagation

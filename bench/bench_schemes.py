@@ -16,8 +16,7 @@ import numpy as np
 from harness import main, timed
 
 import fanin
-from fanin._bench import peers as _peers
-from fanin._bench.peers import Contender
+from fanin._bench.contenders import Contender, installed
 from fanin._bench.timing import Report, Row
 
 LONGER = 16
@@ -97,7 +96,7 @@ def _one_scheme(
         repeated("NumPy", what, "standard_normal, SFC64",
                  lambda: generator.standard_normal(dtype=np.float32, out=room), made.size)
     ]  # fmt: skip
-    if name in TORCH and "torch" in choice.peers and _peers.installed("torch"):
+    if name in TORCH and "torch" in choice.peers and installed("torch"):
         import torch
 
         torch.set_num_threads(threads)

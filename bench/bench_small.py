@@ -13,8 +13,8 @@ import numpy as np
 from harness import main, timed
 
 import fanin
-from fanin._bench import peers as _peers
-from fanin._bench.peers import NORMAL, Contender
+from fanin._bench.contenders import Contender, installed
+from fanin._bench.laws import NORMAL
 from fanin._bench.timing import Report, Row, assert_moments
 
 # Calls between two readings of the clock: a few milliseconds, far above the clock's resolution.
@@ -95,7 +95,7 @@ def _one_size(report: Report, choice: argparse.Namespace, size: int) -> None:
 
 def _torch(what: str, size: int, calls: int) -> list[Contender]:
     """`torch.randn(n)`."""
-    if not _peers.installed("torch"):
+    if not installed("torch"):
         return []
     import torch
 

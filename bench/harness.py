@@ -1,6 +1,6 @@
 """What the benches share: options, the machine's own limits, one process per thread count, JSON.
 
-Timing, checking and the table live in `fanin._bench`; the peers' calls in `fanin._peers`.
+Timing, checking, the table of cases and the peers' calls live in `fanin._bench`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 from fanin import _core
 from fanin._bench import peers as _peers
 from fanin._bench import timing as _bench
-from fanin._bench.peers import Array, Contender, Law
+from fanin._bench.cases import Setting
+from fanin._bench.contenders import Array, Contender
+from fanin._bench.machine import machine
 from fanin._bench.timing import Report, Row
 
 # One bench function: fills a report for one thread count.
@@ -46,13 +48,9 @@ def options(description: str, arguments: Sequence[str] | None = None) -> argpars
     return parser.parse_args(arguments)
 
 
-def rivals(choice: argparse.Namespace, law: Law, out: Array, threads: int) -> list[Contender]:
-    """All chosen peers that can fill `out` with `law`; of oneMKL the fastest few."""
-    found: list[Contender] = []
-    for peer in choice.peers:
-        fills = _bench.mkl_best if peer == "oneMKL" else _peers.PEERS[peer]
-        found += fills(law, out, threads)
-    return found
+def setting(choice: argparse.Namespace, threads: int) -> Setting:
+    """What the options say of a case."""
+    return Setting(threads, choice.megabytes, choice.peers)
 
 
 def timed(
@@ -141,7 +139,7 @@ def main(name: str, description: str, parts: dict[str, Bench]) -> int:
             "bench": name,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "options": {**vars(choice), "json": None},
-            "machine": _bench.machine(),
+            "machine": machine(),
             "threads": {str(threads): report.as_dict()},
         }
         _write(choice.json, result)

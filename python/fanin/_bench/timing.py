@@ -1,4 +1,4 @@
-"""What `fanin bench` runs: fanin beside the peers that are installed, by interleaved minima.
+"""Timing by interleaved minima, and the checks of what was made.
 
 Method. Two runs of the same thing minutes apart differ by 10 to 40 % on a shared machine, so a
 claim here is a ratio: the contenders take turns (A, B, C, A, B, C, ...) in one process, each keeps
@@ -9,25 +9,21 @@ into memory filled with NaN, and the mean and the variance of what it wrote are 
 from __future__ import annotations
 
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from . import peers as _peers
-from .peers import NORMAL, UNIFORM, Array, Contender, Law, truncated_normal
+from .contenders import Array, Contender
+from .laws import Law
 
 # A fill is right if both moments lie within this many standard errors: with a few hundred checks
 # a run, a false alarm at 7 sigma (2.6e-12 each) will not be seen in a lifetime of runs.
 _SIGMAS = 7.0
 _CHECK_CHUNK = 1 << 20
-_PART_AT_LEAST = 1 << 20
 _LEAST_TURNS = 3
 
 
@@ -130,16 +126,21 @@ class Timing:
 
 
 def as_numpy(made: Any) -> Array:
-    """The NumPy view of what a contender returned (NumPy, torch or JAX array)."""
+    """The NumPy view of what a contender returned (bytes; NumPy, torch or JAX array).
+
+    Of complex values the parts, one after the other.
+    """
+    if isinstance(made, bytes):
+        return np.frombuffer(made, np.uint8)
     if isinstance(made, np.ndarray):
-        return made
+        return made.view(made.real.dtype) if np.iscomplexobj(made) else made
     if type(made).__module__.split(".")[0] == "torch":
         import torch
 
         if made.dtype == torch.bfloat16:
             return np.asarray(made.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
-        return np.asarray(made.numpy())
-    return np.asarray(made)
+        return as_numpy(made.numpy())
+    return as_numpy(np.asarray(made))
 
 
 def moments(values: Array) -> tuple[float, float, float]:
@@ -165,8 +166,8 @@ def assert_moments(made: Any, law: Law, name: str) -> None:
     """
     values = as_numpy(made)
     mean, variance, fourth = moments(values)
-    bits = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}[values.dtype.name]
-    rounding = (law.mean * law.mean + law.variance) / 4**bits
+    bits = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}.get(values.dtype.name)
+    rounding = (law.mean * law.mean + law.variance) / 4**bits if bits else 0.0
     mean_error = _SIGMAS * math.sqrt(law.variance / values.size) + rounding
     spread = max(fourth - variance * variance, 0.0)
     variance_error = _SIGMAS * math.sqrt(spread / values.size) + rounding
@@ -181,7 +182,8 @@ def assert_moments(made: Any, law: Law, name: str) -> None:
 def check(contender: Contender) -> None:
     """Run a contender once, into memory full of NaN, and assert the moments of all it wrote."""
     if contender.buffer is not None:
-        contender.buffer.fill(math.nan)
+        # Every bit set: a NaN, or an integer whose repetition has the moments of no law.
+        contender.buffer.view(np.uint8).fill(255)
     made = contender.run()
     if contender.law is not None:
         assert_moments(made, contender.law, contender.name)
@@ -253,17 +255,6 @@ def interleave(
     return timing
 
 
-def mkl_best(law: Law, out: Array, threads: int, keep: int = 3) -> list[Contender]:
-    """The fastest few of all oneMKL methods and generators, by two turns on a part of `out`.
-
-    Which of them is the best is decided by the run they then take part in.
-    """
-    part = out[: max(out.size >> 3, min(out.size, _PART_AT_LEAST))]
-    trial = interleave(_peers.mkl_fills(law, part, threads), rounds=2)
-    chosen = sorted(trial.seconds, key=trial.rate, reverse=True)[:keep]
-    return [one for one in _peers.mkl_fills(law, out, threads) if one.name in chosen]
-
-
 def dtype_named(name: str) -> np.dtype[Any]:
     """The NumPy dtype of "float32", ..., "bfloat16"."""
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
@@ -275,35 +266,6 @@ def touched(dtype_name: str, megabytes: int) -> Array:
     made = np.empty((megabytes << 20) // dtype.itemsize, dtype)
     made.fill(0)
     return made
-
-
-def cpu_model() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def machine() -> dict[str, Any]:
-    """What a result must say of the machine and of the software it was made with."""
-    import fanin
-
-    huge_pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    return {
-        "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
-        "isa": fanin.runtime.isa(),
-        "isas": list(fanin.runtime.isas()),
-        "huge_pages": huge_pages.read_text().strip() if huge_pages.exists() else "",
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "stream": fanin.STREAM,
-        "versions": _peers.versions(),
-        "onemkl": _peers.mkl_version(),
-    }
 
 
 def figure(value: float) -> str:
@@ -375,56 +337,3 @@ def against(
     other = timing.rate(theirs)
     title = title or f"{ours.what}, {ours.how}"
     return [Row(title, own, other, "G/s", theirs, own / other, required=required)]
-
-
-def run(threads: int | None = None, megabytes: int = 64, rounds: int = 7) -> Report:
-    """Fanin beside whatever peers are installed: a few laws into one reused array.
-
-    Parameters
-    ----------
-    threads : int or None
-        Threads for everybody; None takes `fanin.runtime.threads()`.
-    megabytes : int
-        Size of the array that is filled again and again, in units of 2^20 bytes.
-    rounds : int
-        Turns; a slow peer stops after three of them.
-
-    Returns
-    -------
-    Report
-        Nothing is required of any row: what a machine can do is not known here.
-
-    Raises
-    ------
-    ValueError
-        If a number is below 1.
-    AssertionError
-        If fanin's array has not the mean and the variance of its law. (A peer's: a note.)
-    """
-    import fanin
-
-    count = fanin.runtime.threads() if threads is None else threads
-    if min(count, megabytes, rounds) < 1:
-        raise ValueError(
-            "threads, megabytes and rounds must be at least 1, "
-            f"got {count}, {megabytes} and {rounds}"
-        )
-    report = Report()
-    for law, dtype_name in (
-        (NORMAL, "float32"),
-        (NORMAL, "bfloat16"),
-        (UNIFORM, "float32"),
-        (truncated_normal(-2.0, 2.0), "float32"),
-    ):
-        out = touched(dtype_name, megabytes)
-        ours = _peers.fanin_fill(law, out, count)
-        rivals = [
-            rival
-            for peer, fills in _peers.PEERS.items()
-            for rival in (mkl_best if peer == "oneMKL" else fills)(law, out, count)
-        ]
-        timing = interleave([ours, *rivals], rounds=rounds, patience=2.0)
-        for peer in _peers.PEERS:
-            report.rows += against(timing, ours, peer)
-        report.notes += timing.flaws.values()
-    return report

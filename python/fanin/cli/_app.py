@@ -221,15 +221,15 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns; the least counts.")] = 7,
 ) -> None:
     """Time fanin beside the peers that are installed, taking turns in one run."""
-    from fanin._bench import timing as _bench
+    from fanin._bench import cases, machine
 
-    report = _bench.run(threads=threads, megabytes=megabytes, rounds=rounds)
+    report = cases.run(threads=threads, megabytes=megabytes, rounds=rounds)
     screen = console()
     screen.print(_tables.bench(report.rows))
     notes = [
         *report.notes,
-        f"{_bench.cpu_model()}, {fanin.runtime.isa()}, arrays of {megabytes} MB, least of {rounds} "
-        "interleaved turns; G/s: 10^9 values a second",
+        f"{machine.cpu_model()}, {fanin.runtime.isa()}, arrays of {megabytes} MB, least of "
+        f"{rounds} interleaved turns; G/s: 10^9 values a second",
     ]
     for note in notes:
         screen.print(f"note: {note}", markup=False, style="dim")

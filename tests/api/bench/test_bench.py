@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import subprocess
@@ -13,11 +14,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fanin._bench import cases, mkl
 from fanin._bench import peers as _peers
 from fanin._bench import timing as _bench
-from fanin._bench.peers import NORMAL, UNIFORM, Contender, truncated_normal, uniform
-from fanin._bench.timing import Row, Timing, against, assert_moments, interleave, table
+from fanin._bench.contenders import Contender
+from fanin._bench.laws import NORMAL, UNIFORM, Law, truncated_normal, uniform
+from fanin._bench.mkl import mkl_fills
+from fanin._bench.timing import Row, Timing, against, assert_moments, interleave, table, touched
 
+FUNCTIONS = [real + name for real in ("vs", "vd", "vi")
+             for name in ("RngGaussian", "RngUniform", "RngExponential", "RngLaplace")]  # fmt: skip
 BENCH = Path(__file__).parents[3] / "bench"
 
 
@@ -200,10 +206,10 @@ def test_the_moments_of_a_uniform() -> None:
 @pytest.mark.parametrize("law", [NORMAL, UNIFORM], ids=["normal", "uniform"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numpy_and_onemkl_fill_every_value_with_differing_parts(
-    law: _peers.Law, dtype: type, threads: int
+    law: Law, dtype: type, threads: int
 ) -> None:
     out = np.empty(3 << 14, dtype)
-    for one in [*_peers.numpy_fills(law, out, threads), *_peers.mkl_fills(law, out, threads)]:
+    for one in [*_peers.numpy_fills(law, out, threads), *mkl_fills(law, out, threads)]:
         _bench.check(one)
         parts = np.array_split(out, threads)
         for i, part in enumerate(parts):
@@ -214,19 +220,37 @@ def test_numpy_and_onemkl_fill_every_value_with_differing_parts(
 
 def test_the_short_bench_has_a_row_per_law_and_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_peers, "PEERS", {"NumPy": _peers.numpy_fills})
-    report = _bench.run(threads=1, megabytes=1, rounds=1)
+    report = cases.run(threads=1, megabytes=1, rounds=1)
     assert [row.title for row in report.rows] == [
-        "float32 normal, 1 thr",
-        "float32 uniform [0, 1), 1 thr",
+        f"{case.name}, 1 thr"
+        for case in cases.CASES.values()
+        if case.shown and "NumPy" in case.peers
     ]
     assert all(row.against.startswith("NumPy") and row.ours > 0 for row in report.rows)
     assert report.text().startswith("what")
 
 
+@pytest.mark.parametrize("case", cases.CASES.values(), ids=lambda case: case.name)
+def test_fanin_draws_every_case_with_its_moments(case: cases.Case) -> None:
+    _bench.check(case.contender("fanin", cases.Setting(threads=2, megabytes=1)))
+
+
+@pytest.mark.parametrize("peer", ["NumPy", "oneMKL"])
+def test_a_case_names_the_peers_that_offer_it(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only what a function would call counts, so that the peer need not be installed.
+    monkeypatch.setattr(
+        mkl, "mkl_library", lambda: SimpleNamespace(**dict.fromkeys(FUNCTIONS, print))
+    )
+    monkeypatch.setattr(mkl, "_mkl_stream", lambda *_: ctypes.c_void_p())
+    for case in cases.CASES.values():
+        out = touched(case.dtype, 1)[:64]
+        assert (peer in case.peers) == bool(_peers.PEERS[peer](case.law, out, 1)), case.name
+
+
 @pytest.mark.parametrize("name", ["threads", "megabytes", "rounds"])
 def test_the_short_bench_refuses_less_than_one(name: str) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        _bench.run(**{"threads": 1, "megabytes": 1, "rounds": 1, name: 0})
+        cases.run(**{"threads": 1, "megabytes": 1, "rounds": 1, name: 0})
 
 
 def test_the_fill_bench_writes_every_part_for_every_thread_count(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_local_scheduler_gives_the_values_of_one_call(scheduler):
 
 
 def peaks(client):
-    """The most memory that each worker has held, in bytes. (Workers cannot import a test's functions.)"""
+    """The most bytes that each worker has held. (Workers cannot import functions of a test.)"""
     usage = client.run(resource.getrusage, resource.RUSAGE_SELF)
     return {worker: each.ru_maxrss * 1024 for worker, each in usage.items()}
 
