@@ -39,31 +39,43 @@ void run_fill(const std::string& law, const std::vector<double>& arguments, int 
 
 using Column = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-std::vector<const double*> pointers(const std::vector<Column>& columns, py::ssize_t count) {
-  std::vector<const double*> arguments;
-  for (const Column& column : columns) {
-    if (column.size() != count) throw py::value_error("one argument for each element is needed");
-    arguments.push_back(column.data());
+/// Equally long columns, one for each argument of a law.
+class ColumnsFrom {
+ public:
+  ColumnsFrom(const std::vector<Column>& columns, i64 begin, i64 factor) {
+    if (columns.empty() || columns.size() > engine::kMostArguments)
+      throw py::value_error("a law has 1 to 4 arguments");
+    const py::ssize_t count = columns[0].size();
+    for (const Column& column : columns) {
+      if (column.size() != count) throw py::value_error("one argument for each element is needed");
+      argument_.push_back(column.data());
+    }
+    made = {argument_, begin * factor, count};
   }
-  return arguments;
-}
+  engine::Columns made{};
+
+ private:
+  std::vector<const double*> argument_;
+};
 
 void check_each(const std::string& law, const std::vector<Column>& columns, int element) {
-  const py::ssize_t count = columns.at(0).size();
-  const auto arguments = pointers(columns, count);
+  const ColumnsFrom from(columns, 0, 1);
   const Released released;
-  engine::check_each(law, arguments, count, Element(element));
+  engine::check_each(law, from.made, Element(element));
 }
 
-void run_fill_each(const std::string& law, const std::vector<Column>& columns, int element,
-                   bool complex, const py::bytes& key, u64 id, py::array array, u64 first,
-                   const py::object& steps, int threads) {
+void run_fill_each(const std::string& law, const std::vector<Column>& columns, i64 begin,
+                   int element, bool complex, const py::bytes& key, u64 id, py::array array,
+                   u64 first, const py::object& steps, int threads) {
   const Source source = source_from(key, id);
   const engine::Destination d =
       destination_from(array, steps, first, Element(element), complex, false);
-  const auto arguments = pointers(columns, array.size() * (complex ? 2 : 1));
+  const ColumnsFrom from(columns, begin, complex ? 2 : 1);
+  const i64 total = array.size() * (complex ? 2 : 1);
+  if (from.made.begin < 0 || from.made.begin + from.made.count > total)
+    throw py::value_error("one argument for each element is needed");
   const Released released;
-  engine::fill_each(law, arguments, source, d, threads, {});
+  engine::fill_each(law, from.made, source, d, threads, {});
 }
 
 /// The key of an exact int below 2^63, or the bytes of a Stream's key.
@@ -101,9 +113,9 @@ py::object small(const std::string& law, py::handle shape, const py::tuple& argu
     if (overflow != 0 || size < 0 || size > most || (count *= size) > most) return py::none();
     sizes[a] = size;
   }
-  double values[4];
+  double values[engine::kMostArguments];
   const std::size_t given = arguments.size();
-  for (std::size_t i = 0; i < given && i < 4; ++i)
+  for (std::size_t i = 0; i < given && i < engine::kMostArguments; ++i)
     if (!plain_number(PyTuple_GET_ITEM(arguments.ptr(), py::ssize_t(i)), values[i]))
       return py::none();
   const bool uniform = law == "uniform";
@@ -145,9 +157,9 @@ void register_random(py::module_& m) {
   m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"), steady);
   m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"),
         py::arg("is_key"), steady);
-  m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("element"),
-        py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
-        py::arg("steps"), py::arg("threads"), steady);
+  m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("begin"),
+        py::arg("element"), py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"),
+        py::arg("first"), py::arg("steps"), py::arg("threads"), steady);
   m.def("words", &words, py::arg("key"), py::arg("id"), py::arg("first_tile"), py::arg("tiles"));
   m.def("truncated_normal_std", &engine::truncated_normal_std, py::arg("low"), py::arg("high"),
         steady);

@@ -1,6 +1,7 @@
 #include "engine/fill.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace fanin::engine {
@@ -15,6 +16,14 @@ constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
 constexpr i64 kStreamBytes = 16 * 1024 * 1024;     ///< from here on stores go past the caches,
 constexpr u64 kStreamRun = 8 * 1024;               ///< in runs of at least so many bytes
 constexpr std::size_t kLine = 64;
+
+/// The arguments of element begin + k; zeros beyond those that the law has.
+using Arguments = std::array<double, kMostArguments>;
+Arguments arguments_at(const Columns& columns, i64 k) {
+  Arguments values{};
+  for (std::size_t a = 0; a < columns.argument.size(); ++a) values[a] = columns.argument[a][k];
+  return values;
+}
 
 /// Values at consecutive addresses to consecutive memory. A partial tile at either end goes through
 /// a buffer on the stack; so does memory that is not aligned to its element.
@@ -136,35 +145,27 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
   });
 }
 
-void check_each(const std::string& law, std::span<const double* const> arguments, i64 count,
-                Element element) {
-  double values[8];
-  for (i64 k = 0; k < count; ++k) {
-    bool repeated = k > 0;
-    for (std::size_t a = 0; a < arguments.size(); ++a) {
-      values[a] = arguments[a][k];
-      repeated = repeated && arguments[a][k - 1] == values[a];
-    }
+void check_each(const std::string& law, const Columns& columns, Element element) {
+  Arguments values{};
+  for (i64 k = 0; k < columns.count; ++k) {
+    const Arguments before = values;
+    values = arguments_at(columns, k);
     if (k % kEachValues == 0) listen();
-    if (!repeated) check(law, {values, arguments.size()}, element);
+    if (k == 0 || values != before) check(law, {values.data(), columns.argument.size()}, element);
   }
 }
 
-bool fill_each(const std::string& law, std::span<const double* const> arguments,
-               const Source& source, const Destination& d, int threads, const Poll& poll) {
-  i64 rows = 1;
-  for (const Axis& axis : d.axes) rows *= axis.count;
+bool fill_each(const std::string& law, const Columns& columns, const Source& source,
+               const Destination& d, int threads, const Poll& poll) {
   const Axis inner = d.axes.empty() ? Axis{1, 0, 1} : d.axes.back();
-  if (rows == 0) return true;
-  rows /= inner.count;
+  if (columns.count == 0) return true;
 
-  const auto plan_at = [&](i64 element) {
-    double values[8];
-    for (std::size_t a = 0; a < arguments.size(); ++a) values[a] = arguments[a][element];
-    return plan(law, {values, arguments.size()}, d.element);
+  const auto plan_at = [&](i64 k) {
+    const Arguments values = arguments_at(columns, k);
+    return plan(law, {values.data(), columns.argument.size()}, d.element);
   };
   const auto same = [&](i64 a, i64 b) {
-    for (const double* values : arguments)
+    for (const double* values : columns.argument)
       if (values[a] != values[b]) return false;
     return true;
   };
@@ -178,18 +179,18 @@ bool fill_each(const std::string& law, std::span<const double* const> arguments,
       data += k * d.axes[a].bytes;
       first += u64(k) * d.axes[a].address;
     }
-    const i64 base = number * inner.count;
+    const i64 base = number * inner.count - columns.begin;
     for (i64 from = begin, to = 0; from < end; from = to) {
       if (from % kPlansUnheard == 0) listen();
       for (to = from + 1; to < end && same(base + from, base + to);) ++to;
       fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
     }
   };
-  const i64 total = rows * inner.count;
-  return parallel_for(u64((total + kEachValues - 1) / kEachValues),
-                      total <= kSerialEach ? 1 : threads, false, poll, [&](u64 chunk) {
-                        i64 from = i64(chunk) * kEachValues;
-                        const i64 to = std::min(total, from + kEachValues);
+  return parallel_for(u64((columns.count + kEachValues - 1) / kEachValues),
+                      columns.count <= kSerialEach ? 1 : threads, false, poll, [&](u64 chunk) {
+                        const i64 stop = columns.begin + columns.count;
+                        i64 from = columns.begin + i64(chunk) * kEachValues;
+                        const i64 to = std::min(stop, from + kEachValues);
                         while (from < to) {
                           const i64 begin = from % inner.count;
                           const i64 end = std::min(inner.count, begin + to - from);

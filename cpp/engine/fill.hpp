@@ -21,22 +21,27 @@ struct Destination {
   u64 first = 0;
   std::vector<Axis> axes;
   Element element = Element::f32;
-  bool fresh =
-      false;  ///< memory not touched yet: each thread takes one contiguous part, by plain stores
+  /// Memory not touched yet: each thread takes one contiguous part, by plain stores.
+  bool fresh = false;
 };
 
 /// False if `poll` asked to stop; then the destination is partly written.
 bool fill(const Plan& plan, const Source& source, Destination destination, int threads,
           const Poll& poll);
 
-/// Throws what plan() throws for any of `count` sets of arguments.
-void check_each(const std::string& law, std::span<const double* const> arguments, i64 count,
-                Element element);
+/// Arguments of their own for the elements begin .. begin + count of a destination, in C order:
+/// `argument[a][k]` belongs to element begin + k.
+struct Columns {
+  std::span<const double* const> argument;
+  i64 begin, count;
+};
 
-/// A fill with arguments of their own for every element: `arguments[a][k]` belongs to the k-th
-/// element in C order. Every value has the bits that a fill with its scalar arguments gives at its
-/// address.
-bool fill_each(const std::string& law, std::span<const double* const> arguments,
-               const Source& source, const Destination& destination, int threads, const Poll& poll);
+/// Throws what plan() throws for any set of arguments.
+void check_each(const std::string& law, const Columns& columns, Element element);
+
+/// Fills the elements that `columns` names. Every value has the bits that a fill with its scalar
+/// arguments gives at its address.
+bool fill_each(const std::string& law, const Columns& columns, const Source& source,
+               const Destination& destination, int threads, const Poll& poll);
 
 }  // namespace fanin::engine

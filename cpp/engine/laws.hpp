@@ -14,9 +14,15 @@ struct Plan {
   int tile_values = 0;        ///< values made from the 32 words of one tile
 };
 
+/// The most arguments that a law has.
+inline constexpr std::size_t kMostArguments = 4;
+
 /// Laws and their arguments, all in float64:
-///   uniform (low, high) · normal (loc, scale) · truncated_normal (loc, scale, low, high), bounds
-///   in units of scale exponential (loc, scale) · laplace (loc, scale)
+///   uniform           (low, high)
+///   normal            (loc, scale), and for complex fills the imaginary part of loc
+///   truncated_normal  (loc, scale, low, high), bounds in units of scale
+///   exponential       (loc, scale)
+///   laplace           (loc, scale)
 /// Throws std::invalid_argument if no value of the destination type lies within the bounds.
 Plan plan(const std::string& law, std::span<const double> arguments, Element element);
 

@@ -30,12 +30,11 @@ def fill(
     threads: int,
     fresh: bool,
 ) -> None: ...
-def small(
-    law: str, shape: Any, arguments: tuple[Any, ...], seed: Any, is_key: bool
-) -> Any: ...
+def small(law: str, shape: Any, arguments: tuple[Any, ...], seed: Any, is_key: bool) -> Any: ...
 def fill_each(
     law: str,
     columns: Sequence[NDArray[np.float64]],
+    begin: int,
     element: int,
     complex: bool,
     key: bytes,
@@ -62,6 +61,7 @@ def fill_signs(
 def scale_words(
     words: NDArray[np.uint64], low: NDArray[np.uint64], span: NDArray[np.uint64]
 ) -> None: ...
+
 class Cursor:
     def __init__(self, numpy: Any, lock: Any) -> None: ...
     def seek(self, key: bytes, id: int, word: int) -> None: ...
@@ -69,6 +69,7 @@ class Cursor:
     def take(self, tiles: int) -> tuple[bytes, int, int]: ...
     def scalar(self, law: str, a: Any, b: Any) -> float | None: ...
     def integer(self, low: Any, high: Any) -> int | None: ...
+
 def from_dlpack(
     capsule: Any, dtype_of: Callable[[str], np.dtype[Any]], writable: bool
 ) -> NDArray[Any]: ...
@@ -80,9 +81,7 @@ def gemm(
     transpose_b: bool = False,
     threads: int = 0,
 ) -> None: ...
-def qr(
-    a: NDArray[Any], q: NDArray[Any], r: NDArray[Any] | None, threads: int = 0
-) -> None: ...
+def qr(a: NDArray[Any], q: NDArray[Any], r: NDArray[Any] | None, threads: int = 0) -> None: ...
 def haar(
     key: bytes,
     ids: NDArray[np.uint64],
@@ -151,7 +150,6 @@ def simulate(
     networks: int,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
-
 def environment_is_default() -> bool: ...
 
 class DefaultEnvironment:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fanin._hints import short
 
-__all__ = ["as_float", "as_floats"]
+__all__ = ["as_float", "as_floats", "as_reals"]
 
 
 def as_floats(value: Any, name: str, advice: str = "") -> NDArray[np.float64]:
@@ -22,6 +22,11 @@ def as_floats(value: Any, name: str, advice: str = "") -> NDArray[np.float64]:
     ValueError
         For an int beyond the range of float64, and rows of unequal length.
     """
+    return as_reals(value, name, advice).astype(np.float64, copy=False)
+
+
+def as_reals(value: Any, name: str, advice: str = "") -> NDArray[Any]:
+    """`as_floats`, but numbers of at most 64 bits stay as they are, and may be the caller's."""
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -31,8 +36,10 @@ def as_floats(value: Any, name: str, advice: str = "") -> NDArray[np.float64]:
     if array.dtype.kind in "USOcmM" or array.dtype.kind == "V" and array.dtype.isbuiltin != 2:
         what = "real number or an array of them"
         raise TypeError(f"{name} must be a {what}, got {short(value)}{advice}")
+    if array.dtype.itemsize <= 8:
+        return array
     with np.errstate(over="ignore"):  # a long double beyond the range is infinite
-        return array.astype(np.float64, copy=False)
+        return array.astype(np.float64)
 
 
 def as_float(value: Any, name: str, advice: str = "") -> float:

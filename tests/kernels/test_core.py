@@ -46,7 +46,11 @@ def test_parameters_that_do_not_fit_the_elements_are_refused():
     out = np.zeros(4, np.float32)
     columns = [np.zeros(4), np.ones(3)]
     with pytest.raises(ValueError, match="one argument for each element"):
-        _core.fill_each("normal", columns, F32, False, KEY, 0, out, 0, None, 1)
+        _core.fill_each("normal", columns, 0, F32, False, KEY, 0, out, 0, None, 1)
+    with pytest.raises(ValueError, match="one argument for each element"):
+        _core.fill_each("normal", [np.ones(3)] * 2, 2, F32, False, KEY, 0, out, 0, None, 1)
+    with pytest.raises(ValueError, match="1 to 4 arguments"):
+        _core.fill_each("normal", [np.ones(4)] * 5, 0, F32, False, KEY, 0, out, 0, None, 1)
     with pytest.raises(ValueError, match="a low and a span for each word"):
         _core.scale_words(np.zeros(4, np.uint64), np.zeros(4, np.uint64), np.ones(3, np.uint64))
     assert not out.any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from fanin import _core
 from fanin._arrays.kinds import KINDS
 from fanin._arrays.targets import Target
 from fanin._floating_point import steady
-from fanin._numbers import as_floats
+from fanin._numbers import as_reals
+
+from .blocks import all_of, local_blocks
 
 _DOUBLE = 1  # the core's Element of float64
 _HALF_ROOT = 0.7071067811865476  # sqrt(1/2), whatever the rounding at import
@@ -22,8 +25,7 @@ class Draw(NamedTuple):
     more."""
 
     law: str
-    scalars: tuple[float, ...] | None
-    columns: list[np.ndarray[Any, Any]]  # one parameter an element, if they are not all scalars
+    parameters: tuple[Any, ...]  # floats, or arrays that broadcast to the part that is wanted
 
     def write(self, goal: Target, key: bytes, first: int, threads: int, id: int = 0) -> None:
         """Fills `goal`; `first` is the address of element 0 of the full array, `id` counts the
@@ -39,37 +41,58 @@ class Draw(NamedTuple):
             "steps": goal.part.steps,
             "threads": threads,
         }
-        if self.scalars is None:
-            _core.fill_each(self.law, self.columns, **where)
-        else:
-            _core.fill(self.law, self.scalars, **where, fresh=goal.fresh)
+        if not _differ(self.parameters):
+            scalars = _arguments(self.law, self.parameters, goal.array.dtype)
+            _core.fill(self.law, scalars, **where, fresh=goal.fresh)
+            return
+        begin = 0
+        for block in local_blocks(self.parameters, goal):
+            columns = _arguments(self.law, block, goal.array.dtype)
+            _core.fill_each(self.law, columns, begin, **where)
+            begin += len(block[0])
 
 
-def prepare(law: str, parameters: tuple[Any, ...], goal: Target) -> Draw:
+def prepare(
+    law: str, parameters: tuple[Any, ...], goal: Target, check: Callable[..., None] | None = None
+) -> Draw:
     """`parameters` are floats, or arrays that broadcast to the result's shape; a loc may be
-    complex."""
-    kind = KINDS[goal.array.dtype]
+    complex.
+
+    `check` is called with the parameters of some elements and the dtype before anything is written.
+    """
+    dtype = goal.array.dtype
+    if not _differ(parameters):
+        if check is not None:
+            check(*parameters, dtype)
+        if law == "truncated_normal" and goal.array.size:
+            _core.check_each(law, [np.array([p]) for p in parameters], KINDS[dtype].element)
+        return Draw(law, parameters)
+    parameters = tuple(goal.apart(p) if isinstance(p, np.ndarray) else p for p in parameters)
+    for block in local_blocks(parameters, goal):
+        if check is not None:
+            check(*block, dtype)
+        if law == "truncated_normal":
+            _core.check_each(law, _arguments(law, block, dtype), KINDS[dtype].element)
+    return Draw(law, parameters)
+
+
+def _differ(parameters: tuple[Any, ...]) -> bool:
+    """Whether elements have parameters of their own."""
+    return any(isinstance(p, np.ndarray) for p in parameters)
+
+
+def _arguments(law: str, parameters: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """Parameters, all floats or all columns, as the core takes them."""
+    kind = KINDS[dtype]
     if law == "uniform" and kind.element != _DOUBLE:
         low, high = parameters
-        parameters = low, _where(ends_meet(low, high, goal.array.dtype), low, high)
-    if not any(isinstance(p, np.ndarray) for p in parameters):
-        if kind.complex:
-            loc, scale = parameters
-            parameters = (loc.real, _half_power(scale), loc.imag)
-        if law == "truncated_normal" and goal.array.size:
-            _core.check_each(law, [np.array([p]) for p in parameters], kind.element)
-        return Draw(law, parameters, [])
-    full = [np.broadcast_to(p, goal.array.shape) for p in parameters]
-    if kind.complex:
-        loc, scale = full
-        full = [
-            np.stack([loc.real, loc.imag], axis=-1),
-            np.stack([_half_power(scale)] * 2, axis=-1),
-        ]
-    columns = [np.ascontiguousarray(c, np.float64) for c in full]
-    if law == "truncated_normal" and goal.array.size:
-        _core.check_each(law, columns, kind.element)
-    return Draw(law, None, columns)
+        return low, _where(ends_meet(low, high, dtype), low, high)
+    if not kind.complex:
+        return parameters
+    loc, scale = parameters[0], _half_power(parameters[1])
+    if not isinstance(scale, np.ndarray):
+        return loc.real, scale, loc.imag
+    return np.stack([loc.real, loc.imag], axis=-1), np.stack([scale, scale], axis=-1)
 
 
 def ends_meet(low: Any, high: Any, dtype: np.dtype[Any]) -> Any:
@@ -87,14 +110,18 @@ def _where(chosen: Any, there: Any, elsewhere: Any) -> Any:
 
 
 def parameter(value: Any, name: str, complex_allowed: bool = False) -> Any:
-    """A float (or complex) or an array of them; anything else is a TypeError."""
+    """A float (or complex) or an array of them; anything else is a TypeError.
+
+    An array keeps a dtype that has no more than the digits of float64, and may be the caller's.
+    """
     if type(value) is float:
         return value
     if complex_allowed and np.iscomplexobj(value):
         array = np.asarray(value)
-        return complex(array) if array.ndim == 0 else array.astype(np.complex128)
-    array = as_floats(value, name)
-    return float(array) if array.ndim == 0 else array.copy()  # `out` may share its memory
+        narrow = array.dtype.itemsize <= 16
+        return complex(array) if array.ndim == 0 else array.astype(np.complex128, copy=not narrow)
+    array = as_reals(value, name)
+    return float(array) if array.ndim == 0 else array
 
 
 @steady
@@ -103,45 +130,15 @@ def _half_power(scale: Any) -> Any:
     return scale * _HALF_ROOT
 
 
-def localise(value: Any, goal: Target, name: str) -> Any:
-    """The elements of a broadcast parameter that belong to the part of the array that is wanted."""
-    if not isinstance(value, np.ndarray):
-        return value
-    full = goal.shape
-    sizes = (1,) * (len(full) - value.ndim) + value.shape
-    if len(sizes) > len(full) or any(s not in (1, n) for s, n in zip(sizes, full, strict=True)):
-        raise ValueError(f"{name} of shape {value.shape} does not broadcast to the shape {full}")
-    value = value.reshape(sizes)
-    part = goal.part
-    if part.axes is not None:
-        return value[
-            tuple(
-                (slice(None) if s == 1 else _as_slice(r)) if kept else (0 if s == 1 else r.start)
-                for s, r, kept in zip(sizes, part.axes, part.kept, strict=True)
-            )
-        ]
-    assert part.flat is not None  # a Part has axes or a flat run
-    at = np.arange(part.flat.start, part.flat.stop, dtype=np.int64)
-    where = []
-    for s, n in zip(reversed(sizes), reversed(full), strict=True):
-        where.append(at % n if s != 1 else np.zeros_like(at))
-        at = at // n
-    return value[tuple(reversed(where))]
-
-
-def _as_slice(r: range) -> slice:
-    return slice(r.start, r.stop if r.stop >= 0 else None, r.step) if len(r) else slice(0, 0)
-
-
 def require_finite(value: Any, name: str) -> None:
     """ValueError for NaN and infinities."""
-    if not (math.isfinite(value) if isinstance(value, float) else np.isfinite(value).all()):
+    if not (math.isfinite(value) if isinstance(value, float) else all_of(np.isfinite, value)):
         raise ValueError(f"{name} must be finite, got {value}")
 
 
 def require_scale(scale: Any) -> None:
     require_finite(scale, "scale")
-    if not (scale >= 0 if isinstance(scale, float) else (scale >= 0).all()):
+    if not all_of(lambda part: part >= 0, scale):
         raise ValueError(f"scale < 0: it is a standard deviation, got {scale}")
 
 

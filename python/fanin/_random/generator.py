@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from fanin._arrays.targets import Target, target
 from fanin._public import public
 
 from .bit_generator import BitGenerator
+from .blocks import all_of, blocks
 from .draws import parameter, prepare, require_bounds, require_range
-from .integers import INTEGERS, TILE, as_integer_dtype, as_integers, bounds
+from .integers import INTEGERS, TILE, Bounds, as_integer_dtype, bounds, held_integers
 from .seeds import as_stream
 from .streams import Spawner, Stream
 
@@ -111,9 +113,7 @@ class Generator(Spawner, NumpyGenerator):
               check: Any = None) -> Any:  # fmt: skip
         arrays = [p for p in parameters if isinstance(p, np.ndarray)]
         goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)
-        if check is not None:
-            check(goal.array.dtype)
-        draw = prepare(law, parameters, goal)
+        draw = prepare(law, parameters, goal, check)
         key, id, first = self._take_values(goal, KINDS[goal.array.dtype].tile)
         draw.write(goal, key, first, 0, id)
         return _result(goal, size, out, arrays)
@@ -145,7 +145,7 @@ class Generator(Spawner, NumpyGenerator):
         loc, scale = _number(loc, "loc", True), _number(scale, "scale")
         _refuse_negative(scale)
 
-        def check(chosen: np.dtype[Any]) -> None:
+        def check(loc: Any, scale: Any, chosen: np.dtype[Any]) -> None:
             if np.iscomplexobj(loc) and not KINDS[chosen].complex:
                 raise TypeError(f"a complex loc needs a complex dtype, got {chosen.name}")
 
@@ -159,8 +159,7 @@ class Generator(Spawner, NumpyGenerator):
             if made is not None:
                 return made
         low, high = _number(low, "low"), _number(high, "high")
-        return self._draw("uniform", (low, high), size, dtype, out, REAL, "uniform",
-                          lambda chosen: require_range(low, high, chosen))  # fmt: skip
+        return self._draw("uniform", (low, high), size, dtype, out, REAL, "uniform", require_range)
 
     def truncated_normal(self, loc: Any = 0.0, scale: Any = 1.0, low: Any = -2.0, high: Any = 2.0,
                          size: Any = None, dtype: Any = np.float64,
@@ -169,8 +168,8 @@ class Generator(Spawner, NumpyGenerator):
         names = ("loc", "scale", "low", "high")
         values = tuple(_number(v, n) for n, v in zip(names, (loc, scale, low, high), strict=True))
         _refuse_negative(values[1])
-        require_bounds(values[2], values[3])
-        return self._draw("truncated_normal", values, size, dtype, out, REAL, "truncated_normal")
+        return self._draw("truncated_normal", values, size, dtype, out, REAL, "truncated_normal",
+                          lambda loc, scale, *ends: require_bounds(*ends[:2]))  # fmt: skip
 
     def standard_exponential(self, size: Any = None, dtype: Any = np.float64,
                              method: str = "zig", out: Any = None) -> Any:  # fmt: skip
@@ -253,24 +252,38 @@ class Generator(Spawner, NumpyGenerator):
             nothing = "high < 0" if endpoint else "high <= 0"
         else:
             nothing = "low > high" if endpoint else "low >= high"
-        low, high = as_integers(low), as_integers(high)
+        low, high = held_integers(low), held_integers(high)
         arrays = [value for value in (low, high) if isinstance(value, np.ndarray)]
         goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
-        if goal.array.size:
+        if arrays:
+            self._draw_between((low, high), goal, bool(endpoint), nothing)
+        elif goal.array.size:
             limit = bounds(low, high, chosen, bool(endpoint), nothing)
             key, id, first = self._take_values(goal, TILE)
-            element = INTEGERS[chosen]
-            if not arrays:
-                _core.fill_integers(*limit, element, key, id, goal.array, first, goal.fresh)
-            else:
-                words = np.empty(goal.shape, np.uint64)
-                _core.fill_integers(0, 0, INTEGERS[words.dtype], key, id, words, first, True)
-                wide = (np.ascontiguousarray(np.broadcast_to(v, goal.shape)) for v in limit)
-                _core.scale_words(words, *wide)
-                np.copyto(goal.array, words.astype(chosen), casting="unsafe")
+            _core.fill_integers(*limit, INTEGERS[chosen], key, id, goal.array, first, goal.fresh)
         if size is None and out is None and not arrays and (dtype is int or dtype is bool):
             return dtype(goal.array[()])
         return _result(goal, size, out, arrays)
+
+    def _draw_between(self, ends: tuple[Any, ...], goal: Target, endpoint: bool,
+                      nothing: str) -> None:  # fmt: skip
+        """Integers between ends that differ by element, some at a time."""
+        ends = tuple(goal.apart(v) if isinstance(v, np.ndarray) else v for v in ends)
+
+        def limits() -> Iterator[Bounds]:
+            for low, high in blocks(ends, goal.shape, exact=True):
+                yield bounds(low, high, goal.array.dtype, endpoint, nothing)
+
+        for _ in limits():
+            pass  # refused before a word is taken
+        key, id, first = self._take_values(goal, TILE)
+        begin = 0
+        for low, span in limits():
+            words = np.empty(len(low), np.uint64)
+            _core.fill_integers(0, 0, INTEGERS[words.dtype], key, id, words, first + begin, True)
+            _core.scale_words(words, low, span)
+            goal.array.flat[begin : begin + len(low)] = words.astype(goal.array.dtype)
+            begin += len(low)
 
     def bytes(self, length: int) -> bytes:
         """`length` random bytes: the stream's words from the cursor on, little-endian.
@@ -352,8 +365,7 @@ def _number(value: Any, name: str, complex_allowed: bool = False) -> Any:
 
 def _refuse_negative(scale: Any) -> None:
     """NumPy's check: a set sign bit is refused, -0.0 too; NaN and inf are not."""
-    negative = np.signbit(scale) & ~np.isnan(scale)
-    if np.any(negative):
+    if not all_of(lambda part: ~np.signbit(part) | np.isnan(part), scale):
         raise ValueError("scale < 0")
 
 

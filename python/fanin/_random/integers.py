@@ -48,11 +48,16 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def as_integers(value: Any) -> Any:
-    """An int, or an array: int64 where that is certain to hold the values, else Python's ints."""
+def held_integers(value: Any) -> Any:
+    """An int, or an array of numbers of at most 64 bits, or of Python's ints."""
     array = np.asarray(value)
     if array.ndim == 0:
         return int(array.item())
+    return array if array.dtype.kind in "biuf" and array.itemsize <= 8 else _exact(array)
+
+
+def _exact(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """int64 where that is certain to hold the numbers, else Python's ints."""
     small = array.dtype.kind in "bi" or array.dtype.kind == "u" and array.itemsize < 8
     if small or not array.size or array.dtype.kind in "uf" and (abs(array) < 2.0**63).all():
         return array.astype(np.int64)
@@ -63,7 +68,7 @@ def as_integers(value: Any) -> Any:
 
 
 def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool, nothing: str) -> Bounds:
-    """low, high (as NumPy takes them, already `as_integers`) as the core takes them.
+    """low, high (ints or arrays that are `held_integers`) as the core takes them.
 
     `nothing` is the error's text where no integer lies between them.
 
@@ -72,6 +77,7 @@ def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool, nothing: s
     ValueError
         In NumPy's words: out of bounds for the dtype, or no value in between.
     """
+    low, high = (_exact(v) if isinstance(v, np.ndarray) else v for v in (low, high))
     smallest, largest = limits(dtype)
     if np.any(np.less(low, smallest)):
         raise ValueError(f"low is out of bounds for {dtype.name}")
@@ -89,5 +95,5 @@ def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool, nothing: s
 def _modulo_word(value: Any) -> Any:
     """uint64 with the same remainder modulo 2**64."""
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return value.view(np.uint64)
+        return value.view(np.uint64)  # int64, whose bits these are
     return np.asarray(np.asarray(value, object) % _WORD).astype(np.uint64)

@@ -6,7 +6,7 @@ nothing else."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,9 +18,9 @@ from fanin._checks import as_threads
 from fanin._hints import needs_seed
 from fanin._numbers import as_float
 
+from .blocks import localise
 from .draws import (
     ends_meet,
-    localise,
     parameter,
     prepare,
     require_bounds,
@@ -55,14 +55,7 @@ def symmetric(shape: Any, limit: float, **destination: Any) -> Any:
     return _sample(_SYMMETRIC, (-limit, limit), _Call(shape, **destination))
 
 
-def _check_normal(loc: Any, scale: Any, dtype: np.dtype[Any]) -> None:
-    require_finite(loc, "loc")
-    require_scale(scale)
-
-
 def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
-    require_finite(low, "low")
-    require_finite(high, "high")
     require_range(low, high, dtype)
     if np.any(ends_meet(low, high, dtype)):
         raise ValueError(
@@ -71,32 +64,35 @@ def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
         )
 
 
-def _check_symmetric(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
-    require_range(low, high, dtype)
-
-
 def _check_truncated(loc: Any, scale: Any, low: Any, high: Any, dtype: np.dtype[Any]) -> None:
-    require_finite(loc, "loc")
-    require_scale(scale)
     require_bounds(low, high)
+
+
+def _finite(name: str) -> Callable[[Any], None]:
+    return lambda value: require_finite(value, name)
 
 
 class _Law(NamedTuple):
     """What `_sample` has to know of a law."""
 
     name: str  # the core's
-    parameters: tuple[str, ...]
-    check: Callable[..., None]  # of the parameters, and the dtype last
+    parameters: Mapping[str, Callable[[Any], None] | None]  # each with its own check
+    check: Callable[..., None] | None  # of them together, element by element, and the dtype last
     accepted: tuple[np.dtype[Any], ...]
     function: str  # as errors name it
 
 
-_RANDOM = _Law("uniform", ("low", "high"), _check_uniform, REAL, "random")
+_ENDS = {"low": _finite("low"), "high": _finite("high")}
+_RANDOM = _Law("uniform", _ENDS, _check_uniform, REAL, "random")
 _UNIFORM = _RANDOM._replace(function="uniform")
-_SYMMETRIC = _UNIFORM._replace(check=_check_symmetric)
-_NORMAL = _Law("normal", ("loc", "scale"), _check_normal, ALL, "normal")
+_SYMMETRIC = _UNIFORM._replace(check=require_range)
+_NORMAL = _Law("normal", {"loc": _finite("loc"), "scale": require_scale}, None, ALL, "normal")
 _TRUNCATED_NORMAL = _Law(
-    "truncated_normal", ("loc", "scale", "low", "high"), _check_truncated, REAL, "truncated_normal"
+    "truncated_normal",
+    {**_NORMAL.parameters, "low": None, "high": None},
+    _check_truncated,
+    REAL,
+    "truncated_normal",
 )
 
 
@@ -137,11 +133,13 @@ def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     goal = target(
         call.shape, call.dtype, call.out, call.index, np.float32, law.accepted, law.function
     )
-    law.check(*values, goal.array.dtype)
-    if isinstance(values[0], complex) and not KINDS[goal.array.dtype].complex:
+    for check, value in zip(law.parameters.values(), values, strict=True):
+        if check is not None:
+            check(value)
+    if np.iscomplexobj(values[0]) and not KINDS[goal.array.dtype].complex:
         raise TypeError(f"a complex loc needs a complex dtype, got {goal.array.dtype.name}")
     local = tuple(localise(v, goal, n) for n, v in zip(law.parameters, values, strict=True))
-    prepare(law.name, local, goal).write(goal, as_stream(call.seed)._key, 0, count)
+    prepare(law.name, local, goal, law.check).write(goal, as_stream(call.seed)._key, 0, count)
     return goal.done()
 
 
