@@ -20,6 +20,15 @@ def vit():
     return ViTModel(ViTConfig(**size))
 
 
+def bert():
+    """Tied, with a row of zeros for the padding that the head's own draw must not undo."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 48, "vocab_size": 60}  # fmt: skip
+    return BertForMaskedLM(BertConfig(**size))
+
+
 def llama():
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -101,7 +101,5 @@ def from_transformers(config: Mapping[str, Any]) -> tuple[str, tuple[PlanTensor,
         def build() -> Any:
             return named(configuration)
 
-    # The constructor initialises before it ties: to do it again would overwrite the row of the
-    # padding token with what the tied head draws.
-    recorded = importlib.import_module("fanin.torch").record(build, how=lambda module: None)
+    recorded = importlib.import_module("fanin.torch").record(build)
     return architecture or recorded.model, recorded.tensors

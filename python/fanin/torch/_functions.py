@@ -145,7 +145,8 @@ def trunc_normal_(
     """Fill with N(mean, std^2) cut to [a, b], whatever the bounds.
 
     `a` and `b` are absolute, as torch's are: the std of the values is not corrected. One word a
-    value, never a rejection, so bounds far from the mean cost no more, and need no warning.
+    value, never a rejection: bounds far from the mean cost no more and give the right law, but
+    torch's warning of them is given, as code may wait for it.
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -156,6 +157,12 @@ def trunc_normal_(
     arguments = truncated(tensor, mean, std, a, b)
     if arguments is None:
         return _original("trunc_normal_")(tensor, mean, std, a, b, generator)
+    if (mean < a - 2 * std or mean > b + 2 * std) and not tensor.is_meta:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            "The distribution of values may be incorrect.",
+            stacklevel=2,
+        )
     return draw(tensor, "truncated_normal", arguments, generator)
 
 

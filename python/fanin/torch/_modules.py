@@ -21,6 +21,7 @@ from ._fills import fill_recorded, fill_run, is_fillable, write_rule
 from ._flat import flat_runs
 from ._names import NamedTensor, named_tensors
 from ._recording import recorded
+from ._shards import is_distributed
 
 __all__ = ["InitReport", "init_"]
 
@@ -280,10 +281,34 @@ def _telling(progress: Any, total: int) -> _Telling:
 
 
 def _tie_again(module: nn.Module, plan: Plan, rows: list[NamedTensor]) -> None:
-    """Restore ties that to_empty has undone; the values are equal already."""
+    """Restore ties that to_empty has undone; the values are equal already.
+
+    By ``tie_weights()`` where there is one; else the first name's tensor takes the place of the
+    others, unless something shards them and holds them by itself.
+    """
     tensors: tuple[Any, ...] = plan.tensors
     tied = {name: tensor.name for tensor in tensors for name in tensor.tied}
-    untied = any(row.name in tied for row in rows)
+    untied = [row for row in rows if row.name in tied]
     tie = getattr(module, "tie_weights", None)
     if untied and callable(tie):
         tie()
+        return
+    first = {row.name: row.tensor for row in rows}
+    for row in untied:
+        one = first.get(tied[row.name])
+        if one is None or is_distributed(one) or is_distributed(row.tensor):
+            continue
+        if (one.shape, one.dtype, one.device) == (
+            row.tensor.shape, row.tensor.dtype, row.tensor.device
+        ):  # fmt: skip
+            _put(module, row.tensor, one)
+
+
+def _put(root: nn.Module, old: torch.Tensor, new: torch.Tensor) -> None:
+    """One tensor in every place of another."""
+    for module in root.modules():
+        groups: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for group in groups:
+            for name, tensor in group.items():
+                if tensor is old:
+                    group[name] = new

@@ -24,6 +24,8 @@ from ._recorder import CannotRecord, Recorder
 
 __all__ = ["record", "recorded"]
 
+#: transformers' mark of work done, on modules and on parameters.
+_FLAG = "_is_hf_initialized"
 _INDEPENDENT = ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
 
 
@@ -40,9 +42,9 @@ def record(
         the record. A transformers model is built again from its configuration. Of any other module
         `how` alone is recorded; the module is left as it is.
     how : callable, optional
-        Called with the module. None: transformers' ``initialize_weights`` if the module has it,
-        else ``reset_parameters`` of every submodule, inner ones first (of what a factory has
-        built: nothing more). A Plan is returned as it is.
+        Called with the module. None: transformers' ``initialize_weights`` if the module has it
+        and its constructor has not run it, else ``reset_parameters`` of every submodule, inner
+        ones first (of what a factory has built: nothing more). A Plan is returned as it is.
 
     Returns
     -------
@@ -123,10 +125,11 @@ def _of_factory(factory: Any, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
         module = factory()
         if not isinstance(module, nn.Module):
             raise TypeError(f"the factory built no module but {type(module).__name__}")
+        done = how is None and _is_initialised(module)
         with torch.no_grad(), _flags_cleared(module):
             if how is not None:
                 how(module)
-            elif hasattr(module, "initialize_weights"):
+            elif hasattr(module, "initialize_weights") and not done:
                 _call(module, "initialize_weights")
     return _described(module, recorder, {})
 
@@ -167,6 +170,15 @@ def _recording_into(recorder: Recorder) -> Iterator[None]:
         yield
 
 
+def _is_initialised(module: nn.Module) -> bool:
+    """Whether a transformers model's constructor has run its initialisation to the end.
+
+    It ties weights after that: run again on tied ones, it would draw the head over what the
+    embedding holds, the padding's row of zeros too.
+    """
+    return bool(vars(module).get(_FLAG, False))
+
+
 def _call(module: nn.Module, name: str) -> None:
     method: Any = getattr(module, name)
     method()
@@ -190,19 +202,18 @@ def _reset(module: nn.Module) -> None:
 @contextmanager
 def _flags_cleared(root: nn.Module) -> Iterator[None]:
     """transformers' marks of work done, away while the work is recorded."""
-    flag = "_is_hf_initialized"
     holders = [*root.modules(), *root.parameters(), *root.buffers()]
-    marked = [(holder, vars(holder)[flag]) for holder in holders if flag in vars(holder)]
+    marked = [(holder, vars(holder)[_FLAG]) for holder in holders if _FLAG in vars(holder)]
     for holder, _ in marked:
-        delattr(holder, flag)
+        delattr(holder, _FLAG)
     try:
         yield
     finally:
         for holder in holders:
-            if flag in vars(holder):
-                delattr(holder, flag)
+            if _FLAG in vars(holder):
+                delattr(holder, _FLAG)
         for holder, value in marked:
-            setattr(holder, flag, value)
+            setattr(holder, _FLAG, value)
 
 
 @contextmanager

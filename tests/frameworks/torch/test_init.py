@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch_models import gpt2
+from torch_models import bert, gpt2
 
 import fanin
 from fanin import torch as init
@@ -20,7 +20,7 @@ def on_cpu(build):
     return module.to_empty(device="cpu")
 
 
-@pytest.mark.parametrize("build", [small, gpt2])
+@pytest.mark.parametrize("build", [small, gpt2, bert])
 def test_meta_to_empty_and_touched_modules_hold_what_the_plan_writes(build):
     plan = init.record(build)
     fresh, touched = on_cpu(build), build()
@@ -41,6 +41,25 @@ def test_ties_that_to_empty_undid_are_restored():
     report = init.init_(model, seed=1)
     assert model.lm_head.weight is model.transformer.wte.weight
     assert report.tied == ("lm_head.weight",)
+
+
+class Tied(nn.Module):
+    """A tie that no method restores."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = nn.Embedding(9, 4), nn.Linear(4, 9)
+        self.head.weight = self.words.weight
+
+
+def test_ties_without_tie_weights_are_restored_from_the_plan():
+    model, plan = on_cpu(Tied), init.record(Tied)
+    assert model.head.weight is not model.words.weight
+    report = init.init_(model, seed=1, how=plan)
+    assert model.head.weight is model.words.weight and isinstance(model.head.weight, nn.Parameter)
+    assert report.tied == ("head.weight",)
+    want = fanin.normal((9, 4), seed=fanin.Stream(1)["words.weight"])
+    assert (model.head.weight.detach().numpy() == want).all()
 
 
 def test_adding_a_layer_changes_nothing_else():

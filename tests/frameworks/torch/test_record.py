@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch_models import gpt2
+from torch_models import bert, gpt2
 
 import fanin
 from fanin import torch as init
@@ -192,6 +192,29 @@ def test_gpt2_has_its_published_scheme_and_its_tie():
     assert plan["transformer.h.1.mlp.c_proj.weight"].arguments["scale"] == 0.02 / 4**0.5
     built = init.record(gpt2())
     assert laws(built) == plan
+
+
+def test_a_tied_embedding_keeps_the_row_of_zeros_that_its_construction_gives():
+    name = "bert.embeddings.word_embeddings.weight"
+    assert (bert().state_dict()[name][0] == 0).all()
+    for plan in (init.record(bert), init.record(bert())):
+        word = laws(plan)[name]
+        assert word.tied == ("cls.predictions.decoder.weight",)
+        ((box, value),) = [(part.box, part.value.scheme) for part in word.parts]
+        assert (box, value) == (((0, 1, 1), (0, 32, 1)), "zeros")
+
+
+def test_a_constructor_that_does_not_initialise_is_helped():
+    from transformers import BertConfig
+    from transformers.models.bert.modeling_bert import BertPreTrainedModel
+
+    class Bare(BertPreTrainedModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.layer = nn.Linear(4, 4)
+
+    plan = laws(init.record(lambda: Bare(BertConfig(initializer_range=0.25))))
+    assert plan["layer.weight"].arguments["scale"] == 0.25
 
 
 def test_marks_of_loaded_weights_are_there_after_recording():
