@@ -34,7 +34,7 @@ TABLE: dict[str, set[str]] = {
     "_models": {GROUND, "_arrays", "_random", "_schemes", "files"},
     FACE: {GROUND, *_LIBRARY},
     **{name: _ADAPTER for name in ADAPTERS},
-    "torch": {*_ADAPTER, "_models", "_random.stateless"},  # it records plans, which know no torch
+    "torch": {*_ADAPTER, "_models", "_arrays.kinds"},  # it records plans, which know no torch
     "_bench": {FACE},
     "cli": {GROUND, FACE, "_bench", *_LIBRARY},
 }

@@ -353,15 +353,3 @@ def truncated_normal_std(low: float, high: float) -> float:
     low, high = as_float(low, "low"), as_float(high, "high")
     require_bounds(low, high)
     return float(_core.truncated_normal_std(low, high))
-
-
-def fill(
-    law: str, parameters: tuple[float, ...], array: np.ndarray[Any, Any], seed: Stream
-) -> None:
-    """Fill a whole array by a law whose parameters have been checked: the adapters' short way.
-
-    `array` is a C-contiguous array of a real dtype of `KINDS`.
-    """
-    kind = KINDS[array.dtype]
-    _core.fill(law, parameters, kind.element, False, seed._key, 0, array, 0, None,
-               as_threads(None), False)  # fmt: skip

@@ -8,21 +8,34 @@ import torch
 from numpy.typing import NDArray
 
 import fanin
+from fanin import _core
+from fanin._arrays.kinds import KINDS
+from fanin._checks import as_threads
 from fanin._models.tensors import PlanTensor
 from fanin._models.values import Value
 from fanin._models.writing import write, write_value
-from fanin._random.stateless import fill
 from fanin._schemes.rules import DRAWS, Rule
 
 from ._memory import array_of, changed, dtype_of, fill_blocks
+from ._seeds import key_of
 from ._shards import is_distributed, local_parts
 
-__all__ = ["fill_recorded", "fill_run", "fill_tensor", "is_fillable", "write_rule"]
+__all__ = [
+    "element_of",
+    "fill_plain",
+    "fill_recorded",
+    "fill_run",
+    "fill_tensor",
+    "is_fillable",
+    "write_rule",
+]
 
-#: Laws in the core's words, and the dtypes of its short way.
-_ORDER = {"normal": ("loc", "scale"), "uniform": ("low", "high"),
-          "truncated_normal": ("loc", "scale", "low", "high")}  # fmt: skip
+#: Schemes that a plain tensor of the CPU is handed to as it is.
+_WHOLE = {"orthogonal": fanin.orthogonal, "sparse": fanin.sparse}
+_PLAIN = frozenset((torch.Tensor, torch.nn.Parameter))
 _REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+#: The core's numbers of the dtypes that it fills by itself.
+_ELEMENTS = {dtype: KINDS[dtype_of(dtype)].element for dtype in _REAL}
 _CORE = tuple(map(dtype_of, (*_REAL, torch.complex64, torch.complex128)))
 _FLOAT8 = (
     torch.float8_e4m3fn,
@@ -41,20 +54,36 @@ def is_fillable(tensor: torch.Tensor, law: str = "") -> bool:
     return tensor.dtype in kinds
 
 
+def element_of(tensor: torch.Tensor) -> int | None:
+    """The core's number of the dtype of a tensor that `fill_plain` takes; None for all others."""
+    element = _ELEMENTS.get(tensor.dtype)
+    if element is None or type(tensor) not in _PLAIN or not tensor.is_cpu:
+        return None
+    return element if tensor.layout is torch.strided and tensor.is_contiguous() else None
+
+
+def fill_plain(
+    tensor: torch.Tensor, element: int, law: str, numbers: tuple[float, ...], generator: Any
+) -> torch.Tensor:
+    """Fill a contiguous tensor of the CPU by a law whose numbers have been checked; return it."""
+    array = array_of(tensor)
+    _core.fill(law, numbers, element, False, key_of(generator), 0, array, 0, None,
+               as_threads(None), False)  # fmt: skip
+    changed(tensor)
+    return tensor
+
+
 def fill_tensor(
     tensor: torch.Tensor, scheme: str, arguments: dict[str, Any], stream: fanin.Stream
 ) -> torch.Tensor:
     """Fill a tensor, or this process's shard of it, by a law or a scheme from one stream."""
-    kind = type(tensor)
-    plain = kind is torch.Tensor or kind is torch.nn.Parameter
-    names = _ORDER.get(scheme)
-    if plain and names is not None and tensor.dtype in _REAL and tensor.is_contiguous():
-        if tensor.device.type == "cpu" and scheme != "truncated_normal":
-            parameters = tuple(map(arguments.__getitem__, names))
-            fill(scheme, parameters, array_of(tensor), stream)
+    shape = tuple(tensor.shape)
+    if type(tensor) in _PLAIN and tensor.is_cpu and tensor.dtype in _REAL:
+        whole = _WHOLE.get(scheme)
+        if whole is not None:
+            whole(shape, **arguments, seed=stream, out=array_of(tensor))
             changed(tensor)
             return tensor
-    shape = tuple(tensor.shape)
     value = Value(scheme, arguments)
 
     def values(array: NDArray[Any], index: Any) -> None:

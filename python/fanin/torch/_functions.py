@@ -8,6 +8,7 @@ raises its own error.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from torch.nn import init as torch_init
 import fanin
 
 from . import _hooks
-from ._fills import fill_tensor, is_fillable
+from ._fills import element_of, fill_plain, fill_tensor, is_fillable
 from ._seeds import stream_of
 
 __all__ = [
@@ -58,6 +59,11 @@ def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any)
     return fill_tensor(tensor, scheme, arguments, stream_of(generator))
 
 
+def _is_own(tensor: Tensor) -> bool:
+    """Whether torch's own code writes what needs no words just as well: it is no shard."""
+    return element_of(tensor) is not None and _hooks.recorder() is None
+
+
 def _fixed(tensor: Tensor, scheme: str, arguments: dict[str, Any]) -> Tensor:
     """Fill by a scheme that takes no words."""
     recorder = _hooks.recorder()
@@ -71,22 +77,37 @@ def _fixed(tensor: Tensor, scheme: str, arguments: dict[str, Any]) -> Tensor:
 
 def uniform_in(tensor: Tensor, low: Any, high: Any, generator: Any) -> Tensor | None:
     """Fill with U[low, high); None where torch has to say what it thinks of the arguments."""
-    if not is_fillable(tensor):
+    element = element_of(tensor)
+    if element is None and not is_fillable(tensor):
         return None
     low, high = float(low), float(high)
-    largest = _LARGEST.get(tensor.dtype, torch.finfo(torch.float64).max)
+    largest = _LARGEST.get(tensor.dtype, sys.float_info.max)
     if not (low <= high and high - low <= largest and -largest <= low and high <= largest):
         return None
+    if _ends_meet(low, high, tensor.dtype):
+        return None
+    if element is not None and _hooks.recorder() is None:
+        return fill_plain(tensor, element, "uniform", (low, high), generator)
     return draw(tensor, "uniform", {"low": low, "high": high}, generator)
+
+
+def _ends_meet(low: float, high: float, dtype: torch.dtype) -> bool:
+    """Whether [low, high) holds no number of the dtype though low < high: fanin refuses that."""
+    if low == high or high - low > max(2.0**-6 * max(abs(low), abs(high)), 2.0**-20):
+        return False
+    return bool(torch.tensor(low, dtype=dtype) == torch.tensor(high, dtype=dtype))
 
 
 def normal_in(tensor: Tensor, mean: Any, std: Any, generator: Any) -> Tensor | None:
     """Fill with N(mean, std^2); None where torch has to say what it thinks of the arguments."""
-    if not is_fillable(tensor, "normal") or isinstance(mean, complex):
+    element = element_of(tensor)
+    if element is None and not is_fillable(tensor, "normal") or isinstance(mean, complex):
         return None
     mean, std = float(mean), float(std)
     if not (0.0 <= std < math.inf and math.isfinite(mean)):
         return None
+    if element is not None and _hooks.recorder() is None:
+        return fill_plain(tensor, element, "normal", (mean, std), generator)
     return draw(tensor, "normal", {"loc": mean, "scale": std}, generator)
 
 
@@ -163,6 +184,10 @@ def trunc_normal_(
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
+    element = element_of(tensor)
+    if element is not None and _hooks.recorder() is None:
+        numbers = tuple(arguments.values())
+        return fill_plain(tensor, element, "truncated_normal", numbers, generator)
     return draw(tensor, "truncated_normal", arguments, generator)
 
 
@@ -221,7 +246,7 @@ def eye_(tensor: Tensor) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    if tensor.ndimension() != 2 or not is_fillable(tensor):
+    if tensor.ndimension() != 2 or not is_fillable(tensor) or _is_own(tensor):
         return _original("eye_")(tensor)
     return _fixed(tensor, "identity", {"layout": "oi"})
 
@@ -236,6 +261,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """
     dimensions = tensor.ndimension()
     if dimensions not in (3, 4, 5) or tensor.size(0) % groups or not is_fillable(tensor):
+        return _original("dirac_")(tensor, groups)
+    if _is_own(tensor):
         return _original("dirac_")(tensor, groups)
     if not tensor.numel():
         return tensor

@@ -28,7 +28,7 @@ _BY_BITS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
 
 def array_of(tensor: torch.Tensor) -> NDArray[Any]:
     """The memory of a dense CPU tensor, shared, whatever its dtype and whether it needs grad."""
-    plain = tensor.detach()
+    plain = tensor.detach() if tensor.requires_grad else tensor
     by_bits = _BY_BITS.get(plain.dtype)
     if by_bits is None:
         whole: NDArray[Any] = plain.numpy()

@@ -254,3 +254,26 @@ def test_values_are_those_of_the_face():
     bound = math.sqrt(3) * (math.sqrt(2 / (1 + math.sqrt(5) ** 2)) / math.sqrt(20))
     want = fanin.uniform((30, 20), -bound, bound, seed=stream)
     assert np.array_equal(w.numpy(), want)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (1.0, 1.0 + 1e-16), (-1e-60, 1e-60)])
+def test_a_uniform_law_of_one_number_is_that_number_as_in_torch(dtype, low, high):
+    w = init.uniform_(torch.full((5,), math.nan, dtype=dtype), low, high)
+    assert torch.allclose(w.double(), torch.tensor(low, dtype=torch.float64), atol=1e-50)
+
+
+@pytest.mark.parametrize("count", [3, 4096, 4097, 9000])
+@pytest.mark.parametrize("name", ["normal_", "uniform_", "trunc_normal_"])
+def test_small_and_large_tensors_hold_the_values_of_the_face(name, count):
+    law = {"normal_": fanin.normal, "uniform_": fanin.uniform,
+           "trunc_normal_": fanin.truncated_normal}[name]  # fmt: skip
+    generator = torch.Generator().manual_seed(7)
+    # The seed of a call is the 64 bits that the generator gives next, as an unsigned number.
+    words = torch.empty(6, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    generator.manual_seed(7)
+    seeds = [word % 2**64 for word in words.tolist()]
+    assert min(seeds) < 2**63 < max(seeds)  # below and above what the quick way takes
+    for seed in seeds:
+        w = getattr(init, name)(torch.empty(count), generator=generator)
+        assert (w.numpy() == law(count, seed=seed)).all()
