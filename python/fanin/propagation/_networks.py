@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fanin._checks import as_count
 from fanin._public import public
+from fanin._types import Floats
 
-from ._layers import (
-    Apply,
-    Attention,
-    Residual,
-    as_layers,
-)
-from ._profile import Profile
-from ._stack import profile_fields
-from ._state import starting_state
+from ._layer import any_uneven, demands, passed, swept
+from ._layers import Apply, Attention, Residual, as_layers
+from ._profile import FIELDS, Profile
+from ._state import Passage, State, starting_state
+from ._units import dead_fraction, saturated_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
 
 
 __all__ = ["Network"]
@@ -42,14 +40,15 @@ class Network:
     Parameters
     ----------
     layers : sequence
-        `Dense`, `Conv`, `Residual`, `Dropout`, `AveragePool`, `LayerNorm`, `RMSNorm`, `BatchNorm`,
-        `Attention` (an approximation), and activations: a name, an `Activation` or a function.
-        The first one meets Gaussian pre-activations.
+        `Dense`, `Conv`, `Residual`, `Dropout`, `AveragePool`, `Flatten`, `LayerNorm`, `RMSNorm`,
+        `BatchNorm`, `Attention` (an approximation), and activations: a name, an `Activation` or
+        a function. The first one meets Gaussian pre-activations.
     width : int, optional
         Units or channels that come in; needed only where a mode other than fan_in, or a
         non-square layer, makes the widths count.
     image : tuple of int, optional
-        Sides of the image that comes in, for zero padding.
+        Sides of the image that comes in. With zero padding signals and gradients are then maps
+        over its positions: fields hold their means, `Profile.q_low` and the like the extremes.
 
     Raises
     ------
@@ -91,7 +90,8 @@ class Network:
         q0 : array_like, >= 0
             Variance of the pre-activations that come in.
         c0 : array_like in [-1, 1], optional
-            Correlation of two inputs' pre-activations (for Attention, of two tokens).
+            Correlation of two inputs' pre-activations (for Attention, of two tokens). Different
+            pixels of one input are independent.
 
         Returns
         -------
@@ -112,15 +112,67 @@ class Network:
         >>> round((profile.grad[3] / profile.grad[6]).item(), 9)  # pi/(pi - 1)
         1.466942207
         """
-        start, correlated = starting_state(q0, c0, self.width, self.image)
-        states, factors = [start], []
-        for layer in self.layers:
-            after, factor = layer.through(states[-1])
-            states.append(after)
-            factors.append(factor)
-        return Profile(
-            profile_fields(self.layers, states, factors, correlated),
-            ("input", *(_title(layer) for layer in self.layers)),
-        )
+        mapped = any_uneven(self.layers, self.image)
+        pairs = demands(self.layers, (), self.image, mapped)[0]
+        start, correlated = starting_state(q0, c0, self.width, self.image, pairs, mapped)
+        passages = passed(self.layers, start, ())
+        fields, maps = _fields(self.layers, start, passages, correlated)
+        return Profile(fields, ("input", *(_title(layer) for layer in self.layers)), maps)
 
 
+def _fields(
+    layers: Sequence[Any], start: State, passages: Sequence[Passage], correlated: bool
+) -> tuple[dict[str, Floats], dict[str, list[Any]]]:
+    """The fields of a Profile, and the maps over positions behind some of them."""
+    states = [start, *(passage.after for passage in passages)]
+    gradients, weights = swept(passages, np.ones_like(states[-1].q))
+    gradients.append(np.ones_like(states[-1].q))
+    lanes = np.broadcast_shapes(
+        *(s.over_positions(s.q).shape for s in states),
+        *(s.over_positions(g).shape for s, g in zip(states, gradients, strict=True)),
+    )
+    count = len(states)
+    out = {name: np.full((*lanes, count), np.nan) for name in FIELDS if name != "weight_grads"}
+    for i, (state, gradient) in enumerate(zip(states, gradients, strict=True)):
+        mean = state.over_positions
+        for name, values in (("q", state.q), ("grad", gradient)):
+            out[name][..., i] = mean(values)
+            axes = tuple(range(-state.axes, 0))
+            out[f"{name}_low"][..., i] = values.min(axis=axes) if axes else values
+            out[f"{name}_high"][..., i] = values.max(axis=axes) if axes else values
+        if correlated:
+            _correlations(out, state, i)
+        if i < len(layers) and isinstance(layers[i], Apply):
+            after = states[i + 1]
+            out["mean"][..., i], out["second"][..., i] = mean(after.m), mean(after.q)
+            out["saturated"][..., i] = mean(saturated_fraction(state.q))
+            out["dead"][..., i] = mean(dead_fraction(state.q, layers[i].activation))
+        if i and weights[i - 1]:
+            out["weight_grad"][..., i] = weights[i - 1][-1]
+    for i, passage in enumerate(passages):
+        # Where all positions are alike the factor itself, which neither underflows nor overflows.
+        one = np.ones_like(states[i + 1].q)
+        factor = passage.back(one) if not states[i].mapped else gradients[i]
+        over = one if not states[i].mapped else gradients[i + 1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out["chi"][..., i] = states[i].over_positions(factor) / (
+                states[i + 1].over_positions(over)
+            )
+    every = [np.broadcast_to(w, lanes) for some in weights for w in some]
+    out["weight_grads"] = np.stack(every, axis=-1) if every else np.zeros((*lanes, 0))
+    maps: dict[str, list[Any]] = {}
+    if start.mapped:
+        images = [s.image if s.mapped else None for s in states]
+        maps = {"q": [s.q for s in states], "grad": gradients, "image": images}
+    return out, maps
+
+
+def _correlations(out: dict[str, Floats], state: State, i: int) -> None:
+    """Mean product over mean square."""
+    c, apart = state.c, state.one_minus_c
+    if state.mapped:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            whole = state.over_positions(state.q)
+            c = state.over_positions(state.q * c) / whole
+            apart = state.over_positions(state.q * apart) / whole
+    out["c"][..., i], out["one_minus_c"][..., i] = c, apart

@@ -18,6 +18,15 @@ class Curves(Protocol):
     def grad(self) -> Floats: ...
     @property
     def one_minus_c(self) -> Floats: ...
+    @property
+    def q_low(self) -> Floats: ...
+    @property
+    def q_high(self) -> Floats: ...
+    @property
+    def grad_low(self) -> Floats: ...
+    @property
+    def grad_high(self) -> Floats: ...
+    def last_map(self, lane: tuple[int, ...]) -> tuple[int, Floats] | None: ...
 
 
 class Means(Protocol):
@@ -174,8 +183,20 @@ def plot_profile(
     ------
     ModuleNotFoundError
         Without matplotlib.
+
+    Notes
+    -----
+    Where positions differ, bands reach from the least to the largest, and a new figure has the q of
+    the last image of one or two sides as a small map beside the curves.
     """
-    ax = _axes(axes, (6.4, 4.0))
+    mapped = profile.last_map(lane) if axes is None else None
+    if mapped is not None and mapped[1].ndim <= 2:
+        figure = _axes(None, (8.4, 4.0)).figure
+        figure.clear()
+        ax, place = figure.subplots(1, 2, width_ratios=(3.4, 1.0))
+        _heat_map(place, *mapped)
+    else:
+        ax = _axes(axes, (6.4, 4.0))
     layers = np.arange(profile.q.shape[-1])
     curves = [
         ("q", _SIGNAL, "signal variance $q$", "-"),
@@ -186,6 +207,10 @@ def plot_profile(
         values = getattr(profile, name)[lane]
         if np.isfinite(values).any():
             ax.plot(layers, values, dash, color=colour, lw=2, label=label)
+    for low, high, colour in (("q_low", "q_high", _SIGNAL), ("grad_low", "grad_high", _GRADIENT)):
+        ends = getattr(profile, low)[lane], getattr(profile, high)[lane]
+        if (ends[0] != ends[1]).any():
+            ax.fill_between(layers, *ends, color=colour, alpha=0.18, lw=0)
     if simulation is not None:
         _points(ax, layers, simulation)
     ax.set_yscale("log")
@@ -198,6 +223,20 @@ def plot_profile(
     if title:
         ax.set_title(title)
     return ax.figure
+
+
+def _heat_map(ax: Any, entry: int, image: Floats) -> None:
+    """q over the positions of one entry; darker is more."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    grid = image.reshape(1, -1) if image.ndim == 1 else image
+    colours = LinearSegmentedColormap.from_list("signal", ["#f2f7fb", _SIGNAL, "#002b49"])
+    mesh = ax.imshow(grid, cmap=colours, vmin=0.0, vmax=float(grid.max()) or 1.0)
+    ax.set(xticks=[], yticks=[])
+    sides = " x ".join(map(str, image.shape))
+    ax.set_title(f"$q$ by position,\nlayer {entry}, {sides}", fontsize=9)
+    bar = ax.figure.colorbar(mesh, ax=ax, orientation="horizontal", fraction=0.08, pad=0.06)
+    bar.ax.tick_params(labelsize=8)
 
 
 def _points(ax: Any, layers: Any, simulation: Means) -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from fanin._public import public
 from fanin._types import Floats
-
-if TYPE_CHECKING:
-    pass
 
 Field = Floats | Callable[[], Floats]
 
 __all__ = ["Profile"]
 
 COLUMNS = ("q", "c", "one_minus_c", "chi", "grad", "weight_grad", "saturated", "dead")
-_FIELDS = (*COLUMNS[:6], "mean", "second", *COLUMNS[6:])
+#: Shown where positions differ.
+EXTREMES = ("q_low", "q_high", "grad_low", "grad_high")
+FIELDS = (*COLUMNS[:6], "mean", "second", *COLUMNS[6:], *EXTREMES, "weight_grads")
 
 
 @public("fanin.propagation")
@@ -42,13 +43,20 @@ class Profile:
         Variance of the loss's gradient with respect to one unit, over the one at the last entry.
     weight_grad : array
         Variance of the gradient with respect to one weight of the layer that made entry l, in the
-        same unit; NaN for a layer without weights.
+        same unit; NaN for a layer without weights, for a residual its branch's last layer with
+        weights. A weight that all pixels of an image share has the sum over its outputs.
+    weight_grads : array
+        The same for every layer with weights, those inside residuals too, in their order: its
+        last axis has an entry for each of them.
     mean, second : array
         E phi(u) and E phi(u)^2 of what follows entry l; NaN where no activation follows.
     saturated : array
         P(|u| > 3).
     dead : array
         P(phi'(u) = 0), over the activation that follows.
+    q_low, q_high, grad_low, grad_high : array
+        Least and largest over the positions of an image; q and grad are the means, and c the mean
+        product over the mean square.
     layers : tuple of str
         Names of the entries.
     """
@@ -63,16 +71,28 @@ class Profile:
     second: Floats
     saturated: Floats
     dead: Floats
+    weight_grads: Floats
+    q_low: Floats
+    q_high: Floats
+    grad_low: Floats
+    grad_high: Floats
     layers: tuple[str, ...]
 
-    def __init__(self, fields: Mapping[str, Field], layers: tuple[str, ...]) -> None:
-        vars(self).update(_fields=dict(fields), layers=layers)
+    def __init__(
+        self,
+        fields: Mapping[str, Field],
+        layers: tuple[str, ...],
+        maps: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        vars(self).update(_fields=dict(fields), layers=layers, _maps=dict(maps or {}))
 
     def __getattr__(self, name: str) -> Floats:
         # Long profiles of many lanes are large, so that a field is made when it is asked for.
-        if name not in _FIELDS:
+        if name not in FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        field = vars(self)["_fields"][name]
+        fields = vars(self)["_fields"]
+        # Without positions the extremes are the value.
+        field = fields[name] if name in fields else getattr(self, name.partition("_")[0])
         value: Floats = field() if callable(field) else field
         value.flags.writeable = False
         vars(self)[name] = value
@@ -83,6 +103,67 @@ class Profile:
 
     def __repr__(self) -> str:
         return f"<Profile of {len(self.layers) - 1} layers, shape {self.q.shape}>"
+
+    def position_map(self, layer: int, name: str = "q") -> Floats:
+        """q or grad at every position of the image at one entry.
+
+        Parameters
+        ----------
+        layer : int
+            Which entry; a negative one counts from the end.
+        name : {"q", "grad"}
+
+        Returns
+        -------
+        array of the shape of the lanes and the image
+
+        Raises
+        ------
+        ValueError
+            For another name, and for a network whose positions are all alike.
+
+        Examples
+        --------
+        >>> from fanin import propagation as p
+        >>> net = p.Network([p.Conv(8, 3, padding="zero")], width=8, image=(3, 3))
+        >>> (net.propagate().position_map(-1) * 9).round(9).tolist()  # taps inside
+        [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
+        """
+        if name not in ("q", "grad"):
+            raise ValueError(f"there are maps of 'q' and 'grad', got {name!r}")
+        maps = vars(self)["_maps"]
+        if not maps:
+            raise ValueError(
+                "all positions of this network are alike: maps belong to zero padding on an image"
+            )
+        image = maps["image"][layer] or ()
+        return np.array(np.broadcast_to(maps[name][layer], (*self.q.shape[:-1], *image)))
+
+    def last_map(self, lane: tuple[int, ...] = ()) -> tuple[int, Floats] | None:
+        """The last entry whose q differs between pixels, and its q at each of them.
+
+        Parameters
+        ----------
+        lane : tuple of int
+            Which one, where the arguments had axes.
+
+        Returns
+        -------
+        (int, array of the image's shape), or None if there is none
+
+        Examples
+        --------
+        >>> from fanin import propagation as p
+        >>> net = p.Network([p.Conv(8, 3, padding="zero"), "relu"], width=8, image=(3, 3))
+        >>> entry, q = net.propagate().last_map()
+        >>> entry, (q[1] * 9).round(9).tolist()
+        (2, [3.0, 4.5, 3.0])
+        """
+        for entry in reversed(range(len(vars(self)["_maps"].get("q", ())))):
+            found = self.position_map(entry)[lane]
+            if found.size > 1 and found.min() != found.max():
+                return entry, found
+        return None
 
     def _check_lane(self, lane: tuple[int, ...]) -> None:
         if not isinstance(lane, tuple):
@@ -98,7 +179,7 @@ class Profile:
 
     def _lane(self, lane: tuple[int, ...]) -> dict[str, list[float]]:
         self._check_lane(lane)
-        return {name: getattr(self, name)[lane].tolist() for name in _FIELDS}
+        return {name: getattr(self, name)[lane].tolist() for name in FIELDS}
 
     def table(self, lane: tuple[int, ...] = ()) -> str:
         """The profile of one lane as text, one line per layer.
@@ -129,6 +210,7 @@ class Profile:
         """
         fields = self._lane(lane)
         shown = [n for n in COLUMNS if not all(math.isnan(x) for x in fields[n])]
+        shown += EXTREMES if vars(self)["_maps"] else ()
         rows = [["layer", *shown]]
         names = self.layers
         for i, name in enumerate(names):
@@ -160,7 +242,7 @@ class Profile:
         [1.0, 1.0, 1.0, 1.0]
         """
         if lane is None:
-            fields = {name: getattr(self, name).tolist() for name in _FIELDS}
+            fields = {name: getattr(self, name).tolist() for name in FIELDS}
         else:
             fields = self._lane(lane)
         record = {"layers": list(self.layers), **{n: _finite(v) for n, v in fields.items()}}
@@ -211,5 +293,3 @@ def figures(value: float, digits: int = 5) -> str:
         return whole if "." not in whole else f"{value:#.{digits}g}"
     figures, _, power = f"{value:.{digits - 1}e}".partition("e")
     return f"{figures.rstrip('0').rstrip('.')}e{int(power)}" if power else figures
-
-

@@ -19,13 +19,15 @@ from fanin._types import Floats
 from ._critical import critical
 from ._findings import findings
 from ._jacobian import jacobian
+from ._layer import any_uneven, demands, swept
 from ._layers import Conv, Dense, Residual
 from ._maps import chi as chi_of
 from ._maps import moments, variance_map
 from ._networks import Network
+from ._positions import Pairs
 from ._profile import Profile
 from ._stack import propagate
-from ._state import State, starting_state
+from ._state import Passage, State, starting_state
 from ._units import dead_fraction
 
 __all__ = ["Recommendation", "recommend"]
@@ -163,8 +165,7 @@ class Recommendation:
     def __str__(self) -> str:
         weight = np.array2string(np.asarray(self.weight_var), precision=6)
         lines = [
-            f"{self.scheme}, weight_var {weight}, "
-            f"bias_var {self.bias_var:.6g}, {self.mode}",
+            f"{self.scheme}, weight_var {weight}, bias_var {self.bias_var:.6g}, {self.mode}",
             *(f"  because  {reason}" for reason in self.reasons),
             *(f"  beware   {warning}" for warning in self.warnings),
         ]
@@ -387,8 +388,10 @@ def _known_traps(phi: Activation, q: float) -> list[str]:
 
 def _for_network(network: Network, objective: str, bias_var: float) -> Recommendation:
     blocks = sum(isinstance(layer, Residual) for layer in network.layers)
-    start, _ = starting_state(1.0, None, network.width, network.image)
-    made, variances, _ = _rebuilt(network.layers, objective, bias_var, start, blocks)
+    mapped = any_uneven(network.layers, network.image)
+    pairs = demands(network.layers, (), network.image, mapped)[0]
+    start, _ = starting_state(1.0, None, network.width, network.image, pairs, mapped)
+    made, variances = _rebuilt(network.layers, objective, bias_var, start, (), blocks)
     advised = Network(made, width=network.width, image=network.image)
     profile = advised.propagate()
     reasons = {
@@ -413,32 +416,43 @@ def _for_network(network: Network, objective: str, bias_var: float) -> Recommend
 
 
 def _rebuilt(
-    layers: Sequence[Any], objective: str, bias_var: float, state: State, blocks: int
-) -> tuple[list[Any], list[float], State]:
-    """The layers with new weights, front to back, and the state behind them."""
+    layers: Sequence[Any],
+    objective: str,
+    bias_var: float,
+    state: State,
+    pairs: Pairs,
+    blocks: int,
+) -> tuple[list[Any], list[float]]:
+    """The layers with new weights, front to back; `pairs` are those wanted behind the last."""
     made: list[Any] = []
     variances: list[float] = []
-    slope = 1.0  # E phi'^2 and other factors since the last weights
-    for layer in layers:
+    since: list[Passage] = []  # of the layers behind the last weights
+    wanted = demands(layers, pairs, state.image, state.mapped)
+    state = state.selected(wanted[0])
+    for layer, behind in zip(layers, wanted[1:], strict=True):
         if isinstance(layer, Dense | Conv):
             unit = replace(layer, weight_var=1.0, bias_var=0.0, mode="fan_in")
-            after, back = unit.through(state)
-            forward = (1 - min(bias_var, 1.0)) / float(after.q)
-            backward = 1 / (slope * float(back))
+            passage = unit.through(state, behind)
+            after = passage.after
+            forward = (1 - min(bias_var, 1.0)) / float(after.over_positions(after.q))
+            [gradient, *_], _ = swept([*since, passage], np.ones_like(after.q))
+            backward = 1 / float(np.mean(gradient))
             both = float(np.sqrt(forward * backward))
             chosen = {"forward": forward, "backward": backward}.get(objective, both)
             layer = replace(unit, weight_var=chosen, bias_var=bias_var)
             variances.append(chosen)
-            state, slope = layer.through(state)[0], 1.0
+            since = []
+            passage = layer.through(state, behind)
         elif isinstance(layer, Residual):
-            inner, more, _ = _rebuilt(layer.layers, objective, bias_var, state, 0)
+            inner, more = _rebuilt(layer.layers, objective, bias_var, state, behind, 0)
             branch = layer.branch / float(np.sqrt(blocks)) if blocks else layer.branch
             layer = replace(layer, layers=inner, branch=branch)
             variances += more
-            state, factor = layer.through(state)
-            slope *= float(factor)
+            passage = layer.through(state, behind)
+            since.append(passage)
         else:
-            state, factor = layer.through(state)
-            slope *= float(factor)
+            passage = layer.through(state, behind)
+            since.append(passage)
+        state = passage.after
         made.append(layer)
-    return made, variances, state
+    return made, variances

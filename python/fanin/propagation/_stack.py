@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +12,11 @@ from fanin._checks import as_count, as_variance
 from fanin._modes import as_mode, divisor
 from fanin._types import Floats
 
-from ._layers import Apply, Conv, Dense
 from ._maps import chi as chi_of
 from ._maps import moments, propagated
 from ._pairs import correlation_map, one_minus_correlation_map
 from ._profile import Profile
-from ._state import State, starting_state
+from ._state import starting_state
 from ._units import dead_fraction, saturated_fraction
 
 if TYPE_CHECKING:
@@ -26,46 +25,6 @@ if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike
 
     from ._profile import Field
-
-
-def profile_fields(
-    layers: Sequence[Any], states: list[State], factors: list[Floats], correlated: bool
-) -> dict[str, Any]:
-    shape = np.broadcast_shapes(*(state.q.shape for state in states))
-    count = len(states)
-    out = {
-        name: np.full((*shape, count), np.nan)
-        for name in (
-            "q",
-            "c",
-            "one_minus_c",
-            "chi",
-            "grad",
-            "weight_grad",
-            "mean",
-            "second",
-            "saturated",
-            "dead",
-        )
-    }
-    gradient = np.ones(shape)
-    for i in reversed(range(count)):
-        state = states[i]
-        out["q"][..., i] = state.q
-        if correlated:
-            out["c"][..., i], out["one_minus_c"][..., i] = state.c, state.one_minus_c
-        if i < len(layers):
-            gradient = gradient * factors[i]
-            out["chi"][..., i] = factors[i]
-            layer = layers[i]
-            if isinstance(layer, Apply):
-                out["mean"][..., i], out["second"][..., i] = states[i + 1].m, states[i + 1].q
-                out["saturated"][..., i] = saturated_fraction(state.q)
-                out["dead"][..., i] = dead_fraction(state.q, layer.activation)
-        out["grad"][..., i] = gradient
-        if i and isinstance(layers[i - 1], Dense | Conv):
-            out["weight_grad"][..., i] = gradient * states[i - 1].q
-    return out
 
 
 def propagate(
@@ -198,6 +157,7 @@ def propagate(
         "second": lambda: np.array(moments(layers_last, phi).second),
         "saturated": lambda: saturated_fraction(layers_last),
         "dead": lambda: dead_fraction(layers_last, phi),
+        "weight_grads": lambda: profile.weight_grad[..., 1:],
     }
     profile = Profile(fields, tuple(str(layer) for layer in range(depth + 1)))
     return profile

@@ -1,19 +1,22 @@
-"""The state of a signal on its way: variances and correlation of two inputs."""
+"""The state of a signal on its way, and how a layer is passed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fanin._checks import as_variance
+from fanin._types import Floats
+
+from ._positions import Displacement, Pairs, moved, partners, positions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-from dataclasses import dataclass, replace
-
-import numpy as np
-
-from fanin._types import Floats
+    from fanin._activations.activation import Activation
 
 
 @dataclass(frozen=True)
@@ -22,31 +25,126 @@ class State:
 
     q       second moment of a unit          m       mean of a unit over the units
     c       second-moment correlation of two inputs, and 1 - c without cancellation
+    same    second moments of a unit at two positions of one input, for each of `pairs`
+    cross   the same of two inputs
+    pairs   displacements between positions, or (ANY,) where all positions are alike
     width   number of units or channels, if anybody said
     copies  outputs of the activation for every unit: 2 behind a crelu
     image   sides of the image in pixels, if anybody said
     gaussian   a sum of many independent terms, as an activation needs it
+    mapped  q, m, c have an axis for every side of the image behind those of the lanes
+    applied the activation just passed and the state in front of it
+
+    `same` and `cross` have one more axis, the last, with an entry for each of `pairs`.
     """
 
     q: Floats
     m: Floats
     c: Floats
     one_minus_c: Floats
+    same: Floats
+    cross: Floats
+    pairs: Pairs = ()
     width: float | None = None
     copies: int = 1
     image: tuple[int, ...] | None = None
     gaussian: bool = True
+    mapped: bool = False
+    applied: tuple[Activation, State] | None = None
+
+    @property
+    def axes(self) -> int:
+        """Axes of the image that the arrays have."""
+        return len(self.image) if self.mapped and self.image is not None else 0
+
+    @property
+    def first(self) -> int:
+        """The first of them."""
+        return self.q.ndim - self.axes
+
+    def lifted(self, parameter: Any) -> Floats:
+        """A parameter of the lanes, against the axes of q."""
+        values = np.asarray(parameter, np.float64)
+        return values.reshape(values.shape + (1,) * self.axes) if values.ndim else values
+
+    def over_positions(self, values: Floats) -> Floats:
+        """Mean over the positions."""
+        return np.asarray(values.mean(axis=tuple(range(-self.axes, 0)))) if self.axes else values
+
+    def beside(self, values: Floats) -> Floats:
+        """The values at the other position of every pair; 0 outside the image."""
+        if not self.mapped or self.image is None:
+            return np.broadcast_to(values[..., None], (*values.shape, len(self.pairs)))
+        index, inside = partners(self.image, self.pairs)
+        flat = values.reshape(*values.shape[: values.ndim - self.axes], -1)
+        return (flat[..., index] * inside).reshape(*values.shape, len(self.pairs))
+
+    def selected(self, pairs: Pairs) -> State:
+        """With these pairs only, of those that are here."""
+        if pairs == self.pairs:
+            return self
+        at = [self.pairs.index(d) for d in pairs]
+        return replace(self, same=self.same[..., at], cross=self.cross[..., at], pairs=pairs)
+
+    def pair(self, values: Floats, d: Displacement) -> Floats:
+        """Values of `same` or `cross` for one displacement of either sign, like q."""
+        if d in self.pairs:
+            return values[..., self.pairs.index(d)]
+        back = tuple(-x for x in d)
+        return moved(values[..., self.pairs.index(back)], back and d, values.ndim - 1 - self.axes)
 
     def mixed(
-        self, shared: Floats, common: Floats | float, separate: Floats | float = 0.0
+        self, factor: Floats | float, common: Floats | float, separate: Floats | float = 0.0
     ) -> State:
-        """Two inputs' signals of variance `shared`, correlated as here, with a `common` term and
-        `separate` ones added. No difference of large numbers appears in 1 - c."""
+        """Signals times a factor of their variance, with a `common` term and `separate` ones
+        added. No difference of large numbers appears in 1 - c."""
+        factor, common = self.lifted(factor), self.lifted(common)
+        shared = factor * self.q
         q = shared + common + separate
         with np.errstate(invalid="ignore", divide="ignore"):
             c = (shared * self.c + common) / q
             one_minus_c = (shared * self.one_minus_c + separate) / q
-        return replace(self, q=q, c=c, one_minus_c=one_minus_c)
+        far = factor[..., None], common[..., None]
+        return replace(
+            self,
+            q=q,
+            c=c,
+            one_minus_c=one_minus_c,
+            same=self.inside(far[0] * self.same + far[1]),
+            cross=self.inside(far[0] * self.cross + far[1]),
+        )
+
+    def inside(self, values: Floats) -> Floats:
+        """0 for pairs that leave the image."""
+        if not self.mapped or self.image is None or not self.pairs:
+            return values
+        return values * partners(self.image, self.pairs)[1].reshape(*self.image, -1)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How a signal passed a layer.
+
+    after     the state behind it
+    back      gradient variance of a unit in front of it, from the one behind
+    weights   gradient variances of one weight of each layer with weights in it, from the one behind
+    """
+
+    after: State
+    back: Callable[[Floats], Floats]
+    weights: Callable[[Floats], list[Floats]] = lambda gradient: []
+
+
+def times(factor: Floats) -> Callable[[Floats], Floats]:
+    """Back through a layer that treats all units alike."""
+    return lambda gradient: gradient * factor
+
+
+def shared_weight(state: State, seen: Floats) -> Callable[[Floats], list[Floats]]:
+    """Gradient of a weight that all positions of `state`, behind it, share: gradients of different
+    positions are independent, so their variances, times the second moments `seen`, add up."""
+    count = positions(state.image)
+    return lambda gradient: [state.over_positions(gradient * seen) * count]
 
 
 def starting_state(
@@ -54,11 +152,21 @@ def starting_state(
     c0: ArrayLike | None,
     width: float | None = None,
     image: tuple[int, ...] | None = None,
+    pairs: Pairs = (),
+    mapped: bool = False,
 ) -> tuple[State, bool]:
-    """The edge that `q0` and `c0` describe, and whether a correlation was given."""
+    """The edge that `q0` and `c0` describe, and whether a correlation was given. Different
+    positions are independent."""
     q = as_variance("q0", q0)
     c = np.asarray(0.0 if c0 is None else c0, np.float64)
     if c.ndim == 0 and abs(c) > 1:
         raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
     q, c = np.broadcast_arrays(q, np.where(abs(c) <= 1, c, np.nan))
-    return State(q, np.zeros(q.shape), c, 1 - c, width, image=image), c0 is not None
+    if mapped and image is not None:
+        shape = (*q.shape, *image)
+        q, c = (np.broadcast_to(x.reshape(*x.shape, *(1 for _ in image)), shape) for x in (q, c))
+    none = np.zeros((*q.shape, len(pairs)))
+    state = State(
+        q, np.zeros(q.shape), c, 1 - c, none, none, pairs, width, image=image, mapped=mapped
+    )
+    return state, c0 is not None

@@ -45,6 +45,25 @@ def test_a_profile_without_correlation_has_no_curve_for_it():
     assert len(axes.get_legend().get_texts()) == 2
 
 
+def test_an_image_is_a_small_map_beside_curves_with_bands(tmp_path):
+    conv = p.Conv(8, 3, weight_var=np.array([1.0, 2.0]), padding="zero")
+    profile = p.Network([conv, "relu", conv], width=8, image=(6, 5)).propagate()
+    figure = profile.plot((1,))
+    curves, place, bar = figure.axes
+    assert_allclose(place.images[0].get_array(), profile.position_map(3)[1])
+    assert "6 x 5" in place.get_title() and "layer 3" in place.get_title()
+    bands = [band.get_paths()[0].get_extents() for band in curves.collections]
+    assert len(bands) == 2 and bar is not None
+    assert_allclose(bands[0].y0, profile.q_low[1].min())
+    figure.savefig(tmp_path / "map.png")
+    # One side is one row; axes of one's own hold the curves alone; three sides have no map.
+    row = p.Network([p.Conv(8, (3,), padding="zero")], width=8, image=(6,)).propagate()
+    assert row.plot().axes[1].images[0].get_array().shape == (1, 6)
+    assert len(row.plot(axes=figure.axes[0]).axes) == 3
+    cube = p.Network([p.Conv(8, (3, 3, 3), padding="zero")], width=8, image=(3, 3, 3)).propagate()
+    assert len(cube.plot().axes) == 1 and cube.last_map()[1].shape == (3, 3, 3)
+
+
 def test_one_lane_of_many_is_drawn():
     profile = p.propagate("relu", 5, weight_var=[1.0, 2.0])
     (axes,) = profile.plot((1,)).axes

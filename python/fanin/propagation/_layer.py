@@ -1,0 +1,86 @@
+"""What every layer answers: which positions and pairs it needs, and how a signal passes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ._positions import Pairs
+from ._state import Passage, State
+
+Image = tuple[int, ...] | None
+
+
+class Layer(Protocol):
+    """A layer of a network."""
+
+    def through(self, state: State, wanted: Pairs) -> Passage:
+        """The passage of a signal; `wanted` are the pairs that the layers behind ask for."""
+
+
+class EvenLayer:
+    """A layer that treats all positions alike."""
+
+    def uneven(self, image: Image) -> bool:
+        """Whether positions differ behind it though they were alike in front."""
+        return False
+
+    def image_behind(self, image: Image) -> Image:
+        return image
+
+    def wanted(self, pairs: Pairs, grid: Image) -> Pairs:
+        """The pairs in front from which those behind are made; `grid` is None where positions
+        are alike."""
+        return pairs
+
+
+def variance_parameters(weight_var: Any, bias_var: Any) -> None:
+    if (np.asarray(weight_var) < 0).any() or (np.asarray(bias_var) < 0).any():
+        raise ValueError("weight_var and bias_var are variances, at least 0, got a negative one")
+
+
+def images_along(layers: Sequence[Any], image: Image) -> list[Image]:
+    """The image in front of each layer, and the one behind the last."""
+    images = [image]
+    for layer in layers:
+        images.append(layer.image_behind(images[-1]))
+    return images
+
+
+def any_uneven(layers: Sequence[Any], image: Image) -> bool:
+    images = images_along(layers, image)
+    return any(layer.uneven(at) for layer, at in zip(layers, images, strict=False))
+
+
+def demands(layers: Sequence[Any], pairs: Pairs, image: Image, mapped: bool) -> list[Pairs]:
+    """The pairs in front of each layer, and those behind the last, which are given."""
+    images, found = images_along(layers, image), [pairs]
+    for layer, at in zip(reversed(layers), reversed(images[:-1]), strict=True):
+        found.append(layer.wanted(found[-1], at if mapped else None))
+    return found[::-1]
+
+
+def passed(layers: Sequence[Any], state: State, pairs: Pairs) -> list[Passage]:
+    """The passages of layers in a row, with `pairs` behind the last."""
+    found: list[Passage] = []
+    wanted = demands(layers, pairs, state.image, state.mapped)
+    for layer, behind in zip(layers, wanted[1:], strict=True):
+        passage = layer.through(state, behind)
+        if passage.after.applied is state.applied and state.applied is not None:
+            passage = replace(passage, after=replace(passage.after, applied=None))
+        state = passage.after
+        found.append(passage)
+    return found
+
+
+def swept(passages: Sequence[Passage], gradient: Any) -> tuple[list[Any], list[list[Any]]]:
+    """Gradients in front of each layer, and those of each layer's weights."""
+    gradients, weights = [], []
+    for passage in reversed(passages):
+        weights.append(passage.weights(gradient))
+        gradient = passage.back(gradient)
+        gradients.append(gradient)
+    return gradients[::-1], weights[::-1]

@@ -1,0 +1,209 @@
+"""Pooling: what becomes of an image's positions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fanin._checks import as_count
+from fanin._public import public
+from fanin._types import Floats
+
+from ._layer import EvenLayer, Image
+from ._positions import (
+    ANY,
+    Displacement,
+    Pairs,
+    Taps,
+    fits,
+    gathered,
+    moved,
+    positions,
+    scattered,
+    window_differences,
+    within,
+)
+from ._state import Passage, State, times
+
+
+@public("fanin.propagation")
+@dataclass(frozen=True)
+class AveragePool(EvenLayer):
+    """Mean over windows of r pixels: q (1 + (r - 1) rho)/r, rho the second-moment correlation of
+    two pixels of a window.
+
+    rho is what the layers in front make of independent pixels: mean^2/q behind an activation, and
+    with zero padding what the map over pairs of positions says.
+
+    Parameters
+    ----------
+    size : int, tuple of int or None
+        Sides of the window; an int stands for a square, None for the whole image.
+    correlation : float, optional
+        Of the deviations of two pixels of a window from their mean, where it is known.
+
+    Examples
+    --------
+    >>> from fanin import propagation as p
+    >>> profile = p.Network(["relu", p.AveragePool(2)]).propagate(q0=2.0)
+    >>> round(profile.q[2].item(), 6)  # (1 + 3/pi)/4
+    0.488732
+    """
+
+    size: int | Sequence[int] | None
+    correlation: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
+            for side in size:
+                as_count(side, "a side of size")
+            object.__setattr__(self, "size", size)
+        if self.correlation is not None and not -1 <= self.correlation <= 1:
+            raise ValueError(f"correlation is in [-1, 1], got {self.correlation!r}")
+
+    def _window(self, image: Image) -> tuple[int, ...]:
+        if self.size is not None:
+            window: tuple[int, ...] = tuple(self.size)  # type: ignore[arg-type]
+            if image is not None and any(w > s for w, s in zip(window, image, strict=True)):
+                raise ValueError(f"a window of {window} pixels does not fit into {image}")
+            return window
+        if image is None:
+            raise ValueError("AveragePool(None) pools the whole image: give Network its image=")
+        return image
+
+    def image_behind(self, image: Image) -> Image:
+        if image is None:
+            return None
+        return tuple(side // w for side, w in zip(image, self._window(image), strict=True))
+
+    def wanted(self, pairs: Pairs, grid: Image) -> Pairs:
+        if grid is None:
+            return pairs if self.correlation is not None else (ANY,)
+        size = self._window(grid)
+        differences = window_differences(size)
+        between = [self._apart(d, e, size) for d in pairs for e in differences]
+        return within(grid, between + (list(differences) if self.correlation is None else []))
+
+    @staticmethod
+    def _apart(d: Displacement, e: Displacement, size: Sequence[int]) -> Displacement:
+        return tuple(x * w + y for x, w, y in zip(d, size, e, strict=True))
+
+    def through(self, state: State, wanted: Pairs) -> Passage:
+        size = self._window(state.image)
+        if not state.mapped:
+            return self._uniform(state, wanted, size)
+        return self._mapped(state, wanted, size)
+
+    def _uniform(self, state: State, wanted: Pairs, size: tuple[int, ...]) -> Passage:
+        pixels = math.prod(size)
+        own = state.q * state.c
+        if self.correlation is None:
+            far, far_cross = state.same[..., 0], state.cross[..., 0]
+        else:
+            square = state.m * state.m
+            far = square + self.correlation * (state.q - square)
+            far_cross = square + self.correlation * (own - square)
+        q = (state.q + (pixels - 1) * far) / pixels
+        covariance = (own + (pixels - 1) * far_cross) / pixels
+        gap = (state.q * state.one_minus_c + (pixels - 1) * (far - far_cross)) / pixels
+        image = self.image_behind(state.image)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            c, apart = covariance / q, gap / q
+        made = replace(state.selected(wanted), q=q, c=c, one_minus_c=apart, image=image)
+        covered = 1.0
+        if image is not None:  # pixels that no window sees have no gradient
+            covered = positions(image) * pixels / positions(state.image)
+        # A unit's gradient is spread over r pixels: 1/r each, 1/r^2 of its square.
+        return Passage(made, times(covered * np.ones_like(state.q) / pixels**2))
+
+    def _mapped(self, state: State, wanted: Pairs, size: tuple[int, ...]) -> Passage:
+        grid, image = state.image, self.image_behind(state.image)
+        assert grid is not None and image is not None
+        pixels, own, first = math.prod(size), state.q * state.c, state.first
+        differences = window_differences(size)
+
+        def rows(places: Sequence[tuple[int, ...]]) -> list[Taps]:
+            return [
+                Taps(side, count, w, offsets, False)
+                for side, count, w, offsets in zip(grid, image, size, places, strict=True)
+            ]
+
+        def beside(e: Displacement) -> tuple[Floats, Floats]:
+            """Moments of pixels that are e apart in a window, of one input and of two."""
+            if not any(e):
+                return state.q, own
+            if self.correlation is None:
+                return state.pair(state.same, e), state.pair(state.cross, e)
+            product = state.m * moved(state.m, e, first)
+            parts = (x - state.m * state.m for x in (state.q, own))
+            means = [(x + moved(x, e, first)) / 2 for x in parts]
+            return product + self.correlation * means[0], product + self.correlation * means[1]
+
+        def pooled(d: Displacement) -> tuple[Floats, Floats]:
+            total: list[Any] = [0.0, 0.0]
+            for e, places in differences.items():
+                apart = self._apart(d, e, size)
+                if fits(apart, grid):
+                    found = (
+                        beside(apart)
+                        if not any(d)
+                        else (state.pair(state.same, apart), state.pair(state.cross, apart))
+                    )
+                    for i in range(2):
+                        total[i] = total[i] + gathered(found[i], rows(places), first)
+            return total[0] / pixels**2, total[1] / pixels**2
+
+        whole = rows(tuple(tuple(range(w)) for w in size))
+        q, covariance = pooled((0,) * len(size))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            c, apart = covariance / q, (q - covariance) / q
+        made = replace(
+            state, q=q, m=gathered(state.m, whole, first) / pixels, c=c, one_minus_c=apart,
+            image=image, pairs=wanted,
+        )  # fmt: skip
+        far = [pooled(d) for d in wanted]
+        none = np.zeros((*q.shape, 0))
+        same, cross = (np.stack([f[i] for f in far], -1) if far else none for i in range(2))
+        made = replace(made, same=made.inside(same), cross=made.inside(cross))
+        axes = state.axes
+        return Passage(made, lambda g: scattered(g, whole, g.ndim - axes) / pixels**2)
+
+
+@public("fanin.propagation")
+@dataclass(frozen=True)
+class Flatten(EvenLayer):
+    """All channels of all pixels in a row: the units of a dense layer.
+
+    Examples
+    --------
+    >>> from fanin import propagation as p
+    >>> layers = ["relu", p.Conv(8, 3, 2.0, padding="zero"), "relu", p.Flatten(), p.Dense(10, 2.0)]
+    >>> profile = p.Network(layers, width=8, image=(4, 4)).propagate()
+    >>> round(profile.q[-1].item(), 6)  # ((4 - 2/3)/4)^2
+    0.694444
+    """
+
+    def image_behind(self, image: Image) -> Image:
+        return None
+
+    def wanted(self, pairs: Pairs, grid: Image) -> Pairs:
+        return () if grid is not None else pairs
+
+    def through(self, state: State, wanted: Pairs) -> Passage:
+        q, m = state.over_positions(state.q), state.over_positions(state.m)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            c = state.over_positions(state.q * state.c) / q
+            apart = state.over_positions(state.q * state.one_minus_c) / q
+        none = np.zeros((*q.shape, len(wanted)))
+        width = None if state.width is None else state.width * positions(state.image)
+        made = replace(
+            state, q=q, m=m, c=c, one_minus_c=apart, same=none, cross=none, pairs=wanted,
+            width=width, image=None, mapped=False,
+        )  # fmt: skip
+        ones = np.ones(state.image or ()) if state.mapped else np.ones(())
+        return Passage(made, lambda g: g.reshape(*g.shape, *(1,) * ones.ndim) * ones)
