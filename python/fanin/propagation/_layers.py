@@ -39,6 +39,7 @@ __all__ = [
     "RMSNorm",
     "Residual",
     "as_layers",
+    "causal_tokens",
 ]
 
 
@@ -214,3 +215,15 @@ def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(
         layer if isinstance(layer, LAYERS) else Apply(as_activation(layer)) for layer in layers
     )
+
+
+def causal_tokens(layers: Sequence[Any]) -> int | None:
+    """The number of tokens of the first causal attention, inside residuals too."""
+    for layer in layers:
+        if isinstance(layer, Attention) and layer.causal:
+            return layer.tokens
+        if isinstance(layer, Residual):
+            inner = causal_tokens([*layer.projection, *layer.layers])
+            if inner is not None:
+                return inner
+    return None

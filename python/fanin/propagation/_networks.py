@@ -12,7 +12,8 @@ from fanin._public import public
 from fanin._types import Floats
 
 from ._layer import any_uneven, demands, passed, swept
-from ._layers import Apply, Attention, Residual, as_layers
+from ._layers import Apply, Attention, Residual, as_layers, causal_tokens
+from ._positions import Pairs, all_pairs
 from ._profile import FIELDS, Profile
 from ._state import Passage, State, starting_state
 from ._units import dead_fraction, saturated_fraction
@@ -77,10 +78,25 @@ class Network:
     ) -> None:
         self.layers = as_layers(layers)
         self.width = None if width is None else as_count(width, "width")
+        tokens = causal_tokens(self.layers)
+        if image is None and tokens is not None:
+            image = (tokens,)
         self.image = None if image is None else tuple(as_count(n, "a side of image") for n in image)
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(_title(layer) for layer in self.layers)}])"
+
+    @property
+    def pairs_behind(self) -> Pairs:
+        """The pairs of positions that the last entry keeps: those of tokens under a mask."""
+        return all_pairs(self.image) if self.image and causal_tokens(self.layers) else ()
+
+    def start(self, q0: ArrayLike, c0: ArrayLike | None) -> tuple[State, bool]:
+        """The input's edge, with what the layers want of it, and whether a c0 was given."""
+        mapped = any_uneven(self.layers, self.image)
+        pairs = demands(self.layers, self.pairs_behind, self.image, mapped)[0]
+        tokens = causal_tokens(self.layers) is not None
+        return starting_state(q0, c0, self.width, self.image, pairs, mapped, tokens)
 
     def propagate(self, q0: ArrayLike = 1.0, c0: ArrayLike | None = None) -> Profile:
         """Variances, correlations and gradients along the layers.
@@ -112,10 +128,8 @@ class Network:
         >>> round((profile.grad[3] / profile.grad[6]).item(), 9)  # pi/(pi - 1)
         1.466942207
         """
-        mapped = any_uneven(self.layers, self.image)
-        pairs = demands(self.layers, (), self.image, mapped)[0]
-        start, correlated = starting_state(q0, c0, self.width, self.image, pairs, mapped)
-        passages = passed(self.layers, start, ())
+        start, correlated = self.start(q0, c0)
+        passages = passed(self.layers, start, self.pairs_behind)
         fields, maps = _fields(self.layers, start, passages, correlated)
         return Profile(fields, ("input", *(_title(layer) for layer in self.layers)), maps)
 
@@ -170,7 +184,12 @@ def _fields(
 def _correlations(out: dict[str, Floats], state: State, i: int) -> None:
     """Mean product over mean square."""
     c, apart = state.c, state.one_minus_c
-    if state.mapped:
+    if state.tokens:
+        pairs = sum(state.image[0] - d for (d,) in state.pairs) if state.image else 0
+        whole = state.over_positions(state.q)
+        c = state.same.sum(axis=(-2, -1)) / max(pairs, 1) / whole
+        apart = 1 - c
+    elif state.mapped:
         with np.errstate(invalid="ignore", divide="ignore"):
             whole = state.over_positions(state.q)
             c = state.over_positions(state.q * c) / whole

@@ -19,15 +19,15 @@ from fanin._types import Floats
 from ._critical import critical
 from ._findings import findings
 from ._jacobian import jacobian
-from ._layer import any_uneven, demands, swept
-from ._layers import Conv, Dense, Residual
+from ._layer import demands, passed, swept
+from ._layers import Attention, Conv, Dense, Residual
 from ._maps import chi as chi_of
 from ._maps import moments, variance_map
 from ._networks import Network
 from ._positions import Pairs
 from ._profile import Profile
 from ._stack import propagate
-from ._state import Passage, State, starting_state
+from ._state import Passage, State
 from ._units import dead_fraction
 
 __all__ = ["Recommendation", "recommend"]
@@ -38,6 +38,9 @@ _DEPTH = 50
 _NEAR = 1e-9
 #: A variance at which a smooth activation is linear, and a spread of slopes that is none.
 _TINY, _ALIKE = 1e-8, 1e-3
+#: Choices of weights in turn where positions share a gradient unequally: the first finds out how,
+#: and only slopes that depend on q make it change afterwards.
+_SWEEPS = 4
 
 
 @public("fanin")
@@ -200,7 +203,9 @@ def recommend(
         (1 = weight_var E phi'^2), or both: the edge of chaos where there is one. "critical" is
         that edge; "isometry" the same with orthogonal weights and a small variance, so that all
         singular values of the Jacobian are near one. For a Network: "forward" keeps q = 1 behind
-        every layer with weights, "backward" the gradient, "both" the geometric mean of the two.
+        every dense or convolutional layer (the mean over positions), "backward" the gradient,
+        "both" the geometric mean of the two, which "critical" and "isometry" take as well;
+        attention keeps its variances.
     depth : int, optional
         Layers; 50 if not given. The critical point of a saturating activation is taken at
         q = 1/depth, where the depth does not yet bend it.
@@ -388,20 +393,19 @@ def _known_traps(phi: Activation, q: float) -> list[str]:
 
 def _for_network(network: Network, objective: str, bias_var: float) -> Recommendation:
     blocks = sum(isinstance(layer, Residual) for layer in network.layers)
-    mapped = any_uneven(network.layers, network.image)
-    pairs = demands(network.layers, (), network.image, mapped)[0]
-    start, _ = starting_state(1.0, None, network.width, network.image, pairs, mapped)
-    made, variances = _rebuilt(network.layers, objective, bias_var, start, (), blocks)
+    start, _ = network.start(1.0, None)
+    behind = network.pairs_behind
+    ahead: list[Floats] | None = None
+    for _ in range(_SWEEPS if start.mapped and objective != "forward" else 1):
+        made, variances = _rebuilt(
+            network.layers, objective, bias_var, start, behind, blocks, ahead
+        )
+        passages = passed(made, start, behind)
+        end = np.ones_like(passages[-1].after.q) if passages else np.ones(())
+        ahead = [*swept(passages, end)[0], end][1:]
     advised = Network(made, width=network.width, image=network.image)
     profile = advised.propagate()
-    reasons = {
-        "forward": "Every layer with weights puts out variance 1.",
-        "backward": "Every layer with weights keeps the gradient of the layer before it.",
-    }
-    shared = "Weights are the geometric mean of what signals and gradients ask for."
-    notes = [reasons.get(objective, shared)]
-    if blocks:
-        notes.append(f"{blocks} residual branches of weight {blocks}**-0.5: q grows by e at most.")
+    notes, warnings = _network_words(objective, bias_var, variances, made, profile)
     weights = np.array(variances)
     return Recommendation(
         scheme="orthogonal" if objective == "isometry" else "variance_scaling",
@@ -411,7 +415,55 @@ def _for_network(network: Network, objective: str, bias_var: float) -> Recommend
         mode="fan_in",
         profile=profile,
         reasons=tuple(notes),
-        warnings=findings(profile),
+        warnings=(*warnings, *findings(profile)),
+    )
+
+
+def _network_words(
+    objective: str,
+    bias_var: float,
+    variances: Sequence[float],
+    layers: Sequence[Any],
+    profile: Profile,
+) -> tuple[list[str], list[str]]:
+    """Reasons, and what to beware of."""
+    reasons = {
+        "forward": "Every dense or convolutional layer puts out variance 1.",
+        "backward": "Every dense or convolutional layer keeps the gradient of the one before it.",
+    }
+    shared = "Weights are the geometric mean of what signals and gradients ask for."
+    notes, warnings = [reasons.get(objective, shared)], []
+    if objective in ("critical", "isometry"):
+        notes.append(
+            f"A network of different layers has no one edge of chaos: {objective!r} chooses "
+            "variances as 'both' does" + (", for orthogonal weights." if objective == "isometry"
+                                          else ".")
+        )  # fmt: skip
+    at = [i for i, layer in enumerate(layers) if isinstance(layer, Residual)]
+    if at:
+        growth = math.prod(float(profile.q[i + 1] / profile.q[i]) for i in at)
+        notes.append(
+            f"{len(at)} residual branches of weight {len(at)}**-0.5 multiply q by {growth:.4g} "
+            "altogether."
+        )
+    if _has_attention(layers):
+        warnings.append(
+            "Attention keeps the variances it has: what they do depends on how tokens correlate."
+        )
+    if not variances:
+        warnings.append("There are no dense or convolutional layers: nothing is recommended.")
+    elif bias_var >= 1 and objective != "backward":
+        warnings.append(
+            f"bias_var {bias_var:g} alone makes variance 1 or more: no weights are left."
+        )
+    return notes, warnings
+
+
+def _has_attention(layers: Sequence[Any]) -> bool:
+    return any(
+        isinstance(layer, Attention)
+        or (isinstance(layer, Residual) and _has_attention([*layer.projection, *layer.layers]))
+        for layer in layers
     )
 
 
@@ -422,20 +474,23 @@ def _rebuilt(
     state: State,
     pairs: Pairs,
     blocks: int,
+    ahead: Sequence[Floats] | None = None,
 ) -> tuple[list[Any], list[float]]:
-    """The layers with new weights, front to back; `pairs` are those wanted behind the last."""
+    """The layers with new weights, front to back; `pairs` are those wanted behind the last, and
+    `ahead` the gradients behind each layer, which count by how positions share them."""
     made: list[Any] = []
     variances: list[float] = []
     since: list[Passage] = []  # of the layers behind the last weights
     wanted = demands(layers, pairs, state.image, state.mapped)
     state = state.selected(wanted[0])
-    for layer, behind in zip(layers, wanted[1:], strict=True):
+    for i, (layer, behind) in enumerate(zip(layers, wanted[1:], strict=True)):
         if isinstance(layer, Dense | Conv):
             unit = replace(layer, weight_var=1.0, bias_var=0.0, mode="fan_in")
             passage = unit.through(state, behind)
             after = passage.after
             forward = (1 - min(bias_var, 1.0)) / float(after.over_positions(after.q))
-            [gradient, *_], _ = swept([*since, passage], np.ones_like(after.q))
+            given = np.ones_like(after.q) if ahead is None else ahead[i] / np.mean(ahead[i])
+            [gradient, *_], _ = swept([*since, passage], given)
             backward = 1 / float(np.mean(gradient))
             both = float(np.sqrt(forward * backward))
             chosen = {"forward": forward, "backward": backward}.get(objective, both)
@@ -444,10 +499,11 @@ def _rebuilt(
             since = []
             passage = layer.through(state, behind)
         elif isinstance(layer, Residual):
+            skip, first = _rebuilt(layer.projection, objective, bias_var, state, behind, 0)
             inner, more = _rebuilt(layer.layers, objective, bias_var, state, behind, 0)
             branch = layer.branch / float(np.sqrt(blocks)) if blocks else layer.branch
-            layer = replace(layer, layers=inner, branch=branch)
-            variances += more
+            layer = replace(layer, layers=inner, branch=branch, projection=skip)
+            variances += first + more
             passage = layer.through(state, behind)
             since.append(passage)
         else:

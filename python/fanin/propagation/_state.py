@@ -34,6 +34,7 @@ class State:
     gaussian   a sum of many independent terms, as an activation needs it
     mapped  q, m, c have an axis for every side of the image behind those of the lanes
     applied the activation just passed and the state in front of it
+    tokens  positions are tokens, whose correlation c0 gives
 
     `same` and `cross` have one more axis, the last, with an entry for each of `pairs`.
     """
@@ -51,6 +52,7 @@ class State:
     gaussian: bool = True
     mapped: bool = False
     applied: tuple[Activation, State] | None = None
+    tokens: bool = False
 
     @property
     def axes(self) -> int:
@@ -154,9 +156,10 @@ def starting_state(
     image: tuple[int, ...] | None = None,
     pairs: Pairs = (),
     mapped: bool = False,
+    tokens: bool = False,
 ) -> tuple[State, bool]:
     """The edge that `q0` and `c0` describe, and whether a correlation was given. Different
-    positions are independent."""
+    positions are independent, but tokens have the correlation c0."""
     q = as_variance("q0", q0)
     c = np.asarray(0.0 if c0 is None else c0, np.float64)
     if c.ndim == 0 and abs(c) > 1:
@@ -167,6 +170,10 @@ def starting_state(
         q, c = (np.broadcast_to(x.reshape(*x.shape, *(1 for _ in image)), shape) for x in (q, c))
     none = np.zeros((*q.shape, len(pairs)))
     state = State(
-        q, np.zeros(q.shape), c, 1 - c, none, none, pairs, width, image=image, mapped=mapped
-    )
+        q, np.zeros(q.shape), c, 1 - c, none, none, pairs, width, image=image, mapped=mapped,
+        tokens=tokens,
+    )  # fmt: skip
+    if tokens:
+        same = state.inside(np.broadcast_to((q * c)[..., None], none.shape))
+        state = replace(state, same=same, cross=same)
     return state, c0 is not None

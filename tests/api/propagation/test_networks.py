@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fanin
+from fanin.propagation._softmax import softmax_moments
 
 p = fanin.propagation
 
@@ -353,10 +354,11 @@ def test_average_pooling_divides_by_the_window():
 def test_attention_merges_tokens_and_a_skip_delays_it():
     plain = p.Network([p.Attention(128)] * 4).propagate(c0=0.3)
     assert plain.one_minus_c[-1] < 1e-2 and (np.diff(plain.c[:4]) > 0).all()
-    # First layer by hand: s^2 = 1 - c = 0.7, sum a^2 = e^0.7/128.
-    share = math.exp(0.7) / 128
+    # First layer by hand: s^2 = 1 - c = 0.7.
+    share = softmax_moments(np.array(0.7), 128)[0]
     assert_allclose(plain.q[1], 0.3 + 0.7 * share, rtol=1e-12)
-    assert_allclose(plain.c[1], (0.3 + 0.7 / 128) / plain.q[1], rtol=1e-12)
+    both = (128 * share) ** 0.3 / 128
+    assert_allclose(plain.c[1], (0.3 + 0.7 * both) / plain.q[1], rtol=1e-12)
     skipped = p.Network([p.Residual([p.Attention(128)])] * 4).propagate(c0=0.3)
     assert skipped.one_minus_c[-1] > plain.one_minus_c[-1]
     assert "Attention~" in plain.layers

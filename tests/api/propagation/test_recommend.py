@@ -126,6 +126,43 @@ def test_residual_networks_get_branches_that_share_the_growth():
     assert any("64**-0.5" in text for text in found.reasons)
 
 
+def test_advice_for_networks_follows_the_map_over_positions():
+    conv = p.Conv(16, 3, padding="zero")
+    found = fanin.recommend(p.Network(["relu", conv] * 10, width=16, image=(8, 8)), "forward")
+    assert_allclose(found.profile.q[2::2], 1.0, rtol=1e-12)
+    back = fanin.recommend(p.Network(["relu", conv] * 10, width=16, image=(8, 8)), "backward")
+    assert_allclose(back.profile.grad[::2], 1.0, rtol=1e-12)
+    # He's 2 over the share of taps inside, at first of an even image, in the end of the map that
+    # keeps its form: the largest eigenvalue of an axis is (1 + 2 cos(pi/9))/3.
+    eigenvalue = (1 + 2 * np.cos(np.pi / 9)) / 3
+    assert_allclose(found.weight_var[0], 2 / (22 / 24) ** 2, rtol=1e-12)
+    assert (np.diff(found.weight_var) < 0).all()
+    assert 0 < found.weight_var[-1] / (2 / eigenvalue**2) - 1 < 3e-3
+
+
+def test_advice_for_networks_says_what_it_does_not_do():
+    net = p.Network(["relu", p.Dense(), "tanh", p.Dense()])
+    both = fanin.recommend(net)
+    for objective in ("critical", "isometry"):
+        found = fanin.recommend(net, objective)
+        assert_allclose(found.weight_var, both.weight_var)
+        assert any(objective in text and "'both'" in text for text in found.reasons)
+    assert not any("critical" in text for text in both.reasons)
+    assert any("nothing is recommended" in t for t in fanin.recommend(p.Network(["relu"])).warnings)
+    left = fanin.recommend(net, "forward", bias_var=1.5)
+    assert (left.weight_var == 0).all() and any("no weights are left" in t for t in left.warnings)
+    assert not any("left" in text for text in both.warnings)
+
+
+def test_advice_on_residuals_says_how_they_grow():
+    block = p.Residual([p.LayerNorm(), p.Attention(16, value_var=100.0)])
+    found = fanin.recommend(p.Network([block] * 12), "forward")
+    growth = found.profile.q[-1]
+    assert growth > 2 * np.e
+    assert any(f"multiply q by {growth:.4g}" in text for text in found.reasons)
+    assert any("Attention keeps" in text for text in found.warnings)
+
+
 def test_advice_prints_as_sentences():
     text = str(fanin.recommend("gelu", "critical"))
     assert "because" in text and "beware" in text and "variance_scaling" in text

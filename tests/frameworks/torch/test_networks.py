@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 import torch_networks
 
 import fanin
@@ -95,3 +96,48 @@ def test_batch_norm_takes_its_mean_over_inputs_and_positions():
     for name, values in (("square", theory.q), ("grad", theory.grad)):
         mean, error = found[name].mean(0), found[name].std(0, ddof=1) / math.sqrt(10)
         assert (abs(mean - values) <= SCORE * error + values * 6 / 128).all(), (name, mean, values)
+
+
+def drawn_attention(layer, x, heads, normal):
+    """One layer of attention over x, (tokens, width), in torch."""
+    tokens, width = x.shape
+    variances = (layer.query_var, layer.key_var, layer.value_var, 1.0)
+    q, k, v, o = (normal(width, width) * math.sqrt(var / width) for var in variances)
+
+    def split(w):
+        return (x @ w).reshape(tokens, heads, width // heads).transpose(0, 1)
+
+    logits = split(q) @ split(k).transpose(1, 2) / math.sqrt(width // heads)
+    if layer.causal:
+        logits = logits.masked_fill(torch.ones(tokens, tokens).triu(1) > 0, -math.inf)
+    return (logits.softmax(-1) @ split(v)).transpose(0, 1).reshape(tokens, width) @ o
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("query_var", "c0"), [(1.0, 0.5), (6.0, 0.2), (16.0, 0.5)])
+def test_attention_agrees_with_one_drawn_in_torch(causal, query_var, c0):
+    tokens, width, networks = 64, 384, 40
+    generator = torch.Generator().manual_seed(1)
+    layer = p.Attention(tokens, query_var, 1.0, 2.0, causal=causal)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    rows = []
+    for _ in range(networks):
+        x = math.sqrt(c0) * normal(width) + math.sqrt(1 - c0) * normal(tokens, width)
+        y = drawn_attention(layer, x.requires_grad_(), 2, normal)
+        products = y.detach() @ y.detach().T / width
+        pairs = (products.sum() - products.trace()) / (tokens * (tokens - 1))
+        (gradient,) = torch.autograd.grad((y * normal(tokens, width)).sum(), x)
+        rows.append([products.diag().mean(), pairs, (gradient**2).mean()])
+    rows = np.array(rows)
+    found = p.Network([layer]).propagate(c0=c0)
+    expected = np.array([found.q[1], found.q[1] * found.c[1], found.grad[0]])
+    error = rows.std(0, ddof=1) / math.sqrt(networks)
+    # Heads of 192: logits of one query have a variance that fluctuates by 2/192, which moves means
+    # by some s^4/192 of themselves, 5 % and less: the interpolation between correlations likewise.
+    assert (abs(rows.mean(0) - expected) < SCORE * error + 0.05 * expected).all(), (
+        rows.mean(0), expected, error,
+    )  # fmt: skip
+    assert (error < 0.05 * expected).all()
