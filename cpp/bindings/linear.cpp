@@ -25,10 +25,11 @@ void run_gemm(const py::array& a, const py::array& b, py::array& out, bool compl
   const i64 depth = a.shape(transpose_a ? 0 : 1);
   const i64 rows = out.shape(0), columns = out.shape(1), step = out.strides(0) / i64(sizeof(T));
   T* const to = static_cast<T*>(out.mutable_data());
+  const double time = 0.02 * double(rows) * double(columns) * double(depth);  // nanoseconds
   const Released released;
   engine::in_default_environment([&] {
     return engine::gemm(left, right, rows, columns, depth, to, step, Update::store,
-                        engine::Work{engine::threads_for(threads), {}});
+                        engine::Work{engine::threads_for(threads, time), {}});
   });
 }
 

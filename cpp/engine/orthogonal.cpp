@@ -12,6 +12,9 @@ constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
 constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
 
+// Nanoseconds for a number of the result, and for it and a reflector.
+constexpr double kNumberTime = 4, kPairTime = 0.015;
+
 constexpr i64 kPanelsBytes = 8 << 20;      ///< of the blocks in memory, if it is more than one
 constexpr i64 kStripRows = 32768;          ///< the most of a strip that is kept from block to block
 constexpr i64 kDrawnRows = 8192;           ///< the most of which all vectors of a block are held
@@ -330,8 +333,10 @@ class Maker {
 template <class T>
 bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
           int threads, const Poll& poll, const Progress& progress) {
-  threads = threads_for(threads);
   const i64 count = i64(ids.size());
+  const double numbers = double(count) * double(haar.rows) * double(haar.last);
+  threads = threads_for(
+      threads, numbers * (kNumberTime + kPairTime * double(haar.columns)) * (haar.complex ? 4 : 1));
   const bool shared = threads == 1 || haar.columns >= kSharedColumns || count < 2 ||
                       (count < threads && haar.columns >= kSharedSingle);
   if (shared)

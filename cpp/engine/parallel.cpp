@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cctype>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -17,6 +18,11 @@
 
 namespace fanin::engine {
 namespace {
+
+/// Of one thread: what is not worth calling others for. They cost 5 us where they are idle; where
+/// other programs have their cores, the caller waits at the end of the loop until the system lets
+/// them run, 4 ms and more.
+constexpr double kWorthSharing = 500e3;
 
 std::atomic<int> chosen_threads{0};
 std::atomic<unsigned> forked{0};  ///< how many forks lie between this process and the first
@@ -80,6 +86,13 @@ int startable(int wanted) {
   return wanted;
 }
 
+/// Nanoseconds that this thread has run: those in which it waited for its core do not count.
+double own_time() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return double(now.tv_sec) * 1e9 + double(now.tv_nsec);
+}
+
 }  // namespace
 
 int default_threads() {
@@ -92,6 +105,10 @@ void set_default_threads(int threads) { chosen_threads.store(threads); }
 int threads_for(int threads) {
   if (forked.load() != 0) return 1;
   return threads > 0 ? threads : default_threads();
+}
+
+int threads_for(int threads, double nanoseconds) {
+  return threads <= 0 && nanoseconds < kWorthSharing ? 1 : threads_for(threads);
 }
 
 unsigned process_number() { return 1 + forked.load(); }
@@ -110,26 +127,33 @@ bool in_default_environment(const std::function<bool()>& body) {
   return body();
 }
 
-bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
+bool parallel_for(u64 chunks, Team team, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body) {
   const auto asked_to_stop = [&poll] {
     if (poll) return poll();
     listen();
     return false;
   };
-  if (threads <= 0) threads = default_threads();
-  threads = int(std::min<u64>(u64(threads), chunks));
-  if (threads > 1 && forked.load() == 0) threads = startable(threads);
-  if (threads <= 1 || forked.load() != 0) {
+  u64 done = 0;
+  // Chunks that this thread does alone: all, or while what is left is not known to be worth sharing.
+  const auto alone = [&](bool all) {
     const DefaultFloatingPoint environment;
-    for (u64 chunk = 0; chunk < chunks; ++chunk) {
+    const double begin = all ? 0 : own_time();
+    while (done < chunks) {
       if (asked_to_stop()) return false;
-      body(chunk);
+      body(done++);
+      if (!all && (own_time() - begin) * double(chunks - done) > kWorthSharing * double(done))
+        break;
     }
     return true;
-  }
+  };
+  int threads = int(std::min<u64>(u64(team.threads), chunks));
+  if (threads > 1 && !team.chosen && !alone(false)) return false;
+  threads = int(std::min<u64>(u64(threads), chunks - done));
+  if (threads > 1 && forked.load() == 0) threads = startable(threads);
+  if (threads <= 1 || forked.load() != 0) return alone(true);
 
-  std::atomic<u64> next{0};
+  std::atomic<u64> next{done};
   std::atomic<bool> stop{false}, interrupted{false};
   std::exception_ptr failure;
   std::mutex failure_lock;
@@ -137,11 +161,12 @@ bool parallel_for(u64 chunks, int threads, bool contiguous, const Poll& poll,
   {
     const DefaultFloatingPoint environment;
     try {
-      const u64 team = u64(omp_get_num_threads()), me = u64(omp_get_thread_num());
+      const u64 count = u64(omp_get_num_threads()), me = u64(omp_get_thread_num());
       std::optional<Listening> follow;
       if (me != 0) follow.emplace([&stop] { return stop.load(std::memory_order_relaxed); });
-      const u64 begin = chunks / team * me + std::min(me, chunks % team);
-      const u64 end = begin + chunks / team + (me < chunks % team ? 1 : 0);
+      const u64 left = chunks - done, more = left % count;
+      const u64 begin = done + left / count * me + std::min(me, more);
+      const u64 end = begin + left / count + (me < more ? 1 : 0);
       for (u64 step = begin; !stop.load(std::memory_order_relaxed); ++step) {
         const u64 chunk = contiguous ? step : next.fetch_add(1, std::memory_order_relaxed);
         if (chunk >= (contiguous ? end : chunks)) break;

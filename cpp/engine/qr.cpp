@@ -9,7 +9,9 @@ constexpr i64 kNumbers = 16;      ///< in a row of a block's panel: a constant o
 constexpr i64 kBaseNumbers = 48;  ///< of the columns that are factorised in one strip
 constexpr i64 kSharedColumns =
     384;  ///< from here on threads share one matrix, below each has its own
-constexpr i64 kSharedWork = 1 << 20;  ///< numbers times reflectors from which threads share a step
+constexpr i64 kSharedWork = 1 << 22;  ///< numbers times reflectors from which threads share a step
+// Nanoseconds for a number of the matrix, and for it and a reflector.
+constexpr double kNumberTime = 4, kPairTime = 0.035;
 
 // The tree of tall matrices. All three are constants of the contract.
 constexpr i64 kTreeColumns = 256;  ///< the most of a matrix that is factorised by a tree
@@ -308,7 +310,8 @@ bool qr(const T* a, i64 count, i64 rows, i64 columns, bool complex, T* q, T* r, 
         const Poll& poll) {
   const i64 rank = std::min(rows, columns), parts = complex ? 2 : 1;
   if (count == 0 || rank == 0) return true;
-  threads = threads_for(threads);
+  const double numbers = double(count * parts * parts) * double(rows) * double(columns);
+  threads = threads_for(threads, numbers * (kNumberTime + kPairTime * double(rank)));
   const auto one = [&](Factoriser<T>& factoriser, i64 b) {
     return factoriser.run(a + b * rows * columns * parts, q + b * rows * rank * parts,
                           r == nullptr ? nullptr : r + b * rank * columns * parts);

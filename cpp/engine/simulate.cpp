@@ -288,8 +288,11 @@ class Network {
 template <class T>
 bool run_all(const Simulated& what, const Activation& phi, const Measured& out, int threads,
              const Poll& poll) {
-  threads =
-      std::max(1, int(std::min<i64>(threads > 0 ? threads : default_threads(), what.networks)));
+  double weights = 0;  // a nanosecond for each of them
+  for (std::size_t l = 1; l < what.widths.size(); ++l)
+    weights += double(what.widths[l - 1]) * double(what.widths[l]);
+  threads = int(std::clamp<i64>(threads_for(threads, weights * double(what.networks)), 1,
+                                std::max<i64>(what.networks, 1)));
   PerThread<Workspace<T>> workspaces(threads);
   return parallel_for(u64(what.networks), threads, false, poll, [&](u64 network) {
     Network<T>(what, phi, out, workspaces.own(), i64(network)).run();

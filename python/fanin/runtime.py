@@ -32,7 +32,11 @@ def isas() -> list[str]:
 
 
 def threads() -> int:
-    """Threads a call uses unless it says ``threads=``.
+    """The most threads a call uses unless it says ``threads=``.
+
+    Work of less than half a millisecond stays on the calling thread. On a machine whose cores are
+    shared with other busy processes, ``OMP_WAIT_POLICY=passive`` (set before Python starts) keeps
+    larger calls from waiting for theirs.
 
     >>> import fanin
     >>> fanin.runtime.threads() >= 1
@@ -42,7 +46,7 @@ def threads() -> int:
 
 
 def set_threads(count: int | None) -> None:
-    """Sets the number of threads for calls that do not say ``threads=``.
+    """Sets the most threads of calls that do not say ``threads=``.
 
     Parameters
     ----------

@@ -389,3 +389,36 @@ def test_an_interrupt_is_heard_among_bounds_in_the_far_tail():
     ).replace("(40, 2**21)", "(4, 4)")
     waited, _ = run(code)
     assert float(waited) < 0.2
+
+
+@pytest.mark.parametrize(
+    "small",
+    ["fanin.normal(1 << 19, seed=0)", "fanin.normal((1 << 12,), np.zeros(1 << 12), seed=0)",
+     "fanin.orthogonal((128, 128), seed=0)", "fanin.linalg.qr(np.eye(96, dtype='f4'))",
+     "fanin.propagation.variance_map(np.ones(1 << 12), 'relu', weight_var=2.0)",
+     "fanin.propagation.simulate('relu', 2, 64, weight_var=2.0, networks=4, seed=0)"],
+)  # fmt: skip
+def test_a_call_of_less_than_half_a_millisecond_starts_no_thread_by_default(small):
+    code = f"""
+import os, numpy as np, fanin
+fanin.runtime.set_threads(2)
+def started(): return len(os.listdir("/proc/self/task"))
+before = started()
+{small}
+print(started() - before)
+fanin.normal(1 << 22, seed=0)
+print(started() - before)
+"""
+    assert run(code) == ["0", "1"]
+
+
+def test_a_loop_of_unknown_length_is_shared_once_it_proves_long():
+    code = """
+import os, numpy as np, fanin
+fanin.runtime.set_threads(2)
+def started(): return len(os.listdir("/proc/self/task"))
+before = started()
+fanin.truncated_normal((1 << 17,), low=np.linspace(-1, 1, 1 << 17), high=8.0, seed=0)
+print(started() - before)
+"""
+    assert run(code) == ["1"]
