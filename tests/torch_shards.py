@@ -17,11 +17,13 @@ from torch.distributed.tensor.parallel import (
     RowwiseParallel,
     parallelize_module,
 )
+from torch.distributed.tensor.placement_types import _StridedShard
 
 import fanin
 from fanin import torch as init
 
-SHAPE = (13, 7)
+#: Uneven for 2, 3 and 4 processes; the second leaves some of them without a row or a column.
+SHAPES = ((13, 7), (3, 2))
 
 
 def model():
@@ -52,6 +54,7 @@ def check_everything(rank, world, meeting):
             pairs = [(Shard(0), Shard(1)), (Shard(1), Shard(0)), (Shard(0), Shard(0)),
                      (Replicate(), Shard(1)), (Shard(1), Replicate())]  # fmt: skip
             check_tensors(grid, pairs)
+            check_strided(grid)
             check_both_parallel(grid)
         one = model()
         init.init_(one, seed=9)
@@ -69,12 +72,80 @@ def check_tensors(mesh, placements):
     for name in ("normal_", "uniform_", "trunc_normal_", "orthogonal_", "kaiming_uniform_"):
         fill = getattr(init, name)
         for dtype in (torch.float32, torch.bfloat16):
-            want = fill(torch.empty(SHAPE, dtype=dtype), generator=stream)
-            for placement in placements:
-                sharded = distribute_tensor(torch.zeros(SHAPE, dtype=dtype), mesh, placement)
-                with NoMessages():
-                    assert fill(sharded, generator=stream) is sharded
-                assert torch.equal(sharded.full_tensor(), want), (name, placement)
+            for shape in SHAPES:
+                want = fill(torch.empty(shape, dtype=dtype), generator=stream)
+                for placement in placements:
+                    sharded = distribute_tensor(torch.zeros(shape, dtype=dtype), mesh, placement)
+                    with NoMessages():
+                        assert fill(sharded, generator=stream) is sharded
+                    assert torch.equal(sharded.full_tensor(), want), (name, shape, placement)
+
+
+def check_strided(grid):
+    """Rows cut for one axis of the mesh within those of the other, as FSDP2 cuts over TP."""
+    want = init.normal_(torch.empty(12, 4), generator=fanin.Stream(5)["w"])
+    for placements in ([_StridedShard(0, split_factor=2), Shard(0)],):
+        data, tensor = grid.get_coordinate()
+        rows = torch.arange(12).chunk(2)[tensor].chunk(2)[data]
+        local = torch.zeros(3, 4)
+        sharded = DTensor.from_local(local, grid, placements, run_check=False, shape=(12, 4),
+                                     stride=(4, 1))  # fmt: skip
+        with NoMessages():
+            init.normal_(sharded, generator=fanin.Stream(5)["w"])
+        assert torch.equal(sharded.to_local(), want[rows])
+
+
+MEBIBYTE = 1 << 20
+#: The weight of the tests of memory, and what a process may take beyond its shard.
+WEIGHT, MORE = (12288, 6144), 64 * MEBIBYTE
+
+
+def check_memory(rank, world, meeting):
+    """Each process takes its shard and no more than 64 MiB, whatever the law and the cut."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
+    )
+    try:
+        mesh = init_device_mesh("cpu", (world,))
+        # What a fill loads at its first call is not counted.
+        init.normal_(distribute_tensor(torch.zeros(64, 64), mesh, [Shard(1)]))
+        for name, axis, dtype in (
+            ("normal_", 1, torch.float32),
+            ("trunc_normal_", 0, torch.bfloat16),
+            ("kaiming_uniform_", 1, torch.bfloat16),
+        ):
+            shape = list(WEIGHT)
+            shape[axis] //= world
+            local = torch.ones(shape, dtype=dtype)
+            sharded = DTensor.from_local(local, mesh, [Shard(axis)], run_check=False)
+            fill, stream = getattr(init, name), fanin.Stream(1)["w"]
+            assert taken(fill, sharded, generator=stream) < MORE, name
+        del local, sharded
+        with torch.device("meta"):
+            module = nn.Sequential(nn.Linear(*WEIGHT), nn.Embedding(*WEIGHT))
+        fully_shard(module, mesh=mesh)
+        module.to_empty(device="cpu")
+        for parameter in module.parameters():
+            parameter.detach().to_local().zero_()
+        assert taken(init.init_, module, seed=0) < MORE
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def taken(call, *arguments, **more):
+    """Bytes that this process held at once during a call, at most, beyond those before it."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak begins anew
+    before = status("VmRSS")
+    call(*arguments, **more)
+    return status("VmHWM") - before
+
+
+def status(name):
+    """An entry of /proc/self/status, in bytes."""
+    with open("/proc/self/status") as file:
+        (line,) = [line for line in file if line.startswith(name)]
+    return int(line.split()[1]) * 1024
 
 
 def equal(module, want):

@@ -1,20 +1,23 @@
 """patched: whatever draws inside the block is fanin, and only inside."""
 
+import copy
 import threading
 
 import pytest
 import torch
+import torch_architectures
 from torch import nn
 from torch.nn.init import kaiming_normal_ as imported_before
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch_models import gpt2, llama, vit
+from torch_models import bert, gpt2, llama, vit
 
 import fanin
 from fanin import torch as init
 
 
 class Counter(TorchDispatchMode):
-    """Counts aten's random and QR calls but those of one element, which take a seed."""
+    """Counts aten's random and QR calls but those of one element, which take a seed, and those on
+    meta, which draw nothing."""
 
     def __init__(self):
         super().__init__()
@@ -23,7 +26,8 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
         random = torch.Tag.nondeterministic_seeded in func.tags or "qr" in str(func)
-        if random and not (isinstance(made, torch.Tensor) and made.numel() == 1):
+        drawn = not (isinstance(made, torch.Tensor) and (made.numel() == 1 or made.is_meta))
+        if random and drawn:
             self.found.append(str(func))
         return made
 
@@ -40,7 +44,26 @@ def orthogonal():
     return layer
 
 
-@pytest.mark.parametrize("build", [gpt2, vit, llama, transformer, orthogonal])
+def small(kind):
+    """A factory of the base model of a model type of transformers, made small."""
+
+    def build():
+        model, configuration = torch_architectures.small(kind)
+        return model(copy.deepcopy(configuration))
+
+    build.__name__ = kind
+    return build
+
+
+#: Beside the five above: cut normals, orthogonal matrices, exponential and uniform draws, draws
+#: on temporaries, weight norm, convolutions, states of recurrences.
+MORE = """albert bart beit bloom clip convnext deberta-v2 dinov2 distilbert electra gemma gpt_neox
+          levit mamba mamba2 mistral opt phi qwen2 roberta swin t5 wav2vec2 whisper""".split()
+BUILDS = [gpt2, bert, vit, llama, transformer, orthogonal, *map(small, MORE)]
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.__name__)
+@pytest.mark.filterwarnings("ignore")
 def test_no_random_call_of_aten_is_left(build):
     with Counter() as outside:
         build()
@@ -49,13 +72,15 @@ def test_no_random_call_of_aten_is_left(build):
         one = build()
     assert inside.found == []
     before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        with init.patched(seed=1):
-            two = build()
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    for threads in (1, 2):
+        try:
+            torch.set_num_threads(threads)
+            with init.patched(seed=1):
+                two = build()
+        finally:
+            torch.set_num_threads(before)
+        for name, values in one.named_parameters():
+            assert torch.equal(values, two.get_parameter(name)), (name, threads)
 
 
 CALLS = {

@@ -1,0 +1,232 @@
+"""fanin.torch beside torch.nn.init: small tensors, models touched before, fresh ones, memory.
+
+python bench/bench_torch.py --threads 2 --only small --json bench/results/torch_small.json
+python bench/bench_torch.py --threads 2 --only touched fresh memory --rounds 2 --json FILE
+
+Each contender writes the parameters of one model, or of a new one on meta that gets its memory
+within the clock; mean and variance of a weight of each are asserted first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+import transformers
+from harness import main, timed
+from torch import nn
+
+import fanin
+from fanin import torch as init
+from fanin._bench.contenders import Contender
+from fanin._bench.timing import Report, Row
+
+STD = 0.02
+CALLS = 1000
+SMALL = (8, 8)
+MICROSECONDS_MORE = 3.0
+MEBIBYTES_MORE = 64.0
+#: Of torch.nn.init, with the arguments besides the tensor.
+DRAWS: dict[str, dict[str, Any]] = {
+    "normal_": {},
+    "uniform_": {},
+    "trunc_normal_": {},
+    "xavier_uniform_": {},
+    "xavier_normal_": {},
+    "kaiming_uniform_": {},
+    "kaiming_normal_": {},
+    "orthogonal_": {},
+    "eye_": {},
+}
+
+
+def llama() -> nn.Module:
+    """A Llama of 0.99e9 parameters, bfloat16."""
+    config = transformers.LlamaConfig(
+        vocab_size=32000, hidden_size=2048, intermediate_size=5504, num_hidden_layers=17,
+        num_attention_heads=16, num_key_value_heads=16, initializer_range=STD,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config).to(torch.bfloat16)
+
+
+def vit() -> nn.Module:
+    """ViT-L/16, 0.30e9 parameters, float32."""
+    config = transformers.ViTConfig(
+        hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+    )
+    return transformers.ViTModel(config)
+
+
+def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    with torch.device("meta"):
+        return build()
+
+
+def empty(build: Callable[[], nn.Module]) -> nn.Module:
+    return on_meta(build).to_empty(device="cpu")
+
+
+def truncated(module: nn.Module) -> None:
+    """As a ViT's authors have it: every weight cut at two standard deviations."""
+    for parameter in module.parameters():
+        if parameter.ndim > 1:
+            nn.init.trunc_normal_(parameter, std=STD, a=-2 * STD, b=2 * STD)
+        else:
+            nn.init.zeros_(parameter)
+
+
+def each(module: nn.Module, fill: Callable[..., Any], **arguments: Any) -> Callable[[], None]:
+    """One function of torch.nn.init on every weight, whose memory is there already."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    for parameter in module.parameters():
+        parameter.detach().zero_()
+
+    def run() -> None:
+        for weight in weights:
+            fill(weight, **arguments)
+
+    return run
+
+
+def assert_spread(module: nn.Module, std: float, name: str) -> None:
+    """The root mean square of every weight of many values: within 7 standard errors and one
+    rounding to the dtype; a row of zeros is within them."""
+    for weight in module.parameters():
+        if weight.ndim < 2 or weight.numel() < 1 << 16:
+            continue
+        found = float(weight.detach().float().square().mean().sqrt())
+        error = 7 / (2 * weight.numel()) ** 0.5 + 2.0**-8
+        assert abs(found / std - 1) < error, (name, found, std)
+
+
+def compared(report: Report, choice: argparse.Namespace, what: str, required: float | None,
+             ours: Contender, theirs: Contender) -> None:  # fmt: skip
+    timing = timed(report, choice, [ours, theirs], checked=False)
+    mine, other = (timing.seconds[each.name] for each in (ours, theirs))
+    report.rows.append(
+        Row(what, mine, other, "s", theirs.name, other / mine, measure="x", required=required)
+    )
+
+
+def small(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Every drawing function on 64 values, in microseconds a call."""
+    tensor = torch.empty(SMALL)
+
+    def repeated(peer: str, function: Callable[..., Any], arguments: dict[str, Any]) -> Contender:
+        def run() -> None:
+            for _ in range(CALLS):
+                function(tensor, **arguments)
+
+        return Contender(peer, name, "64 float32", run, CALLS)
+
+    for name, arguments in DRAWS.items():
+        ours = repeated("fanin", getattr(init, name), arguments)
+        theirs = repeated("torch", getattr(nn.init, name), arguments)
+        timing = timed(report, choice, [ours, theirs], checked=False)
+        mine, other = (1e6 * timing.seconds[one.name] / CALLS for one in (ours, theirs))
+        report.rows.append(
+            Row(f"torch {name}, 64 float32", mine, other, "us", theirs.name, mine - other,
+                measure="us more", required=MICROSECONDS_MORE, at_most=True)
+        )  # fmt: skip
+
+
+def touched(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Parameters that were written before."""
+    begin(threads)
+    cases: list[tuple[str, Any, str, dict[str, Any], float, float | None]] = [
+        ("Llama-shaped, 0.99e9 bfloat16, normal_", llama, "normal_", {"std": STD}, STD, 15.0),
+        ("ViT-L, 0.30e9 float32, trunc_normal_ at 2 std", vit, "trunc_normal_",
+         {"std": STD, "a": -2 * STD, "b": 2 * STD}, STD * fanin.truncated_normal_std(-2, 2), 80.0),
+        ("ViT-L, 0.30e9 float32, trunc_normal_ at 100 std", vit, "trunc_normal_", {"std": STD},
+         STD, None),
+    ]  # fmt: skip
+    for what, build, name, arguments, std, required in cases:
+        module = empty(build)
+        ours = each(module, getattr(init, name), **arguments)
+        theirs = each(module, getattr(nn.init, name), **arguments)
+        ours()
+        assert_spread(module, std, what)
+        compared(
+            report, choice, f"{what}, touched, {threads} thr", required,
+            Contender("fanin", what, "", ours, 1), Contender("torch", what, "", theirs, 1),
+        )  # fmt: skip
+
+
+def fresh(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """meta -> to_empty -> the model's own laws, all within the clock."""
+    begin(threads)
+
+    def own(build: Callable[[], nn.Module], how: Callable[[nn.Module], Any]) -> nn.Module:
+        module = empty(build)
+        with torch.no_grad():
+            how(module)
+        return module
+
+    def published(module: Any) -> None:
+        module.initialize_weights()
+        module.tie_weights()
+
+    cases: list[tuple[str, Any, Any, Any, float, float]] = [
+        ("Llama-shaped, 0.99e9 bfloat16", llama, published, None, STD, 8.0),
+        ("ViT-L, 0.30e9 float32, trunc_normal_ at 2 std", vit, truncated, truncated,
+         STD * fanin.truncated_normal_std(-2, 2), 20.0),
+    ]  # fmt: skip
+    for what, build, theirs, how, std, required in cases:
+
+        def ours(build: Any = build, how: Any = how) -> nn.Module:
+            module = empty(build)
+            init.init_(module, seed=0, how=how)
+            return module
+
+        assert_spread(ours(), std, what)
+        compared(
+            report, choice, f"{what}, meta -> to_empty -> init_, {threads} thr", required,
+            Contender("fanin", what, "", ours, 1),
+            Contender("torch", what, "own", lambda b=build, t=theirs: own(b, t), 1),
+        )  # fmt: skip
+
+
+def memory(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """What init_ takes at its peak beyond the parameters, in a process of its own."""
+    for name in ("llama", "vit"):
+        said = subprocess.run(
+            [sys.executable, __file__, "--excess", name], capture_output=True, text=True, check=True
+        ).stdout
+        more = float(said.splitlines()[-1])
+        report.rows.append(
+            Row(f"init_ of {name}, peak memory beyond the parameters", more, 0.0, "MiB", "none",
+                more, measure="MiB more", required=MEBIBYTES_MORE, at_most=True)
+        )  # fmt: skip
+
+
+def excess(name: str) -> float:
+    """MiB; a small model first, so that what torch and fanin load once is not counted."""
+    init.init_(nn.Sequential(nn.Linear(3000, 3000), nn.Embedding(9, 9)), seed=0)
+    module = empty({"llama": llama, "vit": vit}[name])
+    for tensor in [*module.parameters(), *module.buffers()]:
+        tensor.detach().zero_()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    init.init_(module, seed=0)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def begin(threads: int) -> None:
+    fanin.runtime.set_threads(threads)
+    torch.set_num_threads(threads)
+    transformers.logging.set_verbosity_error()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--excess"]:
+        print(excess(sys.argv[2]))
+        raise SystemExit
+    parts = {"small": small, "touched": touched, "fresh": fresh, "memory": memory}
+    raise SystemExit(main("torch", __doc__ or "", parts))
