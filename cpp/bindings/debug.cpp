@@ -12,6 +12,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
+#include "engine/fill.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -108,6 +109,7 @@ void register_debug(py::module_& parent) {
       parent.def_submodule("debug", "Parts of the core, for tests and benchmarks only.");
   m.def("block", &block, py::arg("key"), py::arg("number"), py::arg("id"), py::arg("rounds") = 7);
   m.def("set_isa", &engine::set_isa, py::arg("name"));
+  m.def("set_stream_bytes", &engine::set_stream_bytes, py::arg("bytes"));
   m.def("functions", [] {
     std::vector<std::string> names;
     for (const FunctionRow& row : engine::table().functions) names.emplace_back(row.name);

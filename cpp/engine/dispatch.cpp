@@ -108,4 +108,13 @@ void set_isa(const std::string& name) {
 
 const KernelTable& baseline_table() { return baseline::table; }
 
+bool made_by_amd() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amd") != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace fanin::engine

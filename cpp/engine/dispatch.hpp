@@ -20,4 +20,7 @@ void set_isa(const std::string& name);
 /// The table that every machine runs, whatever FANIN_ISA says.
 const KernelTable& baseline_table();
 
+/// Whether the CPU is AMD's. It may decide what is fast, never what is made.
+bool made_by_amd();
+
 }  // namespace fanin::engine

@@ -2,7 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
+#include <limits>
+#include <string_view>
+
+#include "engine/dispatch.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -14,8 +19,7 @@ constexpr i64 kSerialEach = 4096;                  ///< of these, what the calle
 constexpr i64 kPlansUnheard = 64;                  ///< the dearest takes half a millisecond
 constexpr i64 kChunkBytes = 256 * 1024;            ///< of one chunk of a contiguous run
 constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
-constexpr i64 kStreamBytes = 16 * 1024 * 1024;     ///< from here on stores go past the caches,
-constexpr u64 kStreamRun = 8 * 1024;               ///< in runs of at least so many bytes
+constexpr u64 kStreamRun = 8 * 1024;               ///< of a run whose stores go past the caches
 constexpr std::size_t kLine = 64;
 
 /// The arguments of element begin + k; zeros beyond those that the law has.
@@ -24,6 +28,21 @@ Arguments arguments_at(const Columns& columns, i64 k) {
   Arguments values{};
   for (std::size_t a = 0; a < columns.argument.size(); ++a) values[a] = columns.argument[a][k];
   return values;
+}
+
+std::atomic<i64> chosen_stream_bytes{0};
+
+/// From how many bytes on stores go past the caches (docs/decisions/0010). Zen's plain stores to far
+/// memory cost no more, so there only what is bound by memory gains, once it is far larger than the
+/// caches.
+i64 stream_bytes(const Plan& plan) {
+  constexpr i64 kMega = 1024 * 1024;
+  if (const i64 chosen = chosen_stream_bytes.load(); chosen > 0) return chosen;
+  static const bool amd = made_by_amd();
+  if (!amd) return 16 * kMega;
+  const std::string_view law = plan.law;
+  const bool light = law.starts_with("uniform") || law == "integers" || law == "rademacher";
+  return light ? 128 * kMega : std::numeric_limits<i64>::max();
 }
 
 /// Values at consecutive addresses to consecutive memory. A partial tile at either end goes through
@@ -89,6 +108,8 @@ std::vector<Axis> merged(const std::vector<Axis>& axes) {
 
 }  // namespace
 
+void set_stream_bytes(i64 bytes) { chosen_stream_bytes.store(bytes); }
+
 bool fill(const Plan& plan, const Source& source, Destination d, int threads, const Poll& poll) {
   for (const Axis& axis : d.axes)
     if (axis.count == 0) return true;
@@ -101,7 +122,7 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
 
   const bool run = inner.bytes == size && inner.address == 1;
   const i64 total_bytes = rows * inner.count * size;
-  const bool stream = !d.fresh && total_bytes >= kStreamBytes;
+  const bool stream = !d.fresh && total_bytes >= stream_bytes(plan);
   const i64 values = rows * inner.count;
   threads = values <= kSerialValues ? 1 : threads_for(threads, kValueTime * double(values));
 

@@ -29,6 +29,9 @@ struct Destination {
 bool fill(const Plan& plan, const Source& source, Destination destination, int threads,
           const Poll& poll);
 
+/// From how many bytes on stores go past the caches; 0: as is best on this machine. For tests.
+void set_stream_bytes(i64 bytes);
+
 /// Arguments of their own for the elements begin .. begin + count of a destination, in C order:
 /// `argument[a][k]` belongs to element begin + k.
 struct Columns {

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fanin
+from fanin import _core
 
 REAL = ["float32", "float64", "float16", "bfloat16"]
 DTYPES = [*REAL, "complex64", "complex128"]
@@ -93,16 +94,25 @@ def test_large_strided_and_misaligned_fills_equal_the_plain_one(dtype):
         assert same(out, plain)
 
 
-# Stores go past the caches from 16 MB on, in lines of 64 bytes through blocks of 2048.
-PAST_CACHES = 16 << 20
+# Stores go past the caches in lines of 64 bytes through blocks of 2048, from so many bytes on as
+# the machine likes; here from few.
+PAST_CACHES = 96 << 10
 
 
+@pytest.fixture
+def past_caches():
+    _core.debug.set_stream_bytes(PAST_CACHES)
+    yield
+    _core.debug.set_stream_bytes(0)
+
+
+@pytest.mark.parametrize("draw", [fanin.uniform, fanin.normal])
 @pytest.mark.parametrize("dtype", REAL)
-def test_stores_past_the_caches_reach_memory_of_any_alignment(isa, dtype):
+def test_stores_past_the_caches_reach_memory_of_any_alignment(isa, past_caches, dtype, draw):
     dtype = as_dtype(dtype)
-    count = PAST_CACHES // dtype.itemsize + 77
+    count = 3 * PAST_CACHES // dtype.itemsize + 77
     skipped = 5  # so that the first tile is a part of one
-    plain = fanin.uniform(count + skipped, seed=6, dtype=dtype)[skipped:].tobytes()
+    plain = draw(count + skipped, seed=6, dtype=dtype)[skipped:].tobytes()
     raw = np.empty(count * dtype.itemsize + 256, np.uint8)
     line = -raw.ctypes.data % 64
     for offset in (0, dtype.itemsize, 16, 64 - dtype.itemsize, 1):
@@ -110,15 +120,15 @@ def test_stores_past_the_caches_reach_memory_of_any_alignment(isa, dtype):
         start = line + offset
         out = np.ndarray(count, dtype, raw, start)
         index = slice(skipped, None)
-        fanin.uniform(count + skipped, seed=6, out=out, index=index, threads=1 + offset % 3)
+        draw(count + skipped, seed=6, out=out, index=index, threads=1 + offset % 3)
         end = start + count * dtype.itemsize
         assert raw[start:end].tobytes() == plain
         assert (raw[:start] == 0x5A).all() and (raw[end:] == 0x5A).all()
 
 
 @pytest.mark.parametrize("row", [100, 2048, 5000])
-def test_rows_of_any_length_go_past_the_caches(row):
-    rows = PAST_CACHES // 4 // row + 1
+def test_rows_of_any_length_go_past_the_caches(past_caches, row):
+    rows = 3 * PAST_CACHES // 4 // row + 1
     wide = np.zeros((rows, row + 3), np.float32)
     fanin.normal((rows, row), seed=6, out=wide[:, 1:-2])
     assert same(wide[:, 1:-2], fanin.normal((rows, row), seed=6))
@@ -139,8 +149,8 @@ def test_threads_and_isa_cannot_be_seen(isa, dtype, count):
 
 
 @pytest.mark.parametrize("dtype", REAL)
-def test_a_large_fill_is_a_prefix_of_a_larger_one(dtype):
-    # Long enough for stores past the cache (4 MiB) and for many chunks, at any offset to the lines.
+def test_a_large_fill_is_a_prefix_of_a_larger_one(past_caches, dtype):
+    # Long enough for many chunks, at any offset to the lines.
     count = 5_000_011
     memory = np.empty(count + 64, as_dtype(dtype))
     whole = fanin.random(count, seed=5, dtype=dtype)
