@@ -7,6 +7,7 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 
 from fanin._activations.activation import Activation
 
+from ._architectures import architecture
 from ._critical import Critical, critical
 from ._density import jacobian_density
 from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
@@ -18,8 +19,11 @@ from ._layers import (
     Conv,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
+    Gated,
     LayerNorm,
+    MaxPool,
     Residual,
     RMSNorm,
 )
@@ -41,10 +45,13 @@ __all__ = [
     "Dense",
     "DepthScales",
     "Dropout",
+    "Embedding",
     "FixedPoints",
     "Flatten",
+    "Gated",
     "Jacobian",
     "LayerNorm",
+    "MaxPool",
     "Moments",
     "Network",
     "PhaseDiagram",
@@ -52,6 +59,7 @@ __all__ = [
     "RMSNorm",
     "Residual",
     "Simulation",
+    "architecture",
     "chi",
     "correlation_map",
     "covariance",

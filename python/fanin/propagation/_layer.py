@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
+
+from fanin._types import Floats
 
 from ._positions import Pairs
 from ._state import Passage, State
@@ -63,14 +65,26 @@ def demands(layers: Sequence[Any], pairs: Pairs, image: Image, mapped: bool) -> 
     return found[::-1]
 
 
+def _scaled(back: Callable[[Floats], Floats], factor: Floats) -> Callable[[Floats], Floats]:
+    return lambda gradient: back(gradient * factor)
+
+
 def passed(layers: Sequence[Any], state: State, pairs: Pairs) -> list[Passage]:
     """The passages of layers in a row, with `pairs` behind the last."""
     found: list[Passage] = []
     wanted = demands(layers, pairs, state.image, state.mapped)
     for layer, behind in zip(layers, wanted[1:], strict=True):
         passage = layer.through(state, behind)
-        if passage.after.applied is state.applied and state.applied is not None:
-            passage = replace(passage, after=replace(passage.after, applied=None))
+        after = passage.after  # what a layer carried on without a word of its own is gone
+        if after.applied is state.applied and state.applied is not None:
+            after = replace(after, applied=None)
+        if after.laws is state.laws and state.laws is not None:
+            after = replace(after, laws=None)
+        passage = replace(passage, after=after)
+        if passage.earlier is not None and found:
+            found[-1] = replace(found[-1], back=_scaled(found[-1].back, passage.earlier))
+        elif passage.earlier is not None:
+            passage = replace(passage, back=_scaled(passage.back, passage.earlier))
         state = passage.after
         found.append(passage)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,18 +12,17 @@ from fanin._activations.activation import as_activation
 from fanin._public import public
 from fanin._types import Floats
 
+from ._apply import Apply
 from ._attention import Attention
-from ._layer import EvenLayer, Image, any_uneven, demands, images_along, passed, swept
-from ._maps import moments
+from ._embedding import Embedding
+from ._gated import Gated
+from ._laws import Law, applied_law, gaussian_law
+from ._layer import Image, any_uneven, demands, images_along, passed, swept
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
-from ._pairs import covariance, one_minus_correlation_map, pairs_at
-from ._pools import AveragePool, Flatten
+from ._pools import AveragePool, Flatten, MaxPool
 from ._positions import Pairs, sorted_pairs
-from ._state import Passage, State, times
+from ._state import Passage, State
 from ._weights import Conv, Dense
-
-if TYPE_CHECKING:
-    from fanin._activations.activation import Activation
 
 __all__ = [
     "LAYERS",
@@ -34,6 +33,9 @@ __all__ = [
     "Conv",
     "Dense",
     "Dropout",
+    "MaxPool",
+    "Gated",
+    "Embedding",
     "Flatten",
     "LayerNorm",
     "RMSNorm",
@@ -55,7 +57,9 @@ class Residual:
     Parameters
     ----------
     layers : sequence of layers
-        The branch f; its last layer with weights comes after its last activation.
+        The branch f; its last layer with weights comes after its last activation. Behind a skip
+        of an activation with nothing in between another one may follow: the law of the sum is
+        carried along (approximately: correlations by a parabola).
     skip, branch : float
         Factors of the two paths; branch = L**-0.5 keeps a net of L blocks bounded.
     projection : sequence of layers
@@ -116,6 +120,7 @@ class Residual:
         made = replace(
             skip, q=q, m=self.skip * skip.m, c=c, one_minus_c=apart,
             same=a * skip.same + b * inner.same, cross=a * skip.cross + b * inner.cross,
+            laws=self._laws(skip, inner),
         )  # fmt: skip
 
         def back(gradient: Floats) -> Floats:
@@ -133,64 +138,35 @@ class Residual:
 
         return Passage(made, back, weights)
 
+    def _laws(self, skip: State, inner: State) -> tuple[Law, ...] | None:
+        """Of an activation that is its own skip, with a normal added."""
+        if skip.gaussian or not inner.gaussian or skip.applied is None or skip.mapped:
+            return None
+        phi, before = skip.applied
+        spreads = np.broadcast_arrays(self.branch**2 * inner.q, skip.q)[0]
+        variances = np.broadcast_to(before.q, spreads.shape).ravel()
+        laws = before.laws
+        if laws is None:
+            laws = tuple(gaussian_law(float(q), phi) for q in variances)
+        elif len(laws) != variances.size:
+            return None
+        outs = (applied_law(phi, law) for law in laws)
+        return tuple(
+            Law(self.skip * x.at, x.mass, float(v))
+            for x, v in zip(outs, spreads.ravel(), strict=True)
+        )
+
 
 def _ends_in_weights(what: str, layers: Sequence[Any]) -> None:
     for layer in reversed(layers):
         if isinstance(layer, Dense | Conv | Attention):
             return
-        if not isinstance(layer, Dropout | AveragePool):
+        if not isinstance(layer, Dropout | AveragePool | LayerNorm | RMSNorm | BatchNorm):
             break
     raise ValueError(
         f"{what} of a residual must end in layers with weights of mean zero (Dense, Conv, "
         f"Attention), or the cross terms do not vanish; got {tuple(layers[-1:])!r}"
     )
-
-
-@dataclass(frozen=True)
-class Apply(EvenLayer):
-    """An activation, as a layer of a network."""
-
-    activation: Activation
-
-    def through(self, state: State, wanted: Pairs) -> Passage:
-        if not state.gaussian:
-            raise ValueError(
-                f"{self.activation!r} needs a Gaussian pre-activation, the output of weights; "
-                "put a Dense or Conv layer before it"
-            )
-        phi, state = self.activation, state.selected(wanted)
-        found = moments(state.q, phi)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            near = one_minus_correlation_map(state.one_minus_c, state.q, phi, weight_var=1.0)
-            far = covariance(state.q, state.q, state.c, phi) / found.second
-        close = state.c > 0.5
-        made = replace(
-            state,
-            q=np.asarray(found.second),
-            m=np.asarray(found.mean),
-            c=np.where(close, 1 - near, far),
-            one_minus_c=np.where(close, near, 1 - far),
-            same=self._between(state, state.same),
-            cross=self._between(state, state.cross),
-            gaussian=False,
-            applied=(phi, state),
-        )
-        factor = np.asarray(found.slope_second)
-        if phi.name == "crelu":
-            # Both relu(x) and relu(-x) go out, and a unit's gradient comes back over either.
-            return Passage(replace(made, copies=2), times(2 * factor))
-        return Passage(made, times(factor))
-
-    def _between(self, state: State, products: Floats) -> Floats:
-        """E phi(u) phi(v) for u and v at two positions."""
-        if not state.pairs:
-            return products
-        here, there = state.q[..., None], state.beside(state.q)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            c = products / (np.sqrt(here) * np.sqrt(there))
-        c = np.where((here > 0) & (there > 0), np.clip(c, -1.0, 1.0), 0.0)
-        [found] = pairs_at(self.activation, here, there, c, covariance=True)
-        return state.inside(found)
 
 
 LAYERS = (
@@ -199,7 +175,10 @@ LAYERS = (
     Residual,
     Dropout,
     AveragePool,
+    MaxPool,
     Flatten,
+    Embedding,
+    Gated,
     LayerNorm,
     RMSNorm,
     BatchNorm,

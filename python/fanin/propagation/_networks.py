@@ -12,7 +12,7 @@ from fanin._public import public
 from fanin._types import Floats
 
 from ._layer import any_uneven, demands, passed, swept
-from ._layers import Apply, Attention, Residual, as_layers, causal_tokens
+from ._layers import Apply, Attention, MaxPool, Residual, as_layers, causal_tokens
 from ._positions import Pairs, all_pairs
 from ._profile import FIELDS, Profile
 from ._state import Passage, State, starting_state
@@ -31,7 +31,7 @@ def _title(layer: Any) -> str:
         return layer.activation.name
     if isinstance(layer, Residual):
         return f"Residual({', '.join(_title(inner) for inner in layer.layers)})"
-    return type(layer).__name__ + ("~" if isinstance(layer, Attention) else "")
+    return type(layer).__name__ + ("~" if isinstance(layer, Attention | MaxPool) else "")
 
 
 @public("fanin.propagation")
@@ -41,9 +41,10 @@ class Network:
     Parameters
     ----------
     layers : sequence
-        `Dense`, `Conv`, `Residual`, `Dropout`, `AveragePool`, `Flatten`, `LayerNorm`, `RMSNorm`,
-        `BatchNorm`, `Attention` (an approximation), and activations: a name, an `Activation` or
-        a function. The first one meets Gaussian pre-activations.
+        `Dense`, `Conv`, `Gated`, `Embedding`, `Residual`, `Dropout`, `AveragePool`, `MaxPool`,
+        `Flatten`, `LayerNorm`, `RMSNorm`, `BatchNorm`, `Attention` (the last and MaxPool in part
+        approximations), and activations: a name, an `Activation` or a function. The first one
+        meets Gaussian pre-activations.
     width : int, optional
         Units or channels that come in; needed only where a mode other than fan_in, or a
         non-square layer, makes the widths count.

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from fanin._activations.activation import as_activation
 from fanin._checks import as_count
 from fanin._public import public
 from fanin._types import Floats
 
+from ._laws import Moments, largest_law, moments_of, parted, shared_second
 from ._layer import EvenLayer, Image
+from ._maps import moments
 from ._positions import (
     ANY,
     Displacement,
@@ -207,3 +210,100 @@ class Flatten(EvenLayer):
         )  # fmt: skip
         ones = np.ones(state.image or ()) if state.mapped else np.ones(())
         return Passage(made, lambda g: g.reshape(*g.shape, *(1,) * ones.ndim) * ones)
+
+
+@public("fanin.propagation")
+@dataclass(frozen=True)
+class MaxPool(EvenLayer):
+    """The largest of windows of pixels, approximately, of pre-activations or behind a rising
+    activation.
+
+    Pixels of a window are normal with one correlation (which may not be negative), as circular
+    convolutions leave them; then the law of the largest is exact. The covariance of two inputs is
+    the parabola of their correlation through its ends and its slope at 0; windows that overlap
+    count as different. A gradient goes to the largest pixel.
+
+    Parameters
+    ----------
+    size : int or tuple of int
+        Sides of the window; an int stands for a square.
+    stride : int or tuple of int, optional
+        Default: the window's sides.
+
+    Examples
+    --------
+    >>> from fanin import propagation as p
+    >>> profile = p.Network(["relu", p.MaxPool((2, 1))]).propagate()
+    >>> round(profile.q[2].item(), 6)  # E max(0, z1, z2)^2 = 3/4 + 1/(2 pi)
+    0.909155
+    """
+
+    size: int | Sequence[int]
+    stride: int | Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
+        stride = size if self.stride is None else self.stride
+        strides = (stride,) * len(size) if isinstance(stride, int) else tuple(stride)
+        if len(strides) != len(size):
+            raise ValueError(f"stride has {len(strides)} axes, the window {len(size)}")
+        for side in (*size, *strides):
+            as_count(side, "a side of size or stride")
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "stride", strides)
+
+    def image_behind(self, image: Image) -> Image:
+        if image is None:
+            return None
+        strides: tuple[int, ...] = self.stride  # type: ignore[assignment]
+        return tuple(-(-side // step) for side, step in zip(image, strides, strict=True))
+
+    def wanted(self, pairs: Pairs, grid: Image) -> Pairs:
+        if grid is not None:
+            raise ValueError("MaxPool takes alike positions: no zero padding in its network")
+        return (ANY,)
+
+    def through(self, state: State, wanted: Pairs) -> Passage:
+        phi, before = state.applied or (as_activation("linear"), state)
+        if not before.gaussian or not state.pairs:
+            raise ValueError("MaxPool needs a Gaussian pre-activation, or an activation of one")
+        pixels = math.prod(self.size)  # type: ignore[arg-type]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            near = np.clip(np.nan_to_num(before.same[..., 0] / before.q), 0.0, 1.0 - 1e-12)
+            crossed = np.nan_to_num(before.cross[..., 0] / before.q)
+        lanes = np.broadcast_arrays(before.q, near)
+        found = [
+            moments_of(phi, *largest_law(float(q), float(r), pixels, phi).nodes(phi.kinks))
+            for q, r in zip(*(x.ravel() for x in lanes), strict=True)
+        ]
+        names = ("mean", "second", "slope", "slope_second")
+        every = Moments(*(np.reshape([getattr(m, n) for m in found], near.shape) for n in names))
+        # The variance has a part of what all pixels share and one of their own; each pixel is the
+        # largest with probability 1/r, which is the slope of the latter where inputs part.
+        shared = np.reshape(
+            [
+                shared_second(float(q), float(r), pixels, phi)
+                for q, r in zip(*(x.ravel() for x in lanes), strict=True)
+            ],
+            near.shape,
+        )
+        square, lift = every.mean * every.mean, before.q * every.slope * every.slope
+        parts = shared - square, every.second - shared
+        with np.errstate(invalid="ignore", divide="ignore"):
+            first = np.where(near > 0, (near - crossed) / near, 0.0)
+            last = (before.one_minus_c - (near - crossed)) / (1 - near)
+        common = parted(parts[0], lift * near, first)
+        own = parted(parts[1], lift * (1 - near) / pixels, last)
+        made = replace(
+            state, q=every.second, m=every.mean, c=1 - (common + own) / every.second,
+            one_minus_c=(common + own) / every.second, same=shared[..., None],
+            cross=(shared - common)[..., None], image=self.image_behind(state.image),
+            gaussian=False,
+        )  # fmt: skip
+        slopes = moments(before.q, phi).slope_second
+        steps = math.prod(self.stride)  # type: ignore[arg-type]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # The slope at the largest pixel, not at any.
+            earlier = np.asarray(every.slope_second / slopes)
+        back = times(np.ones_like(state.q) / steps)
+        return Passage(made.selected(wanted), back, earlier=earlier)

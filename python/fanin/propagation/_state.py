@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from fanin._activations.activation import Activation
 
+    from ._laws import Law
+
 
 @dataclass(frozen=True)
 class State:
@@ -35,6 +37,8 @@ class State:
     mapped  q, m, c have an axis for every side of the image behind those of the lanes
     applied the activation just passed and the state in front of it
     tokens  positions are tokens, whose correlation c0 gives
+    laws    the law of a unit, lane by lane, where a sum of an activation and weights is none of
+            the known ones
 
     `same` and `cross` have one more axis, the last, with an entry for each of `pairs`.
     """
@@ -53,6 +57,7 @@ class State:
     mapped: bool = False
     applied: tuple[Activation, State] | None = None
     tokens: bool = False
+    laws: tuple[Law, ...] | None = None
 
     @property
     def axes(self) -> int:
@@ -130,11 +135,13 @@ class Passage:
     after     the state behind it
     back      gradient variance of a unit in front of it, from the one behind
     weights   gradient variances of one weight of each layer with weights in it, from the one behind
+    earlier   what the layer changes of the way back through the activation in front of it
     """
 
     after: State
     back: Callable[[Floats], Floats]
     weights: Callable[[Floats], list[Floats]] = lambda gradient: []
+    earlier: Floats | None = None
 
 
 def times(factor: Floats) -> Callable[[Floats], Floats]:

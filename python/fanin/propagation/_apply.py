@@ -1,0 +1,96 @@
+"""Activations as layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fanin._types import Floats
+
+from ._laws import Moments, between, moments_of, parted
+from ._layer import EvenLayer
+from ._maps import moments
+from ._pairs import covariance, one_minus_correlation_map, pairs_at
+from ._positions import Pairs
+from ._state import Passage, State, times
+
+if TYPE_CHECKING:
+    from fanin._activations.activation import Activation
+
+
+@dataclass(frozen=True)
+class Apply(EvenLayer):
+    """An activation, as a layer of a network."""
+
+    activation: Activation
+
+    def through(self, state: State, wanted: Pairs) -> Passage:
+        if state.laws is not None:
+            return self._of_laws(state.selected(wanted))
+        if not state.gaussian:
+            raise ValueError(
+                f"{self.activation!r} needs a Gaussian pre-activation, the output of weights; "
+                "put a Dense or Conv layer before it"
+            )
+        phi, state = self.activation, state.selected(wanted)
+        found = moments(state.q, phi)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            near = one_minus_correlation_map(state.one_minus_c, state.q, phi, weight_var=1.0)
+            far = covariance(state.q, state.q, state.c, phi) / found.second
+        close = state.c > 0.5
+        made = replace(
+            state,
+            q=np.asarray(found.second),
+            m=np.asarray(found.mean),
+            c=np.where(close, 1 - near, far),
+            one_minus_c=np.where(close, near, 1 - far),
+            same=self._between(state, state.same),
+            cross=self._between(state, state.cross),
+            gaussian=False,
+            applied=(phi, state),
+        )
+        factor = np.asarray(found.slope_second)
+        if phi.name == "crelu":
+            # Both relu(x) and relu(-x) go out, and a unit's gradient comes back over either.
+            return Passage(replace(made, copies=2), times(2 * factor))
+        return Passage(made, times(factor))
+
+    def _of_laws(self, state: State) -> Passage:
+        """Of units whose law is carried along; correlations by the parabola of `between`."""
+        phi = self.activation
+        found = [moments_of(phi, *law.nodes(phi.kinks)) for law in state.laws or ()]
+        shape = state.q.shape
+        every = Moments(*(np.reshape([getattr(m, name) for m in found], shape)
+                          for name in ("mean", "second", "slope", "slope_second")))  # fmt: skip
+        square = state.m * state.m
+        variance = state.q - square
+        with np.errstate(invalid="ignore", divide="ignore"):
+            apart = state.q * state.one_minus_c / variance
+            slope = variance * every.slope * every.slope
+            one_minus_c = (
+                parted(every.second - every.mean * every.mean, slope, apart) / every.second
+            )
+            c = 1 - one_minus_c
+            lifted = Moments(*(x[..., None] for x in vars(every).values()))
+            same, cross = (
+                between(lifted, variance[..., None], (x - square[..., None]) / variance[..., None])
+                for x in (state.same, state.cross)
+            )
+        made = replace(
+            state, q=every.second, m=every.mean, c=c, one_minus_c=one_minus_c, same=same,
+            cross=cross, gaussian=False, applied=(phi, state), laws=None,
+        )  # fmt: skip
+        return Passage(made, times(every.slope_second))
+
+    def _between(self, state: State, products: Floats) -> Floats:
+        """E phi(u) phi(v) for u and v at two positions."""
+        if not state.pairs:
+            return products
+        here, there = state.q[..., None], state.beside(state.q)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            c = products / (np.sqrt(here) * np.sqrt(there))
+        c = np.where((here > 0) & (there > 0), np.clip(c, -1.0, 1.0), 0.0)
+        [found] = pairs_at(self.activation, here, there, c, covariance=True)
+        return state.inside(found)

@@ -1,0 +1,115 @@
+"""Laws of units that are no Gaussians: a rectified signal with a Gaussian added, the largest of a
+window. A law is nodes and masses, in the last axis behind those of the lanes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fanin._functions import exp, upper_tail
+from fanin._types import Floats
+
+from ._nodes import gaussian_nodes, legendre_rule
+
+if TYPE_CHECKING:
+    from fanin._activations.activation import Activation
+
+_TAU = 6.283185307179586
+#: Panels of half a standard deviation with as many nodes, reaching so far beyond the last atom.
+_NODES, _STEP, _REACH = 12, 0.5, 8.0
+
+
+@dataclass(frozen=True)
+class Law:
+    """Atoms `at` of masses `mass` with a normal of variance `spread` added, for one lane."""
+
+    at: Floats
+    mass: Floats
+    spread: float
+
+    def nodes(self, kinks: tuple[float, ...]) -> tuple[Floats, Floats]:
+        """Nodes and masses of the law, panels ending at the kinks."""
+        if self.spread == 0.0:
+            return self.at, self.mass
+        std = float(np.sqrt(self.spread))
+        low, high = float(self.at.min()) - _REACH * std, float(self.at.max()) + _REACH * std
+        count = int(np.ceil((high - low) / (_STEP * std)))
+        inner = [k for k in kinks if low < k < high]
+        edges = np.unique(np.r_[low + (high - low) * np.arange(count + 1) / count, inner])
+        x, w = legendre_rule(_NODES)
+        half = 0.5 * np.diff(edges)[:, None]
+        u = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * x).ravel()
+        z = (u[:, None] - self.at) / std
+        density = (exp(-0.5 * z * z) * self.mass).sum(axis=1) / (std * np.sqrt(_TAU))
+        mass = (half * w).ravel() * density
+        return u, mass / mass.sum()
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of phi(s): mean, second moment, mean slope, and mean square slope."""
+
+    mean: Any
+    second: Any
+    slope: Any
+    slope_second: Any
+
+
+def moments_of(phi: Activation, u: Floats, mass: Floats) -> Moments:
+    value = np.asarray(phi(u), np.float64)
+    slope = np.asarray(phi.derivative(u), np.float64)
+    sums = (value, value * value, slope, slope * slope)
+    return Moments(*(float((mass * x).sum()) for x in sums))
+
+
+def applied_law(phi: Activation, law: Law) -> Law:
+    """The law of phi(s)."""
+    u, mass = law.nodes(phi.kinks)
+    return Law(np.asarray(phi(u), np.float64), mass, 0.0)
+
+
+def gaussian_law(q: float, phi: Activation) -> Law:
+    """A normal of variance q, with nodes that suit phi."""
+    if not q > 0:
+        return Law(np.zeros(1), np.ones(1), 0.0)
+    u, mass = gaussian_nodes(q, phi.kinks)
+    return Law(u, mass, 0.0)
+
+
+def largest_law(q: float, correlation: float, count: int, phi: Activation) -> Law:
+    """The largest of `count` normals of variance q with one correlation >= 0 between any two:
+    a common normal and the largest of independent ones, of density count P(z)^(count-1) p(z)."""
+    own = q * (1 - correlation)
+    kinks = phi.kinks if correlation == 0 else ()
+    u, mass = gaussian_nodes(own, kinks)
+    below = 1 - upper_tail(u / np.sqrt(own))
+    mass = mass * count * below ** (count - 1)
+    return Law(u, mass / mass.sum(), q * correlation)
+
+
+def shared_second(q: float, correlation: float, count: int, phi: Activation) -> float:
+    """E of the square of E phi(largest) given what all normals of :func:`largest_law` share: the
+    second moment of two windows of one input."""
+    law = largest_law(q, correlation, count, phi)
+    if law.spread == 0.0:
+        mean = moments_of(phi, law.at, law.mass).mean
+        return float(mean * mean)
+    common, mass = gaussian_nodes(law.spread)
+    given = np.asarray(phi(common[:, None] + law.at), np.float64)
+    means = (given * law.mass).sum(axis=1)
+    return float((mass * means * means).sum())
+
+
+def parted(variance: Any, slope: Any, apart: Any) -> Floats:
+    """What the covariance at 1 - apart lacks to `variance`, by the parabola from 0 with a slope."""
+    return np.asarray(apart * (slope + (variance - slope) * (2 - apart)))
+
+
+def between(first: Moments, variance: Any, correlation: Any) -> Floats:
+    """E phi(s) phi(t) for s and t of the same law, by the parabola in their correlation that has
+    the value mean^2 and the slope variance (E phi')^2 at 0, and E phi^2 at 1."""
+    square = first.mean * first.mean
+    lack = parted(first.second - square, variance * first.slope * first.slope, 1 - correlation)
+    return np.asarray(first.second - lack)
