@@ -66,7 +66,8 @@ thread_local int Nesting::depth = 0;
 /// values(x, curved) returns an array of three rows: phi, phi' and, if curved, phi''. The handle
 /// holds it weakly, because the interpreter does not see what a capsule refers to and could never
 /// collect an object whose method it is; who owns the handle keeps it.
-py::capsule custom_activation(const py::function& values, std::vector<double> kinks, double unit) {
+py::capsule custom_activation(const py::function& values, std::vector<double> kinks, double unit,
+                              double precision) {
   const auto shared =
       std::shared_ptr<py::weakref>(new py::weakref(values, py::handle()), [](const py::weakref* p) {
         const Held gil;
@@ -86,7 +87,7 @@ py::capsule custom_activation(const py::function& values, std::vector<double> ki
     for (int k = 0; k < (curvature != nullptr ? 3 : 2); ++k)
       std::copy_n(rows.data(k, 0), count, to[k]);
   };
-  return capsule_of(new Owned(evaluate, std::move(kinks), unit));
+  return capsule_of(new Owned(evaluate, std::move(kinks), unit, precision));
 }
 
 py::array_t<double> activation_values(const py::capsule& handle, const Array& x) {
@@ -221,7 +222,7 @@ void register_propagation(py::module_& m) {
   m.def("activation_rows", &activation_rows);
   m.def("activation", &activation, py::arg("name"), py::arg("parameters"), steady);
   m.def("custom_activation", &custom_activation, py::arg("values"), py::arg("kinks"),
-        py::arg("unit"), steady);
+        py::arg("unit"), py::arg("precision"), steady);
   m.def("activation_values", &activation_values, py::arg("handle"), py::arg("x"), steady);
   m.def("activation_moments", &activation_moments, py::arg("handle"), py::arg("q"),
         py::arg("which"), py::arg("threads"), steady);

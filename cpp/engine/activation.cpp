@@ -55,7 +55,10 @@ int nearest_power(double x) {
 }  // namespace
 
 Folded folded(double q) {
-  if (in_table(q) || !(q > 0) || q == kInfinity) return {q, 0};
+  // So many folds that every power of them is 0, 1 or infinite: the limit.
+  constexpr int folds_of_infinity = 1 << 16;
+  if (q == kInfinity) return {kTop / 2, folds_of_infinity};
+  if (in_table(q) || !(q > 0)) return {q, 0};
   const int exponent = std::ilogb(q);
   const int folds = exponent < kLowestExponent ? -((kLowestExponent - exponent + 1) / 2)
                                                : (exponent - kTopExponent + 2) / 2;
@@ -86,16 +89,23 @@ Activation::Activation(const std::string& name, std::array<double, kParameters> 
   find_moments_at_zero();
 }
 
-Activation::Activation(Values values, std::vector<double> kinks, double unit)
-    : values_(std::move(values)), kinks_(std::move(kinks)), unit_(unit), reach_(kInfinity) {
+Activation::Activation(Values values, std::vector<double> kinks, double unit, double precision)
+    : values_(std::move(values)),
+      kinks_(std::move(kinks)),
+      unit_(unit),
+      precision_(precision),
+      reach_(kInfinity) {
   find_jumps();
   find_moments_at_zero();
   constexpr int most_parts = 32;
-  constexpr double good = 1e-11;
-  const auto error = [&] {
-    return std::max({quadrature_error(0x1p-10), quadrature_error(1.0), quadrature_error(0x1p10)});
+  // Rounded values differ from panel to panel; a slope from differences by some hundred roundings.
+  const double good = std::max(1e-11, 256 * precision_);
+  const auto settled = [&] {
+    for (const double q : {0x1p-10, 1.0, 0x1p10})
+      if (!(change_of_halves(q) < good)) return false;
+    return true;
   };
-  while (parts_ < most_parts && !(error() < good)) parts_ *= 2;
+  while (parts_ < most_parts && !settled()) parts_ *= 2;
 }
 
 const ActivationRow* Activation::row() const {
@@ -110,17 +120,20 @@ void Activation::apply(const double* x, std::size_t count, double* phi, double* 
 
 /// Jumps of phi' at the kinks, from both sides.
 void Activation::find_jumps() {
+  const bool exact = precision_ < 0x1p-50;
+  const double least = exact ? 0x1p-900 : precision_, part = exact ? 0x1p-50 : 4 * precision_;
+  const double noise = exact ? 1e-12 : 1024 * precision_, steep = exact ? 0x1p20 : 0x1p10;
   for (const double kink : kinks_) {
-    const double step = kink == 0 ? 0x1p-900 : std::fabs(kink) * 0x1p-50;
+    const double step = kink == 0 ? least : std::fabs(kink) * part;
     const double sides[2] = {kink - step, kink + step};
     double phi[2], slope[2], curvature[2];
     apply(sides, 2, phi, slope, curvature);
     const double jump = slope[1] - slope[0];
-    const bool jumps = std::fabs(jump) > 1e-12 * (std::fabs(slope[0]) + std::fabs(slope[1]));
+    const bool jumps = std::fabs(jump) > noise * (std::fabs(slope[0]) + std::fabs(slope[1]));
     jumps_.push_back(jumps ? 0.5 * (phi[0] + phi[1]) * jump : 0.0);
     slope_jumps_ = slope_jumps_ || jumps;
     const double step_up = std::fabs(phi[1] - phi[0]), size = std::fabs(phi[0]) + std::fabs(phi[1]);
-    value_jumps_ = value_jumps_ || (step_up > 1e-9 * size && step_up > step * 0x1p20);
+    value_jumps_ = value_jumps_ || (step_up > 1e-9 * size && step_up > step * steep);
   }
 }
 
@@ -217,6 +230,7 @@ std::vector<double> Activation::integrate(const Columns& c, const double* q,
 }
 
 void Activation::build(int exponent) const {
+  listen();
   const std::size_t binade = std::size_t(exponent - kLowestExponent);
   const Columns c = columns(exponent, parts_);
   std::array<double, kPieces * kTerms> q;
@@ -354,10 +368,15 @@ void Activation::outside(const double* q, std::size_t count, std::span<const int
 void Activation::chunk(const double* q, std::size_t count, std::span<const int> which, double* out,
                        std::size_t stride) const {
   const std::size_t rows = which.size();
-  if ((row() != nullptr && row()->closed != nullptr) || prepare({q, count}))
+  const bool closed = row() != nullptr && row()->closed != nullptr;
+  if (closed || prepare({q, count}))
     tabulated(q, count, which, out, stride);
   else
     outside(q, count, which, out, stride);
+  bool limit = false;
+  for (std::size_t i = 0; i < count; ++i) limit |= q[i] == kInfinity;
+  for (std::size_t i = 0; closed && limit && i < count; ++i)
+    if (q[i] == kInfinity) outside(q + i, 1, which, out + i, stride);
   if (!slope_jumps_ && !value_jumps_) return;
   for (std::size_t k = 0; k < rows; ++k)
     if (which[k] == kCurvatureSecond ||
@@ -394,15 +413,41 @@ double Activation::moment(double q, int which) const {
   return out;
 }
 
-double Activation::quadrature_error(double q) const {
-  if (!(q >= 0x1p-1000) || q == kInfinity) return q == 0 ? 0.0 : kNan;
+double Activation::change_of_halves(double q) const {
   const auto once = integrate(columns(exponent_of(q), parts_), &q, 1);
   const auto twice = integrate(columns(exponent_of(q), 2 * parts_), &q, 1);
   double worst = 0;
-  for (const int m : {kSecond, kSlopeSecond})
-    worst = std::max(worst, std::fabs(once[std::size_t(m)] - twice[std::size_t(m)]) /
-                                std::max(std::fabs(twice[std::size_t(m)]), 0x1p-1000));
+  for (const int m : {kSecond, kSlopeSecond}) {
+    const double sum = twice[std::size_t(m)], change = std::fabs(once[std::size_t(m)] - sum);
+    const double part = change / std::max(std::fabs(sum), 0x1p-1000);
+    if (!(part <= worst)) worst = part;  // NaN too
+    if (worst != worst) return kNan;
+  }
   return worst;
+}
+
+/// What the outermost panels hold: next to nothing of an integral that exists.
+double Activation::share_of_ends(double q) const {
+  Columns c = columns(exponent_of(q), parts_);
+  const auto whole = integrate(c, &q, 1);
+  const std::size_t total = c.half_square.size(), nodes = total - kinks_.size();
+  const std::size_t end = std::size_t(parts_ * kPanelNodes);
+  for (std::size_t m = 0; m < kMostSums; ++m)
+    for (std::size_t j = 0; j < total; ++j)
+      if ((j >= end && j < nodes - end) || j >= nodes) c.g[m * total + j] = 0;
+  const auto ends = integrate(c, &q, 1);
+  double most = 0;
+  for (const int m : {kSecond, kSlopeSecond})
+    most = std::max(most, std::fabs(ends[std::size_t(m)] / whole[std::size_t(m)]));
+  return most;
+}
+
+double Activation::quadrature_error(double q) const {
+  if (!(q >= 0x1p-1000) || q == kInfinity) return q == 0 ? 0.0 : kNan;
+  const double change = change_of_halves(q), share = share_of_ends(q);
+  constexpr double there = 0.1;  // as much as that at ten deviations: the integral diverges
+  if (share >= there) return kInfinity;
+  return change == change ? std::max(change, share) : kNan;
 }
 
 }  // namespace fanin::engine

@@ -45,14 +45,15 @@ class Activation {
  public:
   /// A built-in one; throws std::invalid_argument for an unknown name.
   Activation(const std::string& name, std::array<double, kParameters> parameters);
-  /// A user's function with its kinks and the length over which it changes.
-  Activation(Values values, std::vector<double> kinks, double unit);
+  /// A user's function with its kinks, the length over which it changes and the unit of rounding of
+  /// its values.
+  Activation(Values values, std::vector<double> kinks, double unit, double precision);
 
   void apply(const double* x, std::size_t count, double* phi, double* slope,
              double* curvature) const;
 
-  /// out[k * count + i] = moment which[k] at q[i]. A q that is negative or not finite gives NaN; q
-  /// = 0 the limit.
+  /// out[k * count + i] = moment which[k] at q[i]. A q that is negative or no number gives NaN, 0
+  /// and infinity the limit.
   void moments(std::span<const double> q, std::span<const int> which, double* out,
                int threads) const;
   /// The same by the calling thread alone, without asking for threads: for loops that are parallel
@@ -60,8 +61,9 @@ class Activation {
   void moments_here(std::span<const double> q, std::span<const int> which, double* out) const;
   double moment(double q, int which) const;
 
-  /// Largest relative difference of moments when every panel is halved, at q: the error of a user's
-  /// function.
+  /// Largest relative difference of moments when every panel is halved, or what the outermost panels
+  /// hold, at q: the error of a user's function. NaN if its values are none, infinite if the
+  /// integral diverges.
   double quadrature_error(double q) const;
 
   Parity parity() const { return row() ? row()->facts.parity : Parity::none; }
@@ -88,6 +90,8 @@ class Activation {
     std::vector<double> half_square, g;
   };
   Columns columns(int exponent, int parts) const;
+  double change_of_halves(double q) const;
+  double share_of_ends(double q) const;
   void find_jumps();
   /// The moments at variances of one binade, from its columns; kMoments rows of `count`.
   std::vector<double> integrate(const Columns& c, const double* q, std::size_t count) const;
@@ -109,7 +113,7 @@ class Activation {
   Values values_;
   std::vector<double> kinks_, jumps_;
   bool slope_jumps_ = false, value_jumps_ = false;
-  double unit_ = 1, reach_;
+  double unit_ = 1, precision_ = 0, reach_;
   std::array<double, kMoments> at_zero_{};
   int parts_ = 1;  ///< of each panel
   Zeros table_{std::size_t(kBinades) * kBinadeDoubles};

@@ -20,9 +20,7 @@ constexpr double kRounding = 1e-12;  ///< by which a correlation may leave [-1, 
 const MomentTable& kernels() { return *table().moments; }
 
 /// Whether these are two variances and a correlation.
-bool good(double q1, double q2, double c) {
-  return (q1 >= 0) & (q1 < kInfinity) & (q2 >= 0) & (q2 < kInfinity) & (c >= -1) & (c <= 1);
-}
+bool good(double q1, double q2, double c) { return (q1 >= 0) & (q2 >= 0) & (c >= -1) & (c <= 1); }
 
 /// q at Chebyshev point k of a piece.
 double point_of(long piece, int k) {
@@ -120,6 +118,7 @@ void Covariances::quadrature(double q1, double q2, double c, double delta,
 const Covariances::Series& Covariances::series(double q) const {
   const long piece = piece_of(q);
   if (const Series* found = series_.find(piece)) return *found;
+  listen();
   auto made = std::make_unique<Series>();
   Nodes n = activation_.nodes(std::ilogb(q), 2);
   std::vector<double> phi(n.at.size()), slope(n.at.size()), curvature(n.at.size());
@@ -384,7 +383,7 @@ Covariances::Shift Covariances::folded(double& q1, double& q2, double& c, double
   const Folded one = engine::folded(q1), other = engine::folded(q2);
   if (one.folds == 0 && other.folds == 0) return {};
   const bool equal = q1 == q2;
-  const int exponent = std::ilogb(q1);
+  const int exponent = std::ilogb(one.q) + 2 * one.folds;
   q1 = one.q, q2 = other.q;
   Shift shift;
   for (const Folded& each : {one, other}) {
@@ -446,6 +445,20 @@ void Covariances::by_formula(const Points& p, const PairResult& out) const {
   }
 }
 
+/// Infinite variances among the points of a closed form.
+void Covariances::limits(const Points& p, const PairResult& out) const {
+  bool some = false;
+  for (std::size_t i = 0; i < p.count; ++i) some |= (p.q1[i] == kInfinity) | (p.q2[i] == kInfinity);
+  if (!some) return;
+  const auto one = std::make_unique<Points>();
+  for (std::size_t i = 0; i < p.count; ++i) {
+    if (p.q1[i] != kInfinity && p.q2[i] != kInfinity) continue;
+    one->count = 0, one->add(p, i);
+    by_kind(*one,
+            {out.covariance ? out.covariance + i : nullptr, out.slopes ? out.slopes + i : nullptr});
+  }
+}
+
 void Covariances::by_kind(const Points& given, const PairResult& out) const {
   const auto points = std::make_unique<Points>(given), gathered = std::make_unique<Points>();
   Points &p = *points, &some = *gathered;
@@ -491,6 +504,7 @@ void Covariances::by_kind(const Points& given, const PairResult& out) const {
       double* const wanted = out.covariance || out.gap ? &value : nullptr;
       const double q1 = some.q1[i], q2 = some.q2[i], c = some.c[i], delta = some.delta[i];
       if (kind[place[i]] == Kind::zero) at_zero(q1, q2, c, delta, wanted, &slope);
+      listen();
       if (kind[place[i]] == Kind::any)
         quadrature(q1, q2, c, delta, {wanted, out.slopes ? &slope : nullptr});
       covariance[i] = value, slopes[i] = slope;
@@ -546,7 +560,7 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
     const auto shifted = [&](double* row) { return row == nullptr ? nullptr : row + from; };
     const PairResult to = {shifted(out.covariance), shifted(out.slopes), shifted(out.gap)};
     if (formula)
-      by_formula(p, to);
+      by_formula(p, to), limits(p, to);
     else if (line)
       by_along(*line, p, to);
     else

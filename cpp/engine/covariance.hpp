@@ -29,7 +29,7 @@ class Covariances {
 
   /// Points (q1, q2, x) with x the correlation c or, if `missing`, delta = 1 - c with all its
   /// digits. Rounding outside [-1, 1] is forgiven up to 1e-12; NaN beyond, and where a variance is
-  /// negative or not finite.
+  /// negative or no number; an infinite one gives the limit.
   void evaluate(Column q1, Column q2, std::span<const double> x, bool missing,
                 const PairResult& out, int threads) const;
 
@@ -57,6 +57,7 @@ class Covariances {
                  const PairResult& out) const;
   void by_formula(const Points& points, const PairResult& out) const;
   void by_kind(const Points& points, const PairResult& out) const;
+  void limits(const Points& points, const PairResult& out) const;
   /// For many correlations at one pair of variances: polynomials in c and x alone.
   std::shared_ptr<Along> along(double q1, double q2, std::span<const double> x, bool missing,
                                const PairResult& wanted) const;

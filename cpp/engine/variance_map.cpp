@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kLanesTogether = 512;
 /// Such groups a thread takes at a time; neighbours share pages.
 constexpr std::size_t kGroups = 16;
+/// Layers between two looks for a signal.
+constexpr std::size_t kLayersUnheard = 16;
 
 }  // namespace
 
@@ -35,6 +37,7 @@ void propagate_variances(const Activation& activation, std::span<const double> q
     if (copy != nullptr) std::copy_n(before, n, copy + from);
     const int which = kSecond;
     for (std::size_t layer = 0; layer < factor.size(); ++layer) {
+      if (layer % kLayersUnheard == 0) listen();
       activation.moments_here({before, n}, {&which, 1}, second.data());
       double* to = out + layer * count + from;
       for (std::size_t i = 0; i < n; ++i) to[i] = factor[layer] * scale[i] * second[i] + shift[i];

@@ -129,6 +129,43 @@ def test_moments_of_tiny_variances_do_not_underflow_before_the_doubles_end():
         assert np.allclose(p.moments(q, "sigmoid").second, 0.25, rtol=1e-14, atol=0)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_at_variance_zero_and_infinity_are_limits(name):
+    # Against the far end of float64, where they have been reached to 1e-12; not where the signal
+    # overflows on its way.
+    c = np.array([-0.9, -0.2, 0.0, 0.4, 0.7, 0.999])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for end, near in ((np.inf, 1e300), (0.0, 1e-300)):
+            there, before = p.moments(end, name), p.moments(near, name)
+            for field in ("mean", "second", "slope_second", "slope_fourth"):
+                limit, value = (float(getattr(m, field)) for m in (there, before))
+                grows = end == np.inf and abs(value) > 1e100
+                falls = abs(value) < 1e-70
+                expected = np.copysign(np.inf, value) if grows else 0.0 if falls else value
+                assert limit == pytest.approx(expected, rel=1e-12), (field, end)
+            finite = float(before.second) < np.inf
+            if finite:
+                at_end = p.correlation_map(c, end, name, weight_var=1.5)
+                inner = 1e-100 if near < 1 else 2.0**100  # squares stay numbers
+                at_near = p.correlation_map(c, inner, name, weight_var=1.5)
+                assert np.allclose(at_end, at_near, rtol=0, atol=1e-12), end
+                apart = p.one_minus_correlation_map(1 - c, end, name, weight_var=1.5)
+                assert np.allclose(apart, 1 - at_end, rtol=0, atol=1e-12), end
+            passed = p.propagate(name, 5, weight_var=1.5, q0=end, c0=0.3)
+            assert not np.isnan(passed.q).any() and not np.isnan(passed.chi).any()
+            if finite and name != "exp":  # it overflows on its way
+                assert not np.isnan(passed.c).any()
+
+
+def test_tiny_distances_at_an_infinite_variance_are_distances_of_signs():
+    for delta in (1e-3, 1e-30, 1e-250):
+        got = float(p.one_minus_correlation_map(delta, np.inf, "tanh", weight_var=1.0))
+        # 1 - (2/pi) asin(1 - delta)
+        assert got == pytest.approx(2 / np.pi * np.sqrt(2 * delta) * (1 + delta / 12), rel=1e-6)
+    assert float(p.one_minus_correlation_map(0.0, np.inf, "tanh", weight_var=1.0)) == 0
+
+
 def cost(run, repeats=5):
     """The least of the times of some calls."""
     times = []

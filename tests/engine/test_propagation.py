@@ -217,7 +217,7 @@ def test_pairs_have_the_same_bits_on_every_isa_and_thread_count(isa, name):
 
 
 def test_bad_points_give_nan_and_leave_the_others():
-    q1 = np.array([1.0, -1.0, np.nan, 1.0, 0.0, np.inf])
+    q1 = np.array([1.0, -1.0, np.nan, 1.0, 0.0, -np.inf])
     got = p.covariance(q1, 1.0, np.array([0.5, 0.5, 0.5, 1.5, 0.5, 0.5]), "tanh")
     assert got[0] == p.covariance(1.0, 1.0, 0.5, "tanh")
     assert np.isnan(got[[1, 2, 3, 5]]).all()

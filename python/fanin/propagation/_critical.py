@@ -17,6 +17,7 @@ Strings = NDArray[np.str_]
 
 # Bisections that bring an interval of ratio 9/8 to neighbouring doubles.
 _BISECTIONS = 56
+_TOGETHER = 4096
 # A bias variance below this part of q is the rounding of q - E phi^2 / E phi'^2.
 _ROUNDING = 1e-15
 
@@ -139,6 +140,17 @@ def _roots(
     own: Activation, target: Floats, function: Callable[[Floats, Floats], Floats]
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Smallest q with function(q) = target and bias variance >= 0, and how many there are."""
+    roots, counts = np.empty(target.shape), np.empty(target.shape, np.int64)
+    # Some lanes at a time: all beside the whole grid would take much memory, and hear no signal.
+    for first in range(0, target.size, _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        roots[some], counts[some] = _some_roots(own, target[some], function)
+    return roots, counts
+
+
+def _some_roots(
+    own: Activation, target: Floats, function: Callable[[Floats, Floats], Floats]
+) -> tuple[Floats, NDArray[np.int64]]:
     steps = np.arange(641)
     grid = (1 + steps % 8 / 8) * np.ldexp(1.0, steps // 8 - 40)
     excess, slopes = moments_at(own, grid, EXCESS, SLOPE_SECOND)

@@ -104,9 +104,18 @@ class _Inverses:
         return w, slope
 
 
+def doubles(activation: ActivationLike) -> bool:
+    """Whether it has two outputs a unit, one of which is active at any time."""
+    return as_activation(activation).name == "crelu"
+
+
 def slope_law(activation: ActivationLike, q: float) -> SlopeLaw:
-    """The law of phi'^2 at variance q, equal values joined: two atoms for a ReLU."""
+    """The law of phi'^2 at variance q, equal values joined: two atoms for a ReLU.
+
+    Of a crelu the law of the sum of its two outputs' squares, a half of which each output has."""
     phi = as_activation(activation)
+    if doubles(phi):
+        return SlopeLaw(np.ones(1), np.ones(1), 0.5)
     u, mass = gaussian_nodes(q, phi.kinks)
     square = np.asarray(phi.derivative(u), np.float64)
     square = square * square
@@ -193,6 +202,16 @@ def _relative_variance(
     return total
 
 
+def _expanded(laws: list[SlopeLaw], sizes: list[float]) -> tuple[list[SlopeLaw], list[float]]:
+    """Orthogonal weights behind a crelu: a step from n units to 2 n outputs that keeps lengths, and
+    one from those to the next units."""
+    steps = [laws[0]] + [law for law in laws for _ in range(2)][1:]
+    widths = [sizes[0]]
+    for before, after in zip(sizes, sizes[1:], strict=False):
+        widths += [2 * before, after]
+    return steps, widths
+
+
 def check_depth(depth: int, weights: str, widths: Sequence[int] | None) -> list[float]:
     if weights not in WEIGHTS:
         raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
@@ -228,6 +247,10 @@ def jacobian(
     (n_0/n_l) mu_2/mu_1^2, and semi-orthogonal, max(0, n_0/n_l - n_0/n_(l-1)) + (n_0/n_l)
     (mu_2/mu_1^2 - 1). The largest value is the least lambda(z) = (1 + z)/(z S(z)), z > 0, of the
     product of S-transforms (Pennington, Schoenholz & Ganguli 2017, 2018).
+
+    A crelu has two outputs a unit: its Jacobian is the one of pre-activations, W_(l+1) D_l, D_l (2
+    n_l, n_l) with orthonormal columns, so that mu_2/mu_1^2 = 1 and an orthogonal W (n, 2 n) has the
+    relative variance 1/2.
 
     Parameters
     ----------
@@ -295,10 +318,13 @@ def jacobian(
             for value in row:
                 known.setdefault(float(value), slope_law(activation, float(value)))
             laws = [known[float(row[layer % row.size])] for layer in range(depth)]
+            orthogonal, steps, widths_of = weights == "orthogonal", laws, sizes
+            if orthogonal and doubles(activation):
+                steps, widths_of = _expanded(laws, sizes)
             edges[row.tobytes()] = (
                 math.prod(law.mean for law in laws),
-                _relative_variance(laws, sizes, weights == "orthogonal"),
-                _edge(laws, sizes, weights == "orthogonal"),
+                _relative_variance(steps, widths_of, orthogonal),
+                _edge(steps, widths_of, orthogonal),
             )
         mean, relative, edge = edges[row.tobytes()]
         power = 1.0

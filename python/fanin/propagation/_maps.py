@@ -54,7 +54,7 @@ def moments(q: ArrayLike, activation: ActivationLike) -> Moments:
     Parameters
     ----------
     q : array, any shape, >= 0
-        Variance (second moment) of the pre-activation; q = 0 gives the limit.
+        Variance (second moment) of the pre-activation; q = 0 and q = inf give the limit.
     activation : str, Activation or callable
         See :class:`fanin.Activation`.
 
@@ -68,7 +68,7 @@ def moments(q: ArrayLike, activation: ActivationLike) -> Moments:
     ------
     ValueError
         Unknown activation; a negative q that stands alone. In an array a q that is negative or
-        not finite gives NaN.
+        no number gives NaN.
 
     Examples
     --------
@@ -83,6 +83,12 @@ def moments(q: ArrayLike, activation: ActivationLike) -> Moments:
 
 def _variances(**named: ArrayLike) -> list[Floats]:
     return [as_variance(name, value) for name, value in named.items()]
+
+
+def times(weight_var: Floats, moment: Floats) -> Floats:
+    """Their product; NaN without a warning where one is 0 and the other infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(weight_var * moment)
 
 
 def nan_where_negative(result: Any, *parameters: Floats) -> Any:
@@ -107,7 +113,8 @@ def variance_map(
     Parameters
     ----------
     q : array, any shape, >= 0
-        Variance (second moment) per unit, broadcast with `weight_var` and `bias_var`.
+        Variance (second moment) per unit, broadcast with `weight_var` and `bias_var`; 0 and inf
+        give the limit.
     activation : str, Activation or callable
         See :class:`fanin.Activation`.
     weight_var : array, >= 0
@@ -135,7 +142,7 @@ def variance_map(
     if np.broadcast_shapes(at.shape, sw2.shape, sb2.shape) == at.shape:
         return propagated(own, at, sw2, sb2, np.ones(1), start=False)[0][()]
     [second] = moments_at(own, at, SECOND)
-    return nan_where_negative((sw2 * second + sb2)[()], sw2, sb2)
+    return nan_where_negative((times(sw2, second) + sb2)[()], sw2, sb2)
 
 
 def propagated(
@@ -181,7 +188,7 @@ def variance_slope(q: ArrayLike, activation: ActivationLike, *, weight_var: Arra
     """
     at, sw2 = _variances(q=q, weight_var=weight_var)
     [growth] = moments_at(as_activation(activation), at, GROWTH)
-    return nan_where_negative((sw2 * growth)[()], sw2)
+    return nan_where_negative(times(sw2, growth)[()], sw2)
 
 
 def chi(q: ArrayLike, activation: ActivationLike, *, weight_var: ArrayLike) -> Any:
@@ -214,4 +221,4 @@ def chi(q: ArrayLike, activation: ActivationLike, *, weight_var: ArrayLike) -> A
     """
     at, sw2 = _variances(q=q, weight_var=weight_var)
     [slopes] = moments_at(as_activation(activation), at, SLOPE_SECOND)
-    return nan_where_negative((sw2 * slopes)[()], sw2)
+    return nan_where_negative(times(sw2, slopes)[()], sw2)

@@ -17,8 +17,9 @@ from ._maps import nan_where_negative
 
 # A correlation may leave [-1, 1] by this much through rounding; the core then clips it.
 _ROUNDING = 1e-12
-# A variance whose maps of correlations are the limit at 0 to rounding; in range of the tables.
-_NEXT_TO_ZERO = 2.0**-59
+# Variances whose maps of correlations are the limits at 0 and infinity to rounding; in range of the
+# tables.
+_NEXT_TO_ZERO, _NEXT_TO_INFINITY = 2.0**-111, 2.0**100
 
 
 def pairs_at(
@@ -48,7 +49,12 @@ def pairs_at(
 
 
 def _limit(own: Activation, q: Floats, bias_var: Floats) -> Floats:
-    """q, but next to 0 for 0 itself where signals vanish there: correlations have a limit."""
+    """q, but next to 0 or infinity for these themselves where signals vanish or grow without bound
+    there: correlations have a limit."""
+    if (q == np.inf).any():
+        [far] = moments_at(own, np.inf, SECOND)
+        vanishes = (bias_var == 0) & (far == 0)
+        q = np.where((q == np.inf) & (vanishes | (far == np.inf)), _NEXT_TO_INFINITY, q)
     if not (q == 0).any() or moments_at(own, 0.0, SECOND)[0] > 0:
         return q
     return np.where((q == 0) & (bias_var == 0), _NEXT_TO_ZERO, q)
@@ -78,7 +84,7 @@ def covariance(q1: ArrayLike, q2: ArrayLike, c: ArrayLike, activation: Activatio
     Parameters
     ----------
     q1, q2 : array, >= 0
-        Variances of the two pre-activations.
+        Variances of the two pre-activations; 0 and inf give the limit.
     c : array, in [-1, 1]
         Their correlation; all three broadcast.
     activation : str, Activation or callable
@@ -139,8 +145,9 @@ def correlation_map(
 
     Notes
     -----
-    Near c = 1 iterate :func:`one_minus_correlation_map`: it keeps the digits of 1 - c. At q = 0 the
-    limit is given; NaN where all signals of the next layer are 0 (weight_var = bias_var = 0).
+    Near c = 1 iterate :func:`one_minus_correlation_map`: it keeps the digits of 1 - c. At q = 0 and
+    q = inf the limit is given; NaN where all signals of the next layer are 0 (weight_var = bias_var
+    = 0) or beyond a float64 (exp).
 
     Examples
     --------

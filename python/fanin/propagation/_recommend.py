@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation
-from fanin._activations.moments import check_slope
+from fanin._activations.moments import check_moments, check_slope
 from fanin._public import public
 from fanin._schemes.registry import get
 from fanin._types import Floats
 
 from ._critical import critical
 from ._findings import findings
-from ._jacobian import jacobian
+from ._jacobian import doubles, jacobian
 from ._layer import demands, passed, swept
 from ._layers import Attention, Conv, Dense, Residual
 from ._maps import chi as chi_of
@@ -105,6 +105,8 @@ class Recommendation:
             return get(self.scheme, scale=variance, mode=self.mode)
         if self.scheme == "orthogonal":
             return get(self.scheme, gain=math.sqrt(variance))
+        if self.scheme == "looks_linear":  # [W, -W], W orthogonal: twice the inputs of W
+            return get(self.scheme, gain=math.sqrt(variance / 2))
         return get(self.scheme)
 
     def weight(
@@ -219,7 +221,8 @@ def recommend(
     Raises
     ------
     ValueError
-        For another objective, a depth below 1, a negative bias_var, or an activation that jumps.
+        For another objective, a depth below 1, a negative bias_var, or an activation that jumps or
+        whose moments are no finite numbers.
 
     Examples
     --------
@@ -246,12 +249,19 @@ def recommend(
         return _for_network(activation_or_network, objective, bias_var or 0.0)
     phi = as_activation(activation_or_network)
     check_slope(phi)
+    check_moments(phi)
     layers = depth or _DEPTH
     choice = _choices(phi, objective, layers, bias_var)
     mode = "fan_out" if objective == "backward" else "fan_in"
     scheme = _scheme(choice.weight_var, mode)
     reasons, warnings = list(choice.reasons), list(choice.warnings)
-    if objective == "isometry":
+    if objective == "isometry" and doubles(phi) and choice.bias_var == 0:
+        scheme = "looks_linear"
+        reasons.append(
+            "Mirrored orthogonal weights [W, -W] behind a crelu make a network that is linear at "
+            "the start: all singular values of its Jacobian are equal (Balduzzi et al. 2017)."
+        )
+    elif objective == "isometry":
         scheme = "orthogonal"
         spread = jacobian(
             phi, layers, weights="orthogonal", weight_var=choice.weight_var, q=choice.q
@@ -382,7 +392,7 @@ def _known_traps(phi: Activation, q: float) -> list[str]:
             f"SELU's own (1, 0) keeps the signal, but chi = {chi:.4f}: gradients grow by that "
             "factor a layer."
         )
-    dead = float(dead_fraction(np.asarray(q), phi))
+    dead = 0.0 if doubles(phi) else float(dead_fraction(np.asarray(q), phi))
     if dead >= 0.25:
         traps.append(f"{dead:.0%} of the units have slope zero at any time.")
     return traps

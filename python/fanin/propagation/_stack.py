@@ -13,7 +13,7 @@ from fanin._modes import as_mode, divisor
 from fanin._types import Floats
 
 from ._maps import chi as chi_of
-from ._maps import moments, propagated
+from ._maps import moments, propagated, times
 from ._pairs import correlation_map, one_minus_correlation_map
 from ._profile import Profile
 from ._state import starting_state
@@ -121,7 +121,8 @@ def propagate(
             # without masks, to q.
             whole = keep * (q[layer + 1] - bias) + bias
             with np.errstate(invalid="ignore", divide="ignore"):
-                share = np.where(rate > 0, whole / q[layer + 1], 1.0)
+                part = np.where(q[layer + 1] == np.inf, keep, whole / q[layer + 1])
+            share = np.where(rate > 0, part, 1.0)
             lost = np.where(rate > 0, 1 - share, 0.0)
             close = c[layer] > 0.5
             c[layer + 1] = np.where(close, 1 - (near * share + lost), far * share)
@@ -136,7 +137,7 @@ def propagate(
     def grad() -> Floats:
         out = np.ones(layers_last.shape)
         for layer in reversed(range(depth)):
-            out[..., layer] = out[..., layer + 1] * back[layer] * profile.chi[..., layer]
+            out[..., layer] = times(out[..., layer + 1] * back[layer], profile.chi[..., layer])
         return out
 
     def weight_grad() -> Floats:
@@ -144,7 +145,7 @@ def propagate(
         with np.errstate(invalid="ignore", divide="ignore"):
             inputs[..., 0] = (layers_last[..., 0] - bias) / weight
         inputs[..., 1:] = profile.second[..., :-1] / keep_last
-        return profile.grad * inputs
+        return times(profile.grad, inputs)
 
     fields: dict[str, Field] = {
         "q": layers_last,

@@ -24,6 +24,25 @@ def saturated_fraction(q: Floats) -> Floats:
     return np.where(np.isnan(q), np.nan, 2 * upper_tail(distance))
 
 
+def straight_pieces(phi: Activation, q: float) -> list[tuple[float, float]]:
+    """Slope and probability at variance q of every interval between kinks where phi is straight."""
+    pieces = []
+    kinks = sorted(phi.kinks)
+    for low, high in zip([-math.inf, *kinks], [*kinks, math.inf], strict=True):
+        slope = _slope_within(phi, low, high)
+        if slope is not None:
+            pieces.append((slope, float(_between(low, high, np.asarray(q)))))
+    return pieces
+
+
+def _slope_within(phi: Activation, low: float, high: float) -> float | None:
+    """The one slope of phi between two kinks, or None if it has several."""
+    left = (high if math.isfinite(high) else 32.0) - 64.0 if math.isinf(low) else low
+    right = left + 64.0 if math.isinf(high) else high
+    slopes = np.asarray(phi.derivative(left + (right - left) * np.arange(1.0, 16.0) / 16.0))
+    return float(slopes[0]) if bool((slopes == slopes[0]).all()) else None
+
+
 def dead_fraction(q: Floats, phi: Activation) -> Floats:
     """P(phi'(u) = 0) at variance q: the intervals between kinks on which phi is constant."""
     kinks = sorted(phi.kinks)
@@ -31,10 +50,7 @@ def dead_fraction(q: Floats, phi: Activation) -> Floats:
     if not kinks:
         return total
     for low, high in zip([-math.inf, *kinks], [*kinks, math.inf], strict=True):
-        left = high - 64.0 if math.isinf(low) else low
-        right = low + 64.0 if math.isinf(high) else high
-        inside = left + (right - left) * np.arange(1.0, 16.0) / 16.0
-        if not np.asarray(phi.derivative(inside)).any():
+        if _slope_within(phi, low, high) == 0:
             total = total + _between(low, high, q)
     return total
 

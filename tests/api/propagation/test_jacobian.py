@@ -257,3 +257,103 @@ def test_density_is_zero_outside_and_nan_where_there_is_nothing():
     for wrong in ({"depth": 0}, {"q": 0.0}, {"weights": "haar"}):
         with pytest.raises(ValueError):
             p.jacobian_density(1.0, "relu", **{"depth": 2, **wrong})
+
+
+# ---- one orthogonal layer, atoms, two outputs a unit -----------------------------------------
+
+
+def test_one_orthogonal_layer_has_the_law_of_the_squared_slope():
+    # phi' = exp(-pi u^2/4): phi'^2 = d at u^2 = -2 ln(d)/pi, |d(phi'^2)/du| = pi |u| d, twice.
+    q = 0.7
+    mean = float(p.moments(q, "erf_scaled").slope_second)
+    x = np.array([0.05, 0.3, 0.9, 1.2, 0.999 / mean, 1.001 / mean])
+    u = np.sqrt(np.maximum(-2 * np.log(x * mean) / math.pi, 0))
+    bell = np.exp(-u * u / (2 * q)) / math.sqrt(2 * math.pi * q)
+    with np.errstate(divide="ignore"):
+        expected = np.where(x * mean < 1, 2 * bell / (math.pi * u * x), 0.0)
+    found = p.jacobian_density(x, "erf_scaled", 1, weights="orthogonal", q=q)
+    assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_several_places_of_one_slope_add_up():
+    # sin: phi'^2 = cos(u)^2 = x m at arccos(+-sqrt(x m)) + 2 pi k, |d/du| = |sin 2u|.
+    q, x = 4.0, np.array([0.2, 0.7, 1.5])
+    mean = float(p.moments(q, "sin").slope_second)
+    turns = 2 * math.pi * np.arange(-6, 7)
+    expected = np.zeros(3)
+    for sign in (1, -1):
+        for side in (1, -1):
+            u = side * np.arccos(sign * np.sqrt(x * mean))[:, None] + turns
+            bell = np.exp(-u * u / (2 * q)) / math.sqrt(2 * math.pi * q)
+            expected += (bell * mean / np.abs(np.sin(2 * u))).sum(axis=1)
+    assert_allclose(p.jacobian_density(x, "sin", 1, weights="orthogonal", q=q), expected, rtol=1e-9)
+
+
+def singular_values(activation, depth, orthogonal, q, n=300):
+    """Squared singular values over their mean of one large random Jacobian of square layers."""
+    rng = np.random.default_rng(5)
+    phi, product = fanin.Activation(activation), np.eye(n)
+    for _ in range(depth):
+        weight = rng.normal(size=(n, n)) / math.sqrt(n)
+        if orthogonal:
+            weight = np.linalg.qr(weight)[0]
+        slope = phi.derivative(math.sqrt(q) * rng.normal(size=n))
+        product = slope[:, None] * (weight @ product)
+    square = np.linalg.svd(product, compute_uv=False) ** 2
+    return square / square.mean()
+
+
+@pytest.mark.parametrize(
+    ("activation", "depth", "q", "orthogonal"),
+    [("hardtanh", 1, 0.6, True), ("hardtanh", 4, 0.15, True), ("hardtanh", 4, 2.0, True),
+     ("relu", 3, 1.0, True), ("relu", 3, 1.0, False), ("hardswish", 1, 9.0, True)],
+)  # fmt: skip
+def test_atoms_are_the_shares_of_equal_singular_values(activation, depth, q, orthogonal):
+    weights = "orthogonal" if orthogonal else "gaussian"
+    atoms = p.jacobian_atoms(activation, depth, weights=weights, q=q)
+    assert (np.diff(atoms.x) > 0).all()
+    found = singular_values(activation, depth, orthogonal, q)
+    for x, mass in zip(atoms.x, atoms.mass, strict=True):
+        # n units draw their slopes: a share p has the deviation sqrt(p (1 - p) depth/n) at most.
+        share = float((np.abs(found - x) < 0.1 * max(x, 1e-3)).mean())
+        assert abs(share - mass) < 4 * math.sqrt(0.25 * depth / 300), (x, share, mass)
+    if activation == "hardtanh" and q == 0.15:
+        assert_allclose(atoms.x[-1], p.jacobian("hardtanh", 4, weights=weights, q=q).lambda_max)
+        assert_allclose(atoms.mass[-1], 1 - 4 * (1 - active_mass(q)), rtol=1e-12)
+    if activation == "hardtanh" and q == 2.0:
+        assert atoms.x.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_a_crelu_of_half_the_fan_has_the_spread_of_random_matrices(orthogonal):
+    # From pre-activation to pre-activation, W (n, 2 n) times D (2 n, n).
+    rng, n, depth = np.random.default_rng(1), 150, 5
+    spreads, tops = [], []
+    for _ in range(6):
+        product = np.eye(n)
+        for _ in range(depth):
+            weight = rng.normal(size=(2 * n, n)) / math.sqrt(2 * n)
+            if orthogonal:
+                weight = np.linalg.qr(weight)[0]
+            positive = rng.random(n) < 0.5
+            columns = np.where(positive, np.arange(n), n + np.arange(n))
+            product = (np.where(positive, 1.0, -1.0) * weight.T[:, columns]) @ product
+        square = np.linalg.svd(product, compute_uv=False) ** 2
+        spreads.append(square.var() / square.mean() ** 2)
+        tops.append(square.max() / square.mean())
+    got = p.jacobian("crelu", depth, weights="orthogonal" if orthogonal else "gaussian")
+    assert_allclose(got.mean, 0.5**depth, rtol=EXACT)
+    assert_allclose(got.relative_variance, depth / 2 if orthogonal else depth, rtol=EXACT)
+    error = np.std(spreads) / math.sqrt(6)
+    # What is left is 1/n of it.
+    assert abs(np.mean(spreads) - float(got.relative_variance)) < 4 * error + 10 / n
+    # Edges come from below by a few n^(-2/3) = 0.04. With the law of a ReLU it was twice as much.
+    assert_allclose(np.mean(tops), got.lambda_max, rtol=0.2)
+
+
+def test_the_density_of_a_crelu_has_its_moments():
+    for weights in ("gaussian", "orthogonal"):
+        mass, mean, square = moments_of_density("crelu", 3, 400, 4, weights=weights)
+        assert_allclose([mass, mean], 1.0, rtol=2e-3)
+        spread = float(p.jacobian("crelu", 3, weights=weights).relative_variance)
+        assert_allclose(square, 1 + spread, rtol=4e-3)

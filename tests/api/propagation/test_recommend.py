@@ -181,3 +181,22 @@ def test_advice_prints_as_sentences():
 def test_impossible_wishes_are_refused(arguments, keywords):
     with pytest.raises(ValueError):
         fanin.recommend(*arguments, **keywords)
+
+
+def test_crelu_is_made_an_isometry_by_mirrored_weights():
+    advice = fanin.recommend("crelu", "isometry", depth=6)
+    assert advice.scheme == "looks_linear" and advice.weight_var == pytest.approx(2.0)
+    assert not any("isometry" in text for text in advice.warnings)
+    crelu, stream = fanin.Activation("crelu"), fanin.Stream(0)
+    x = np.eye(16)
+    for layer in range(6):
+        weight = advice.weight((32, 16), seed=stream[layer], dtype="float64")
+        assert weight.var() * 32 == pytest.approx(2.0)
+        x = crelu(x) @ weight
+    assert np.allclose(x @ x.T, np.eye(16), atol=1e-12)
+
+
+@pytest.mark.parametrize("call", [lambda x: np.exp(x * x), lambda x: x * np.nan])
+def test_an_activation_without_moments_gets_no_advice(call):
+    with pytest.raises(ValueError, match="no moments at variance 1"):
+        fanin.recommend(call)
