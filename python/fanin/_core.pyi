@@ -101,7 +101,9 @@ def math_log(x: ArrayLike) -> NDArray[np.float64]: ...
 def math_exp(x: ArrayLike) -> NDArray[np.float64]: ...
 def activation_rows() -> list[dict[str, Any]]: ...
 def activation(name: str, parameters: Sequence[float]) -> Any: ...
-def custom_activation(values: Any, kinks: Sequence[float], unit: float) -> Any: ...
+def custom_activation(
+    values: Any, kinks: Sequence[float], unit: float, precision: float
+) -> Any: ...
 def activation_values(handle: Any, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def activation_moments(
     handle: Any, q: NDArray[np.float64], which: Sequence[int], threads: int
@@ -123,6 +125,19 @@ def activation_pairs(
     missing: bool,
     wanted: Sequence[bool],
     threads: int,
+) -> NDArray[np.float64]: ...
+def pair_kernels(
+    handle: Any,
+    start: NDArray[np.float64],
+    q1: NDArray[np.float64],
+    q2: NDArray[np.float64],
+    image: tuple[int, int],
+    kernel: tuple[int, int],
+    zero: bool,
+    full: bool,
+    weight_var: float,
+    bias_var: float,
+    same: int,
 ) -> NDArray[np.float64]: ...
 def fixed_variances(
     handle: Any, weight_var: NDArray[np.float64], bias_var: NDArray[np.float64], threads: int

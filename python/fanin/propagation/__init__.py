@@ -9,9 +9,10 @@ from fanin._activations.activation import Activation
 
 from ._architectures import architecture
 from ._critical import Critical, critical
-from ._density import jacobian_density
+from ._density import JacobianAtoms, jacobian_atoms, jacobian_density
 from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
 from ._jacobian import Jacobian, jacobian
+from ._kernels import Kernels, gradient_correlation, kernels, slope_covariance
 from ._layers import (
     Attention,
     AveragePool,
@@ -50,6 +51,8 @@ __all__ = [
     "Flatten",
     "Gated",
     "Jacobian",
+    "JacobianAtoms",
+    "Kernels",
     "LayerNorm",
     "MaxPool",
     "Moments",
@@ -66,13 +69,17 @@ __all__ = [
     "critical",
     "depth_scales",
     "fixed_points",
+    "gradient_correlation",
     "jacobian",
+    "jacobian_atoms",
     "jacobian_density",
+    "kernels",
     "moments",
     "one_minus_correlation_map",
     "phase_diagram",
     "propagate",
     "simulate",
+    "slope_covariance",
     "variance_map",
     "variance_slope",
 ]
