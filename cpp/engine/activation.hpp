@@ -61,8 +61,8 @@ class Activation {
   void moments_here(std::span<const double> q, std::span<const int> which, double* out) const;
   double moment(double q, int which) const;
 
-  /// Largest relative difference of moments when every panel is halved, or what the outermost panels
-  /// hold, at q: the error of a user's function. NaN if its values are none, infinite if the
+  /// Largest relative difference of moments when every panel is halved, or what the outermost
+  /// panels hold, at q: the error of a user's function. NaN if its values are none, infinite if the
   /// integral diverges.
   double quadrature_error(double q) const;
 

@@ -1,5 +1,5 @@
-// Kernels of infinitely wide networks: the covariance and the neural tangent kernel of every pair of
-// inputs behind a stack of dense or convolutional layers (Lee et al. 2018, Jacot et al. 2018).
+// Kernels of infinitely wide networks: the covariance and the neural tangent kernel of every pair
+// of inputs behind a stack of dense or convolutional layers (Lee et al. 2018, Jacot et al. 2018).
 //
 // A pair depends on no other pair, so a few of them at a time go through all layers.
 #pragma once
@@ -29,8 +29,8 @@ struct PairTask {
   double weight_var, bias_var;
 };
 
-/// covariance and tangent, (rows, columns) each: `depth` times linear layer and activation, then the
-/// mean over the entries and a linear layer more.
+/// covariance and tangent, (rows, columns) each: `depth` times linear layer and activation, then
+/// the mean over the entries and a linear layer more.
 void pair_kernels(const Covariances& covariances, const Places& places, const PairTask& task,
                   double* covariance, double* tangent, int threads);
 

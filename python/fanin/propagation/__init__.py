@@ -8,7 +8,7 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 from fanin._activations.activation import Activation
 
 from ._architectures import architecture
-from ._critical import Critical, critical
+from ._critical import Critical, critical, half_stable
 from ._density import JacobianAtoms, jacobian_atoms, jacobian_density
 from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
 from ._jacobian import Jacobian, jacobian
@@ -33,7 +33,15 @@ from ._networks import Network
 from ._pairs import correlation_map, covariance, one_minus_correlation_map
 from ._phases import PhaseDiagram, phase_diagram
 from ._profile import Profile
+from ._rates import CoordinateCheck, LayerRate, coordinate_check, mup_rates
+from ._residual_jacobian import (
+    ResidualJacobian,
+    residual_jacobian,
+    residual_jacobian_density,
+)
+from ._shaping import ShapedActivation, dks, leaky_tat, tat
 from ._simulate import Simulation, simulate
+from ._singular import largest_singular_value
 from ._stack import propagate
 
 __all__ = [
@@ -42,6 +50,7 @@ __all__ = [
     "AveragePool",
     "BatchNorm",
     "Conv",
+    "CoordinateCheck",
     "Critical",
     "Dense",
     "DepthScales",
@@ -54,6 +63,7 @@ __all__ = [
     "JacobianAtoms",
     "Kernels",
     "LayerNorm",
+    "LayerRate",
     "MaxPool",
     "Moments",
     "Network",
@@ -61,25 +71,36 @@ __all__ = [
     "Profile",
     "RMSNorm",
     "Residual",
+    "ResidualJacobian",
+    "ShapedActivation",
     "Simulation",
     "architecture",
     "chi",
+    "coordinate_check",
     "correlation_map",
     "covariance",
     "critical",
     "depth_scales",
+    "dks",
     "fixed_points",
     "gradient_correlation",
+    "half_stable",
     "jacobian",
     "jacobian_atoms",
     "jacobian_density",
     "kernels",
+    "largest_singular_value",
+    "leaky_tat",
     "moments",
+    "mup_rates",
     "one_minus_correlation_map",
     "phase_diagram",
     "propagate",
+    "residual_jacobian",
+    "residual_jacobian_density",
     "simulate",
     "slope_covariance",
+    "tat",
     "variance_map",
     "variance_slope",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,6 +118,66 @@ def critical(
         with np.errstate(divide="ignore"):
             found = _roots(own, 1 / flat, lambda excess, slopes: slopes)
     return _assemble(own, name, flat, found[0], found[1], good, array.shape)
+
+
+def half_stable(activation: ActivationLike) -> Critical:
+    """The point of the edge of chaos where the variance is critical too: dV/dq = chi = 1.
+
+    There perturbations along a signal and across it neither grow nor shrink to first order
+    (chi_parallel = chi_perpendicular = 1, Roberts, Yaida & Hanin 2022, section 5.3.4): the variance
+    is attracted from one side and leaves to the other, slowly. GELU and SiLU have such a point.
+
+    Parameters
+    ----------
+    activation : str, Activation or callable
+        Not homogeneous: of those every critical point is of this kind.
+
+    Returns
+    -------
+    Critical
+        Of the smallest such q; status ``unique``, ``multiple`` or ``none``.
+
+    Raises
+    ------
+    ValueError
+        Unknown activation.
+
+    Examples
+    --------
+    >>> import fanin
+    >>> point = fanin.propagation.half_stable("gelu")
+    >>> round(float(point.weight_var), 8), round(float(point.bias_var), 8)
+    (1.98305826, 0.17292239)
+    """
+    own = as_activation(activation)
+    if own.degree == 1:
+        return critical(own, q=1.0)
+    steps = np.arange(641)
+    grid = (1 + steps % 8 / 8) * np.ldexp(1.0, steps // 8 - 40)
+
+    def beyond(q: Floats) -> Floats:
+        """dV/dq - 1 on the critical line, and NaN where it has no bias variance."""
+        growth, slopes, excess = moments_at(own, q, GROWTH, SLOPE_SECOND, EXCESS)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(_bias_of(excess, slopes) >= 0, growth / slopes - 1, np.nan)
+
+    # A difference of 1e-9 could be that of rounding, where phi is straight.
+    values = beyond(grid)
+    sure = np.abs(values) > 1e-9
+    crosses = sure[1:] & sure[:-1] & ((values[1:] > 0) != (values[:-1] > 0))
+    [places] = np.nonzero(crosses)
+    if not places.size:
+        nothing = np.full((), np.nan)
+        return Critical(nothing, nothing, nothing, nothing, np.array(False), np.array("none"))
+    low, high = grid[places[:1]], grid[places[:1] + 1]
+    rising = values[places[0]] < 0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        before = (beyond(middle) < 0) == rising
+        low, high = np.where(before, middle, low), np.where(before, high, middle)
+    found = critical(own, q=float(0.5 * (low[0] + high[0])))
+    status = np.array("multiple" if places.size > 1 else "unique")
+    return replace(found, status=status, stable=np.array(False))
 
 
 def _bias_of(excess: Floats, slopes: Floats) -> Floats:
