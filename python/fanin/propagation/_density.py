@@ -87,7 +87,7 @@ def jacobian_atoms(
     >>> from fanin import propagation as p
     >>> atoms = p.jacobian_atoms("hardtanh", 4, weights="orthogonal", q=0.25)
     >>> atoms.x.round(6), atoms.mass.round(6)
-    (array([0.      , 1.205007]), array([0.0455, 0.818 ]))
+    (array([0.      , 1.204749]), array([0.0455  , 0.817999]))
     """
     check_depth(depth, weights, None)
     variance, phi = _checked_variance(q), as_activation(activation)

@@ -105,7 +105,7 @@ def gradient_correlation(
     --------
     >>> from fanin import propagation as p
     >>> p.gradient_correlation("relu", 3, weight_var=2.0).round(4)
-    array([0.2383, 0.4767, 0.7168, 1.    ])
+    array([0.2003, 0.4007, 0.6644, 1.    ])
     """
     phi = as_activation(activation)
     check_slope(phi)
@@ -261,11 +261,11 @@ def kernels(
     >>> from fanin import propagation as p
     >>> found = p.kernels(np.eye(2), "relu", 3, weight_var=2.0)
     >>> found.covariance.round(6)
-    array([[1.      , 0.597549],
-           [0.597549, 1.      ]])
+    array([[1.      , 0.604826],
+           [0.604826, 1.      ]])
     >>> found.tangent.round(6)
-    array([[4.      , 1.319106],
-           [1.319106, 4.      ]])
+    array([[4.      , 1.060388],
+           [1.060388, 4.      ]])
     """
     phi = as_activation(activation)
     check_slope(phi)
