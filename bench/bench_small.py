@@ -103,5 +103,117 @@ def _torch(what: str, size: int, calls: int) -> list[Contender]:
     return [repeated("torch", what, "randn", lambda: torch.randn(size), calls)]
 
 
+# --- one call against another -------------------------------------------------------------------
+
+Call = Callable[[], Any]
+Pair = tuple[str, Call, str, str, Call]  # what, ours, the peer, how, its call
+
+
+def compared(
+    report: Report,
+    choice: argparse.Namespace,
+    pairs: list[Pair],
+    more: float | None = None,
+    times: float | None = None,
+    calls: int = CALLS,
+) -> None:
+    """Rows of pairs: ours may take so many microseconds more, or so many times as long."""
+    for what, call, peer, how, other in pairs:
+        ours = repeated("fanin", what, "", call, calls)
+        theirs = repeated(peer, what, how, other, calls)
+        seconds = timed(report, choice, [ours, theirs]).seconds
+        own, its = (1e6 * seconds[one.name] / calls for one in (ours, theirs))
+        found = own - its if times is None else own / its
+        measure = "us more" if times is None else "x its time"
+        asked = more if times is None else times
+        report.rows.append(Row(what, own, its, "us", theirs.name, found, measure, asked, True))
+
+
+def into_arrays(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """64 float32 values into an array that is there, and one row of a large weight."""
+    out = np.empty(64, np.float32)
+    numpy = np.random.Generator(np.random.SFC64(1))
+    stream = fanin.Stream(1)
+
+    def by_numpy() -> Any:
+        return numpy.standard_normal(out=out, dtype=np.float32)
+
+    laws = (fanin.normal, fanin.uniform, fanin.random, fanin.truncated_normal)
+    pairs: list[Pair] = [
+        (f"{law.__name__}(64, out=)", lambda law=law: law(64, seed=stream, out=out),
+         "NumPy", "standard_normal(out=), SFC64", by_numpy)
+        for law in laws
+    ]  # fmt: skip
+    compared(report, choice, pairs, more=1.5)
+    row = ("normal((10**6, 64), index=7)", lambda: fanin.normal((10**6, 64), seed=1, index=7),
+           "Python", "an empty call", lambda: None)  # fmt: skip
+    compared(report, choice, [row], more=5.0)
+
+
+def into_tensors(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """The same into a torch tensor, against torch.nn.init."""
+    if "torch" not in choice.peers or not installed("torch"):
+        return
+    import torch
+
+    init = torch.nn.init
+    out, weight = torch.empty(64), torch.empty(8, 8)
+    pairs: list[Pair] = [
+        ("normal(64, out=tensor)", lambda: fanin.normal(64, seed=1, out=out),
+         "torch", "nn.init.normal_", lambda: init.normal_(out)),
+        ("uniform(64, out=tensor)", lambda: fanin.uniform(64, seed=1, out=out),
+         "torch", "nn.init.uniform_", lambda: init.uniform_(out)),
+        ("truncated_normal(64, out=tensor)", lambda: fanin.truncated_normal(64, seed=1, out=out),
+         "torch", "nn.init.trunc_normal_", lambda: init.trunc_normal_(out)),
+        ("he_uniform((8, 8), out=tensor)", lambda: fanin.he_uniform((8, 8), seed=1, out=weight),
+         "torch", "nn.init.kaiming_uniform_", lambda: init.kaiming_uniform_(weight)),
+    ]  # fmt: skip
+    compared(report, choice, pairs, more=2.0)
+
+
+def small_schemes(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Every scheme with a law against `fanin.normal` of the same shape."""
+
+    def called(name: str, row: Any) -> Pair:
+        scheme, own = getattr(fanin, name), {**row.example, "shape": (8, 8)}
+        if "base_shape" in own:
+            own["base_shape"] = (4, 4)
+        return (f"{name}((8, 8))", lambda: scheme(seed=1, **own),
+                "fanin.normal", "the same shape", lambda: fanin.normal((8, 8), seed=1))  # fmt: skip
+
+    pairs = [called(name, row) for name, row in fanin.schemes().items() if row.law is not None]
+    compared(report, choice, pairs, more=2.0)
+
+
+def scalars(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """One value of a Generator's method against NumPy's; integers between arrays of bounds."""
+    ours, theirs = fanin.default_rng(1), np.random.default_rng(1)
+    methods = ("random", "standard_normal", "normal", "uniform", "standard_exponential",
+               "exponential", "laplace", "integers")  # fmt: skip
+
+    def pair(name: str) -> Pair:
+        own, its = getattr(ours, name), getattr(theirs, name)
+        given = (5,) if name == "integers" else ()
+        return f"rng.{name}{given or '()'}", lambda: own(*given), "NumPy", "", lambda: its(*given)
+
+    compared(report, choice, [pair(name) for name in methods], times=3.0)
+    high = theirs.integers(1, 255, 10**6).astype(np.uint8)
+    bounds: list[Pair] = [
+        (f"rng.integers(0, 10**6 uint8, dtype={kind.__name__})",
+         lambda kind=kind: ours.integers(0, high, dtype=kind), "NumPy", "PCG64",
+         lambda kind=kind: theirs.integers(0, high, dtype=kind))
+        for kind in (np.int64, np.uint8)
+    ]  # fmt: skip
+    compared(report, choice, bounds, times=1.5, calls=1)
+
+
+PARTS = {
+    "calls": small_calls,
+    "arrays": into_arrays,
+    "tensors": into_tensors,
+    "schemes": small_schemes,
+    "scalars": scalars,
+}
+
 if __name__ == "__main__":
-    raise SystemExit(main("small", __doc__ or "", {"calls": small_calls}))
+    raise SystemExit(main("small", __doc__ or "", PARTS))

@@ -66,8 +66,9 @@ def size(report: dict[str, Any]) -> int:
 
 
 def named(machine: dict[str, Any]) -> str:
-    """The CPU, with its family where the results are known to come from one."""
-    return f"{machine['cpu']} (Zen 4)" if machine["cpu"] == "AMD EPYC" else str(machine["cpu"])
+    """The CPU, as far as the results say which."""
+    family = machine.get("family")
+    return f"{machine['cpu']} ({family})" if family else str(machine["cpu"])
 
 
 def figure(value: float) -> str:
@@ -107,7 +108,7 @@ def short(rows: dict[Key, dict[str, Any]], machine: dict[str, Any]) -> str:
                      key.startswith(start))
             )  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", f"{machine['cpu']} (Zen 4), {machine['cores']} cores, AVX-512 with VAES."]
+    lines += ["", f"{named(machine)}, {machine['cores']} cores, {machine['isa']}."]
     return "\n".join(lines)
 
 
@@ -153,7 +154,7 @@ def replace(path: Path, name: str, text: str) -> None:
 
 if __name__ == "__main__":
     # Measured on machines of their own, each named above its table.
-    apart = ("propagation", "files")
+    apart = ("propagation", "files", "adapters")
     found, on = measured(lambda bench: bench not in apart)
     replace(ROOT / "docs/benchmarks.md", "measured", whole(found, on))
     replace(ROOT / "README.md", "measured", short(found, on))

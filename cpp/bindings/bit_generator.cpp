@@ -3,9 +3,7 @@
 // numpy.random.BitGenerator's bridge is a state pointer and four functions, in the order of NumPy's
 // public header numpy/random/bitgen.h. The Python class finds the structure in the capsule that
 // NumPy's base class makes.
-#include <cmath>
-
-#include "bindings/arrays.hpp"
+#include "bindings/door.hpp"
 #include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
 #include "engine/environment.hpp"
@@ -42,8 +40,8 @@ class Cursor {
   static constexpr u64 kEnd = u64(1) << 63;  ///< words; every address of every dtype fits 63 bits
 
   /// Fills in the structure behind NumPy's capsule, which points to this object from then on.
-  Cursor(const py::capsule& numpy, const py::object& lock)
-      : acquire_(lock.attr("acquire")), release_(lock.attr("release")) {
+  Cursor(const py::capsule& numpy, const py::object& lock, const Door& door)
+      : acquire_(lock.attr("acquire")), release_(lock.attr("release")), door_(door) {
     void* const place = PyCapsule_GetPointer(numpy.ptr(), "BitGenerator");
     if (place == nullptr) throw py::error_already_set();
     *static_cast<NumpyBitGenerator*>(place) = {&words_, &next_uint64, &next_uint32, &next_double,
@@ -61,20 +59,34 @@ class Cursor {
 
   /// Moves on to a whole tile, and past so many more. Returns key, id and that first tile.
   py::tuple take(u64 tiles) {
-    const Locked locked(*this);
-    const Source source = words_.source();
+    const auto [source, tile] = next(tiles);
     return py::make_tuple(key_bytes(u128(source.key_low) | u128(source.key_high) << 64), source.id,
-                          advance(tiles));
+                          tile);
   }
 
-  /// One float64 value of a law, as a Python float; None where a parameter is unusual or wrong, and
-  /// the caller then goes the way that checks and explains.
-  py::object scalar(const std::string& law, const py::handle& a, const py::handle& b) {
-    double values[2];
-    if (!plain_number(a.ptr(), values[0]) || !plain_number(b.ptr(), values[1])) return py::none();
-    const double extent = law == "uniform" ? values[1] - values[0] : values[1];
-    if (!(extent > 0 && extent < 1e300 && std::fabs(values[0]) < 1e300)) return py::none();
-    return py::float_(first_of<double>(engine::plan(law, {values, 2}, Element::f64)));
+  /// The values of a law at the next whole tile, and past them; None for an unusual call, which
+  /// moves nothing. A Python float if neither `size` nor `out` asks for an array.
+  py::object draw(const std::string& law, const py::handle& numbers, const py::handle& size,
+                  const py::handle& dtype, const py::handle& out) {
+    if (dtype.is_none()) return py::none();
+    if (size.is_none() && out.is_none()) {
+      const auto element = door_.element(dtype);
+      if (element != Element::f64 && element != Element::f32) return py::none();
+      const auto plan = common_plan(law, numbers, *element, 'f');
+      if (!plan) return py::none();
+      return py::float_(element == Element::f64 ? first_of<double>(*plan)
+                                                : double(first_of<float>(*plan)));
+    }
+    std::optional<Goal> goal = door_.open(size, dtype, out, py::none());
+    if (!goal || goal->count == 0) return py::none();
+    engine::Destination& d = goal->destination;
+    const auto plan = common_plan(law, numbers, d.element, goal->kind);
+    if (!plan) return py::none();
+    const u64 per_tile = u64(plan->tile_values);
+    const auto [source, tile] = next((u64(goal->count) + per_tile - 1) / per_tile);
+    d.first = tile * per_tile;
+    engine::fill(*plan, source, d, 1, {});
+    return door_.done(*goal);
   }
 
   /// One integer from low up to high, without high; None where these are no plain int64.
@@ -120,35 +132,39 @@ class Cursor {
     return first;
   }
 
+  /// Moves past so many whole tiles; the words' source and the first of them.
+  std::pair<Source, u64> next(u64 tiles) {
+    const Locked locked(*this);
+    const Source source = words_.source();
+    return {source, advance(tiles)};
+  }
+
   /// Value 0 of the next tile.
   template <class T>
   T first_of(const engine::Plan& plan) {
-    Source source;
-    u64 tile;
-    {
-      const Locked locked(*this);
-      source = words_.source();
-      tile = advance(1);
-    }
+    const auto [source, tile] = next(1);
     alignas(64) T values[kTileWords * 8 / sizeof(T)];
-    const engine::SteadyFloatingPoint steady;
     plan.fill(source, tile, 1, plan.params, values, false);
     return values[0];
   }
 
   const py::object acquire_, release_;
+  const Door& door_;
   engine::WordReader words_;
 };
 
 }  // namespace
 
 void register_bit_generator(py::module_& m) {
+  const py::call_guard<engine::SteadyFloatingPoint> steady;
   py::class_<Cursor>(m, "Cursor", py::module_local())
-      .def(py::init<const py::capsule&, const py::object&>(), py::arg("numpy"), py::arg("lock"))
+      .def(py::init<const py::capsule&, const py::object&, const Door&>(), py::arg("numpy"),
+           py::arg("lock"), py::arg("door"), py::keep_alive<1, 4>())
       .def("seek", &Cursor::seek, py::arg("key"), py::arg("id"), py::arg("word"))
       .def("state", &Cursor::state)
       .def("take", &Cursor::take, py::arg("tiles"))
-      .def("scalar", &Cursor::scalar, py::arg("law"), py::arg("a"), py::arg("b"))
+      .def("draw", &Cursor::draw, py::arg("law"), py::arg("numbers"), py::arg("size"),
+           py::arg("dtype"), py::arg("out"), steady)
       .def("integer", &Cursor::integer, py::arg("low"), py::arg("high"));
 }
 

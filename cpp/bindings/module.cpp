@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, m) {
   pybind11::register_local_exception_translator(&pass_on);
   fanin::bindings::register_functions(m);
   fanin::bindings::register_random(m);
+  fanin::bindings::register_door(m);
   fanin::bindings::register_linear(m);
   fanin::bindings::register_integers(m);
   fanin::bindings::register_bit_generator(m);

@@ -1,9 +1,6 @@
 #include <pybind11/stl.h>
 
-#include <cmath>
-
 #include "bindings/arrays.hpp"
-#include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
 #include "engine/environment.hpp"
@@ -78,63 +75,6 @@ void run_fill_each(const std::string& law, const std::vector<Column>& columns, i
   engine::fill_each(law, from.made, source, d, threads, {});
 }
 
-/// The key of an exact int below 2^63, or the bytes of a Stream's key.
-bool plain_key(PyObject* seed, bool is_key, u128& key) {
-  if (is_key) {
-    const bool usable = PyBytes_CheckExact(seed) && PyBytes_GET_SIZE(seed) == 16;
-    if (usable) __builtin_memcpy(&key, PyBytes_AS_STRING(seed), 16);
-    return usable;
-  }
-  if (!PyLong_CheckExact(seed)) return false;
-  int overflow = 0;
-  const long long value = PyLong_AsLongLongAndOverflow(seed, &overflow);
-  if (overflow != 0 || value < 0) return false;
-  key = key_of_seed(u128(u64(value)));
-  return true;
-}
-
-/// The quick way for small float32 arrays and plain arguments: None whenever anything is unusual or
-/// wrong, and the caller then goes the way that checks and explains.
-py::object small(const std::string& law, py::handle shape, const py::tuple& arguments,
-                 py::handle seed, bool is_key) {
-  constexpr py::ssize_t most = 16384;
-  py::ssize_t sizes[8];
-  std::size_t rank = 1;
-  PyObject* const whole = shape.ptr();
-  const bool tuple = PyTuple_CheckExact(whole);
-  if (tuple) rank = std::size_t(PyTuple_GET_SIZE(whole));
-  if (rank > 8) return py::none();
-  py::ssize_t count = 1;
-  for (std::size_t a = 0; a < rank; ++a) {
-    PyObject* const entry = tuple ? PyTuple_GET_ITEM(whole, py::ssize_t(a)) : whole;
-    if (!PyLong_CheckExact(entry)) return py::none();
-    int overflow = 0;
-    const long long size = PyLong_AsLongLongAndOverflow(entry, &overflow);
-    if (overflow != 0 || size < 0 || size > most || (count *= size) > most) return py::none();
-    sizes[a] = size;
-  }
-  double values[engine::kMostArguments];
-  const std::size_t given = arguments.size();
-  for (std::size_t i = 0; i < given && i < engine::kMostArguments; ++i)
-    if (!plain_number(PyTuple_GET_ITEM(arguments.ptr(), py::ssize_t(i)), values[i]))
-      return py::none();
-  const bool uniform = law == "uniform";
-  const double extent = uniform ? values[1] - values[0] : values[1];
-  if (!(extent >= 0 && extent < 1e38 && std::fabs(values[0]) < 1e38)) return py::none();
-  if (uniform && extent > 0 && float(values[0]) == float(values[1])) return py::none();
-  if (given == 4 && !(values[2] < values[3])) return py::none();
-  u128 key = 0;
-  if (!plain_key(seed.ptr(), is_key, key)) return py::none();
-
-  py::array_t<float> array(py::array::ShapeContainer(sizes, sizes + rank));
-  engine::Destination d;
-  d.data = reinterpret_cast<char*>(array.mutable_data());
-  d.axes = {{count, sizeof(float), 1}};
-  engine::fill(engine::plan(law, {values, given}, Element::f32), {u64(key), u64(key >> 64), 0}, d,
-               1, {});
-  return array;
-}
-
 py::array_t<u32> words(const py::bytes& key, u64 id, u64 first_tile, py::ssize_t tiles) {
   py::array_t<u32> out(tiles * kTileWords);
   const Source source = source_from(key, id);
@@ -155,8 +95,6 @@ void register_random(py::module_& m) {
         py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
         py::arg("steps"), py::arg("threads"), py::arg("fresh"), steady);
   m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"), steady);
-  m.def("small", &small, py::arg("law"), py::arg("shape"), py::arg("arguments"), py::arg("seed"),
-        py::arg("is_key"), steady);
   m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("begin"),
         py::arg("element"), py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"),
         py::arg("first"), py::arg("steps"), py::arg("threads"), steady);

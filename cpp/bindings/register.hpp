@@ -6,6 +6,7 @@ namespace fanin::bindings {
 
 void register_functions(pybind11::module_& m);
 void register_random(pybind11::module_& m);
+void register_door(pybind11::module_& m);
 void register_linear(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
 void register_integers(pybind11::module_& m);

@@ -109,7 +109,8 @@ double mass(double low, double high) {
            integrate(low, high, 1, [](double x) { return exponential(-0.5 * x * x); });
   if (low > 0) return upper_tail(low) - upper_tail(high);
   if (high < 0) return upper_tail(-high) - upper_tail(-low);
-  return above_median(high) - above_median(low);
+  const double above = above_median(high);
+  return above - (high == -low ? -above : above_median(low));
 }
 
 // ---- truncated normal ---------------------------------------------------------------------------
@@ -192,12 +193,12 @@ const char* plan_truncated(Params& p, double low, double high, bool single) {
   // Above 3/4 quantile and below 1/4 the tail form resolves probabilities more finely.
   constexpr double quartile = 0.6744897501960817;
   if (low >= -2 && high <= 2 && nearest_point < quartile) {
-    p.shape[0] = 0.5 * (above_median(low) + above_median(high));
+    p.shape[0] = high == -low ? 0.0 : 0.5 * (above_median(low) + above_median(high));
     p.shape[1] = 0.5 * mass(low, high);
     return "truncated_two_sigma";
   }
   p.shape[0] = upper_tail(-low);
-  p.shape[1] = upper_tail(high);
+  p.shape[1] = high == -low ? p.shape[0] : upper_tail(high);
   p.shape[2] = mass(low, high);
   return "truncated";
 }

@@ -30,7 +30,6 @@ def fill(
     threads: int,
     fresh: bool,
 ) -> None: ...
-def small(law: str, shape: Any, arguments: tuple[Any, ...], seed: Any, is_key: bool) -> Any: ...
 def fill_each(
     law: str,
     columns: Sequence[NDArray[np.float64]],
@@ -62,12 +61,48 @@ def scale_words(
     words: NDArray[np.uint64], low: NDArray[np.uint64], span: NDArray[np.uint64]
 ) -> None: ...
 
+class Door:
+    def __init__(
+        self,
+        dtypes: dict[Any, tuple[np.dtype[Any], int]],
+        stream: type,
+        spawner: type,
+        as_stream: Callable[[Any], Any],
+        view: Callable[[Any], NDArray[Any] | None],
+        touched: Callable[[Any], None],
+    ) -> None: ...
+    def draw(
+        self,
+        law: str,
+        numbers: Any,
+        shape: Any,
+        seed: Any,
+        dtype: Any,
+        out: Any,
+        index: Any,
+        threads: Any,
+    ) -> Any: ...
+    def draw_known(
+        self,
+        known: Callable[..., tuple[str, Any]],
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+        layout: Any,
+        gain: Any,
+        shape: Any,
+        seed: Any,
+        dtype: Any,
+        out: Any,
+        index: Any,
+        threads: Any,
+    ) -> Any: ...
+
 class Cursor:
-    def __init__(self, numpy: Any, lock: Any) -> None: ...
+    def __init__(self, numpy: Any, lock: Any, door: Door) -> None: ...
     def seek(self, key: bytes, id: int, word: int) -> None: ...
     def state(self) -> tuple[bytes, int, int]: ...
     def take(self, tiles: int) -> tuple[bytes, int, int]: ...
-    def scalar(self, law: str, a: Any, b: Any) -> float | None: ...
+    def draw(self, law: str, numbers: Any, size: Any, dtype: Any, out: Any) -> Any: ...
     def integer(self, low: Any, high: Any) -> int | None: ...
 
 def from_dlpack(

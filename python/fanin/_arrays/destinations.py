@@ -40,6 +40,17 @@ def destination(out: Any) -> np.ndarray[Any, Any]:
     return np.asarray(view)
 
 
+def tensor_view(out: Any) -> np.ndarray[Any, Any] | None:
+    """A view of a plain torch tensor; None for everything else, which `destination` explains."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(out, torch.Tensor):
+        return None
+    try:
+        return _torch_view(out, torch)
+    except (TypeError, RuntimeError):
+        return None
+
+
 _HOST_DEVICES = (1, 3, 11)  # DLPack's kDLCPU, kDLCUDAHost, kDLROCMHost
 
 
@@ -90,13 +101,13 @@ def count_version(result: Any) -> None:
 
 
 def _torch_view(tensor: Any, torch: Any) -> np.ndarray[Any, Any]:
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise TypeError(
             f"out must be a CPU tensor, got one on {tensor.device}; fill a CPU tensor and copy it"
         )
     if tensor.layout is not torch.strided:
         raise TypeError(f"out must be a dense tensor, got layout {tensor.layout}")
-    plain = tensor.detach()
+    plain = tensor.detach() if tensor.requires_grad else tensor
     if plain.dtype is torch.bfloat16:  # torch has no NumPy name for it: share the 16 bits
         bits: np.ndarray[Any, Any] = plain.view(torch.int16).numpy()
         return bits.view(bfloat16)

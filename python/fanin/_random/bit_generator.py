@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.random import BitGenerator as NumpyBitGenerator
+from numpy.random import Generator as NumpyGenerator
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
 from fanin import _core
 from fanin._checks import as_count, as_integer
 from fanin._public import public
 
+from .doors import DOOR
 from .seeds import Seed, as_stream, entropy_stream
+from .stateless import random
 from .streams import Stream
 
 _NAME = "fanin.BitGenerator"
@@ -108,7 +111,7 @@ class BitGenerator(NumpyBitGenerator):
             seed = StreamSeeds(entropy_stream() if seed is None else as_stream(seed))
         super().__init__(seed)  # type: ignore[arg-type]  # NumPy's stub knows SeedSequence only
         self.seeds = seed
-        self.cursor = _core.Cursor(self.capsule, self.lock)
+        self.cursor = _core.Cursor(self.capsule, self.lock, DOOR)
         self.cursor.seek(seed.stream._key, 0, 0)
 
     @property
@@ -193,3 +196,11 @@ class BitGenerator(NumpyBitGenerator):
 
     def __repr__(self) -> str:
         return f"<{_NAME} on {self.stream!r}, word {self.state['state']['word']}>"
+
+
+def _numpys(seed: BitGenerator | StreamSeeds | None = None) -> NumpyGenerator:
+    return NumpyGenerator(seed if isinstance(seed, BitGenerator) else BitGenerator(seed))
+
+
+# dask asks the package of a bit generator for this: with one, a child of its seed_seq, or nothing.
+random.default_rng = _numpys  # type: ignore[attr-defined]

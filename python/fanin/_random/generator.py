@@ -23,7 +23,7 @@ from .integers import INTEGERS, TILE, Bounds, as_integer_dtype, bounds, held_int
 from .seeds import as_stream
 from .streams import Spawner, Stream
 
-_FLOAT = np.float64
+_UNIT = (0.0, 1.0)
 
 
 @public("fanin")
@@ -37,8 +37,8 @@ class Generator(Spawner, NumpyGenerator):
     values. So ``standard_normal(5)`` twice is not ``standard_normal(10)`` once; for values that do
     not depend on how calls are cut, use the stateless functions with ``index=``.
 
-    All other methods (gamma, poisson, choice, permutation, shuffle, multivariate_normal, ...) are
-    NumPy's own, on the same words: serial, read word by word, and not frozen with the stream.
+    All other methods are NumPy's own, on the same words: serial, read word by word, and not frozen
+    with the stream (see Notes).
 
     Made by `fanin.default_rng`. Arguments and the words of errors are NumPy's.
 
@@ -51,6 +51,18 @@ class Generator(Spawner, NumpyGenerator):
     ------
     TypeError
         For another bit generator.
+
+    Notes
+    -----
+    Inherited from NumPy, all of them serial, whatever the number of threads:
+
+    * Distributions: beta, binomial, chisquare, f, gamma, geometric, gumbel, hypergeometric,
+      logistic, lognormal, logseries, negative_binomial, noncentral_chisquare, noncentral_f, pareto,
+      poisson, power, rayleigh, standard_cauchy, standard_gamma, standard_t, triangular, vonmises,
+      wald, weibull, zipf.
+    * Several values that belong together: dirichlet, multinomial, multivariate_hypergeometric,
+      multivariate_normal.
+    * Orders and selections: choice, permutation, permuted, shuffle.
 
     >>> import fanin
     >>> rng = fanin.default_rng(0)
@@ -125,23 +137,24 @@ class Generator(Spawner, NumpyGenerator):
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Uniform in [0, 1). See `fanin.random`."""
-        if size is None and out is None and dtype is _FLOAT:
-            return self._cursor.scalar("uniform", 0.0, 1.0)
-        return self._draw("uniform", (0.0, 1.0), size, dtype, out, REAL, "random")
+        made = self._cursor.draw("uniform", _UNIT, size, dtype, out)
+        if made is not None:
+            return made
+        return self._draw("uniform", _UNIT, size, dtype, out, REAL, "random")
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Normal with mean 0 and standard deviation 1. See `fanin.normal`."""
-        if size is None and out is None and dtype is _FLOAT:
-            return self._cursor.scalar("normal", 0.0, 1.0)
-        return self._draw("normal", (0.0, 1.0), size, dtype, out, ALL, "standard_normal")
+        made = self._cursor.draw("normal", _UNIT, size, dtype, out)
+        if made is not None:
+            return made
+        return self._draw("normal", _UNIT, size, dtype, out, ALL, "standard_normal")
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
                dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """``loc + scale * z``; loc and scale broadcast. See `fanin.normal`."""
-        if size is None and out is None and dtype is _FLOAT:
-            made = self._cursor.scalar("normal", loc, scale)
-            if made is not None:
-                return made
+        made = self._cursor.draw("normal", (loc, scale), size, dtype, out)
+        if made is not None:
+            return made
         loc, scale = _number(loc, "loc", True), _number(scale, "scale")
         _refuse_negative(scale)
 
@@ -154,10 +167,9 @@ class Generator(Spawner, NumpyGenerator):
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None,
                 dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """Uniform in [low, high); both broadcast. See `fanin.uniform`."""
-        if size is None and out is None and dtype is _FLOAT:
-            made = self._cursor.scalar("uniform", low, high)
-            if made is not None:
-                return made
+        made = self._cursor.draw("uniform", (low, high), size, dtype, out)
+        if made is not None:
+            return made
         low, high = _number(low, "low"), _number(high, "high")
         return self._draw("uniform", (low, high), size, dtype, out, REAL, "uniform", require_range)
 
@@ -165,8 +177,12 @@ class Generator(Spawner, NumpyGenerator):
                          size: Any = None, dtype: Any = np.float64,
                          out: Any = None) -> Any:  # fmt: skip
         """Normal cut to [low, high], in units of scale. See `fanin.truncated_normal`."""
+        given = loc, scale, low, high
+        made = self._cursor.draw("truncated_normal", given, size, dtype, out)
+        if made is not None:
+            return made
         names = ("loc", "scale", "low", "high")
-        values = tuple(_number(v, n) for n, v in zip(names, (loc, scale, low, high), strict=True))
+        values = tuple(_number(v, n) for n, v in zip(names, given, strict=True))
         _refuse_negative(values[1])
         return self._draw("truncated_normal", values, size, dtype, out, REAL, "truncated_normal",
                           lambda loc, scale, *ends: require_bounds(*ends[:2]))  # fmt: skip
@@ -178,15 +194,17 @@ class Generator(Spawner, NumpyGenerator):
         `method` is NumPy's; whatever it says, fanin uses the inverse, one word a value (two in
         float64). The largest value is 22.9 in float32 and the half types, 45.1 in float64.
         """
-        return self._draw("exponential", (0.0, 1.0), size, dtype, out, REAL, "standard_exponential")
+        made = self._cursor.draw("exponential", _UNIT, size, dtype, out)
+        if made is not None:
+            return made
+        return self._draw("exponential", _UNIT, size, dtype, out, REAL, "standard_exponential")
 
     def exponential(self, scale: Any = 1.0, size: Any = None, dtype: Any = np.float64,
                     out: Any = None) -> Any:  # fmt: skip
         """Exponential with mean `scale`, which broadcasts: ``scale * standard_exponential``."""
-        if size is None and out is None and dtype is _FLOAT:
-            made = self._cursor.scalar("exponential", 0.0, scale)
-            if made is not None:
-                return made
+        made = self._cursor.draw("exponential", (0.0, scale), size, dtype, out)
+        if made is not None:
+            return made
         scale = _number(scale, "scale")
         _refuse_negative(scale)
         return self._draw("exponential", (0.0, scale), size, dtype, out, REAL, "exponential")
@@ -194,10 +212,9 @@ class Generator(Spawner, NumpyGenerator):
     def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None,
                 dtype: Any = np.float64, out: Any = None) -> Any:  # fmt: skip
         """Laplace, density ``exp(-|x - loc| / scale) / (2 scale)``; both broadcast."""
-        if size is None and out is None and dtype is _FLOAT:
-            made = self._cursor.scalar("laplace", loc, scale)
-            if made is not None:
-                return made
+        made = self._cursor.draw("laplace", (loc, scale), size, dtype, out)
+        if made is not None:
+            return made
         loc, scale = _number(loc, "loc"), _number(scale, "scale")
         _refuse_negative(scale)
         return self._draw("laplace", (loc, scale), size, dtype, out, REAL, "laplace")
@@ -207,6 +224,9 @@ class Generator(Spawner, NumpyGenerator):
 
         dtype is real or a signed integer.
         """
+        made = self._cursor.draw("rademacher", (), size, dtype, out)
+        if made is not None:
+            return made
         goal = _goal(size, dtype, out, [], np.float64, _SIGNED, "rademacher")
         kind = goal.array.dtype
         element = KINDS[kind].element if kind in KINDS else INTEGERS[kind]
@@ -242,37 +262,38 @@ class Generator(Spawner, NumpyGenerator):
         >>> sorted(set(x.tolist()))
         [-2, -1, 0, 1, 2]
         """
-        if size is None and out is None and dtype is np.int64 and not endpoint:
-            made = self._cursor.integer(*((0, low) if high is None else (low, high)))
-            if made is not None:
-                return np.int64(made)
+        if not endpoint:
+            ends = (0, low) if high is None else (low, high)
+            if size is None and out is None:
+                made = self._cursor.integer(*ends) if dtype is np.int64 else None
+                if made is not None:
+                    return np.int64(made)
+            else:
+                made = self._cursor.draw("integers", ends, size, dtype, out)
+                if made is not None:
+                    return made
         chosen = as_integer_dtype(dtype)
-        if high is None:
-            low, high = 0, low
-            nothing = "high < 0" if endpoint else "high <= 0"
-        else:
-            nothing = "low > high" if endpoint else "low >= high"
+        low, high = (0, low) if high is None else (low, high)
         low, high = held_integers(low), held_integers(high)
         arrays = [value for value in (low, high) if isinstance(value, np.ndarray)]
         goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
         if arrays:
-            self._draw_between((low, high), goal, bool(endpoint), nothing)
+            self._draw_between((low, high), goal, bool(endpoint))
         elif goal.array.size:
-            limit = bounds(low, high, chosen, bool(endpoint), nothing)
+            limit = bounds(low, high, chosen, bool(endpoint))
             key, id, first = self._take_values(goal, TILE)
             _core.fill_integers(*limit, INTEGERS[chosen], key, id, goal.array, first, goal.fresh)
         if size is None and out is None and not arrays and (dtype is int or dtype is bool):
             return dtype(goal.array[()])
         return _result(goal, size, out, arrays)
 
-    def _draw_between(self, ends: tuple[Any, ...], goal: Target, endpoint: bool,
-                      nothing: str) -> None:  # fmt: skip
+    def _draw_between(self, ends: tuple[Any, ...], goal: Target, endpoint: bool) -> None:
         """Integers between ends that differ by element, some at a time."""
         ends = tuple(goal.apart(v) if isinstance(v, np.ndarray) else v for v in ends)
 
         def limits() -> Iterator[Bounds]:
             for low, high in blocks(ends, goal.shape, exact=True):
-                yield bounds(low, high, goal.array.dtype, endpoint, nothing)
+                yield bounds(low, high, goal.array.dtype, endpoint)
 
         for _ in limits():
             pass  # refused before a word is taken
@@ -357,10 +378,14 @@ def _result(goal: Target, size: Any, out: Any, arrays: list[np.ndarray[Any, Any]
 
 
 def _number(value: Any, name: str, complex_allowed: bool = False) -> Any:
-    """`parameter`, with NumPy's error for a str."""
+    """`parameter`, with NumPy's errors."""
     if isinstance(value, str):
         raise ValueError(f"could not convert string to float: {value!r}")
-    return parameter(value, name, complex_allowed)
+    try:
+        return parameter(value, name, complex_allowed)
+    except ValueError:
+        np.asarray(value).astype(np.float64)  # NumPy's words, as for an int that no float holds
+        raise
 
 
 def _refuse_negative(scale: Any) -> None:

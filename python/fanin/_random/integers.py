@@ -67,10 +67,8 @@ def _exact(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return result.reshape(array.shape)
 
 
-def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool, nothing: str) -> Bounds:
+def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool) -> Bounds:
     """low, high (ints or arrays that are `held_integers`) as the core takes them.
-
-    `nothing` is the error's text where no integer lies between them.
 
     Raises
     ------
@@ -84,7 +82,9 @@ def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool, nothing: s
     if np.any(np.greater(high, largest if endpoint else largest + 1)):
         raise ValueError(f"high is out of bounds for {dtype.name}")
     if np.any(np.greater(low, high) if endpoint else np.greater_equal(low, high)):
-        raise ValueError(nothing)
+        if not np.any(low):
+            raise ValueError("high < 0" if endpoint else "high <= 0")
+        raise ValueError("low > high" if endpoint else "low >= high")
     extra = 1 if endpoint else 0
     if isinstance(low, int) and isinstance(high, int):
         return Bounds(low % _WORD, (high - low + extra) % _WORD)

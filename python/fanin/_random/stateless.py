@@ -19,6 +19,7 @@ from fanin._hints import needs_seed
 from fanin._numbers import as_float
 
 from .blocks import localise
+from .doors import DOOR
 from .draws import (
     ends_meet,
     parameter,
@@ -29,7 +30,6 @@ from .draws import (
     require_scale,
 )
 from .seeds import Seed, as_stream, check_seed
-from .streams import Stream
 
 
 def _lists_sizes(value: tuple[Any, ...]) -> bool:
@@ -50,9 +50,9 @@ def _taught(function: _Function) -> _Function:
     return function
 
 
-def symmetric(shape: Any, limit: float, **destination: Any) -> Any:
+def symmetric(shape: Any, low: float, high: float, **destination: Any) -> Any:
     """``uniform(shape, -limit, limit)`` of a scheme: zeros where the dtype has no such number."""
-    return _sample(_SYMMETRIC, (-limit, limit), _Call(shape, **destination))
+    return _explained(_SYMMETRIC, (low, high), _Call(shape, **destination))
 
 
 def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
@@ -97,7 +97,7 @@ _TRUNCATED_NORMAL = _Law(
 
 
 class _Call(NamedTuple):
-    """What every function here is asked besides the parameters of its law."""
+    """What every function here is asked besides the parameters of its law, in the door's order."""
 
     shape: Any
     seed: Any
@@ -107,14 +107,13 @@ class _Call(NamedTuple):
     threads: Any
 
 
-def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
-    if call.out is None and call.index is None and call.dtype is None:
-        plain = type(call.seed) is Stream
-        seed = call.seed._key if plain else call.seed
-        made = _core.small(law.name, call.shape, given, seed, plain)
-        if made is not None:
-            as_threads(call.threads)
-            return made
+def _sample(law: _Law, given: tuple[Any, ...], *asked: Any) -> Any:
+    made = DOOR.draw(law.name, given, *asked)
+    return _explained(law, given, _Call(*asked)) if made is None else made
+
+
+def _explained(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
+    """The way of every call, also of an unusual or a wrong one."""
     if call.seed is None:
         raise needs_seed(law.function)
     if type(call.shape) is int and any(type(v) is tuple and _lists_sizes(v) for v in given):
@@ -181,8 +180,7 @@ def random(
     >>> fanin.random(3, seed=0, dtype="float64").shape
     (3,)
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
-    return _sample(_RANDOM, (0.0, 1.0), call)
+    return _sample(_RANDOM, (0.0, 1.0), shape, seed, dtype, out, index, threads)
 
 
 @_taught
@@ -232,8 +230,7 @@ def normal(
     >>> bool((part == full[2:, 3]).all())
     True
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
-    return _sample(_NORMAL, (loc, scale), call)
+    return _sample(_NORMAL, (loc, scale), shape, seed, dtype, out, index, threads)
 
 
 @_taught
@@ -275,8 +272,7 @@ def uniform(
     >>> bool((x >= -2).all() and (x < 3).all())
     True
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
-    return _sample(_UNIFORM, (low, high), call)
+    return _sample(_UNIFORM, (low, high), shape, seed, dtype, out, index, threads)
 
 
 @_taught
@@ -325,8 +321,8 @@ def truncated_normal(
     >>> bool((x >= 5).all())
     True
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
-    return _sample(_TRUNCATED_NORMAL, (loc, scale, low, high), call)
+    given = loc, scale, low, high
+    return _sample(_TRUNCATED_NORMAL, given, shape, seed, dtype, out, index, threads)
 
 
 def truncated_normal_std(low: float, high: float) -> float:

@@ -14,27 +14,22 @@ from .weight import Weight
 class Law(NamedTuple):
     """A law of independent values with one number for its width, the spread."""
 
-    name: str
-    draw: Callable[[Weight, float], Any]
+    name: str  # the core's
+    draw: Callable[..., Any]
+    numbers: Callable[[float], tuple[float, ...]]  # the law's parameters at a spread
     unit_std: float  # standard deviation of the values per unit of spread
 
-
-def _destination(weight: Weight) -> dict[str, Any]:
-    return {
-        "seed": weight.seed,
-        "dtype": weight.dtype,
-        "out": weight.out,
-        "index": weight.index,
-        "threads": weight.threads,
-    }
-
-
-def _draw_normal(weight: Weight, std: float) -> Any:
-    return normal(weight.shape, 0.0, std, **_destination(weight))
-
-
-def _draw_uniform(weight: Weight, limit: float) -> Any:
-    return symmetric(weight.shape, limit, **_destination(weight))
+    def write(self, weight: Weight, spread: float) -> Any:
+        """Draw the weight."""
+        return self.draw(
+            weight.shape,
+            *self.numbers(spread),
+            seed=weight.seed,
+            dtype=weight.dtype,
+            out=weight.out,
+            index=weight.index,
+            threads=weight.threads,
+        )
 
 
 def cut_normal(cutoff: float, *, corrected: bool) -> Law:
@@ -44,16 +39,15 @@ def cut_normal(cutoff: float, *, corrected: bool) -> Law:
     """
     std = truncated_normal_std(-cutoff, cutoff)
 
-    def draw(weight: Weight, spread: float) -> Any:
-        sigma = spread / std if corrected else spread
-        return truncated_normal(weight.shape, 0.0, sigma, -cutoff, cutoff, **_destination(weight))
+    def numbers(spread: float) -> tuple[float, ...]:
+        return 0.0, spread / std if corrected else spread, -cutoff, cutoff
 
-    return Law("truncated_normal", draw, 1.0 if corrected else std)
+    return Law("truncated_normal", truncated_normal, numbers, 1.0 if corrected else std)
 
 
-NORMAL = Law("normal", _draw_normal, 1.0)
+NORMAL = Law("normal", normal, lambda std: (0.0, std), 1.0)
 TRUNCATED_NORMAL = cut_normal(2.0, corrected=True)
-UNIFORM = Law("uniform", _draw_uniform, 1.0 / math.sqrt(3.0))
+UNIFORM = Law("uniform", symmetric, lambda limit: (-limit, limit), 1.0 / math.sqrt(3.0))
 
 LAWS: Mapping[str, Law] = {
     "truncated_normal": TRUNCATED_NORMAL,

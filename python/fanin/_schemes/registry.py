@@ -12,6 +12,7 @@ from typing import Any
 
 from fanin._floating_point import steady
 from fanin._hints import did_you_mean, foreign_call, needs_seed, short
+from fanin._random.doors import DOOR
 
 from .docs import docstring, table_text
 from .fans import LayoutLike, as_layout, as_shape
@@ -30,10 +31,26 @@ _rows = SchemeTable()
 _functions: dict[str, SchemeFunction] = {}
 
 
+#: Calls of one scheme, told apart by shape and parameters, whose numbers are kept.
+_KEPT = 256
+
+
 def add(row: Scheme) -> SchemeFunction:
     """Enter a row in the table and return its public function."""
+    known = functools.lru_cache(_KEPT, typed=True)(steady(row.common_draw)) if row.law else None
 
     @steady
+    def explained(
+        arguments: Any, named: Any, layout: LayoutLike, gain: Any, shape: Any, *asked: Any
+    ) -> Any:
+        parameters = row.read(arguments, named)
+        sizes, axes = as_shape(shape), as_layout(layout)
+        seed = asked[0]
+        if seed is None and row.needs_seed:
+            raise needs_seed(row.name)
+        factor = row.read_gain(gain, parameters)
+        return row.fill(Weight(sizes, axes, factor, *asked), parameters)
+
     def scheme(
         shape: Any = None,
         *arguments: Any,
@@ -46,13 +63,9 @@ def add(row: Scheme) -> SchemeFunction:
         threads: int | None = None,
         **named: Any,
     ) -> Any:
-        parameters = row.read(arguments, named)
-        sizes, axes = as_shape(shape), as_layout(layout)
-        if seed is None and row.needs_seed:
-            raise needs_seed(row.name)
-        factor = row.read_gain(gain, parameters)
-        weight = Weight(sizes, axes, factor, seed, dtype, out, index, threads)
-        return row.fill(weight, parameters)
+        call = arguments, named, layout, gain, shape, seed, dtype, out, index, threads
+        made = None if known is None else DOOR.draw_known(known, *call)
+        return explained(*call) if made is None else made
 
     scheme.__name__ = scheme.__qualname__ = row.name
     scheme.__module__ = "fanin"

@@ -177,9 +177,20 @@ class Scheme:
         drawn = self.law_and_spread(weight, parameters)
         if drawn is not None:
             law, spread = drawn
-            return law.draw(weight, spread)
+            return law.write(weight, spread)
         assert self.write is not None, "a row has either a spread or its own way to write"
         return self.write(weight, **parameters)
+
+    def common_draw(
+        self, shape: ShapeLike, layout: LayoutLike, gain: Any, *arguments: Any, **named: Any
+    ) -> tuple[str, tuple[float, ...]]:
+        """The core's law of a call, and its parameters; for a scheme that has a law."""
+        parameters = self.read(arguments, named)
+        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
+        drawn = self.law_and_spread(weight, parameters)
+        assert drawn is not None
+        law, spread = drawn
+        return law.name, law.numbers(spread)
 
     def expected_std(
         self, shape: ShapeLike, *, layout: LayoutLike = "io", gain: float | str = 1.0, **named: Any

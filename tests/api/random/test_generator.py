@@ -6,8 +6,11 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
 import sys
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -510,3 +513,60 @@ def test_eight_threads_that_share_a_generator_share_no_value():
         sys.setswitchinterval(interval)
     whole = rng().integers(0, 2**64, (1600, 16), dtype="uint64")
     assert sorted(p.tobytes() for p in parts) == sorted(row.tobytes() for row in whole)
+
+
+# ---- parameters as NumPy takes them --------------------------------------------------------------
+
+
+class Floating:
+    def __float__(self):
+        return 1.5
+
+
+class Indexed:
+    def __index__(self):
+        return 2
+
+
+NUMBERS = [Fraction(3, 2), Decimal("1.5"), Floating(), Indexed(), True, np.True_, np.float16(1.5),
+           np.longdouble(1.5), 2**70, [1, 2, 3], [Floating(), 1, Fraction(1, 3)],
+           10**400, -(10**400), [10**400, 1, 1], None, b"1", 1j, [[1], [1, 2]], {1}, {}, object(),
+           float("nan"), -1]  # fmt: skip
+PLACES = [("normal", 0), ("normal", 1), ("exponential", 0), ("laplace", 0), ("laplace", 1),
+          ("uniform", 1), ("integers", 0), ("integers", 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [None, 3])
+@pytest.mark.parametrize("method, place", PLACES)
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda value: ascii(value)[:20])
+def test_a_parameter_is_a_number_here_if_it_is_one_to_numpy(value, method, place, size):
+    given = [0, 5] if method in ("uniform", "integers") else [0.0, 1.0]
+    given = given[: 1 if method == "exponential" else 2]
+    given[place] = value
+    found = []
+    for rng in (np.random.default_rng(0), fanin.default_rng(0)):
+        try:
+            made = getattr(rng, method)(*given, size=size)
+            found.append((type(made), np.shape(made)))
+        except (TypeError, ValueError, OverflowError) as error:
+            found.append((type(error), str(error) if type(error) is OverflowError else ""))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("given", [(0, -1), (0, 0), (3, 1), (-1,), ([0, 0], [0, 1]), (0, [1, -3])])
+@pytest.mark.parametrize("endpoint", [False, True])
+@pytest.mark.parametrize("size", [None, 2])
+def test_bounds_without_an_integer_are_refused_in_numpys_words(given, endpoint, size):
+    if endpoint and given in ((0, 0), ([0, 0], [0, 1])):
+        return
+    with pytest.raises(ValueError) as theirs:
+        np.random.default_rng(0).integers(*given, size=size, endpoint=endpoint)
+    with pytest.raises(ValueError, match=f"^{theirs.value}$"):
+        fanin.default_rng(0).integers(*given, size=size, endpoint=endpoint)
+
+
+def test_the_docstring_says_of_every_inherited_method_that_it_is_serial():
+    inherited = {name for name in dir(np.random.Generator) if not name.startswith("_")}
+    inherited -= {"bit_generator", *vars(fanin.Generator)}
+    serial = fanin.Generator.__doc__.split("all of them serial")[1].split(">>>")[0]
+    assert inherited <= set(re.findall(r"\w+", serial))

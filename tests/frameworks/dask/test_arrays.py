@@ -181,3 +181,16 @@ def test_two_distributed_workers_hold_their_chunks_only(tmp_path):
     assert abs(mean) < 6 / 2**13
     # Two chunks at once for a worker of one thread (one is being reduced), and dask's own needs.
     assert max(grown) < 6 * chunk, [g / chunk for g in grown]
+
+
+def test_dasks_own_random_arrays_draw_from_our_words():
+    made = []
+    for _ in range(2):
+        rng = da.random.default_rng(fanin.BitGenerator(1))
+        x = rng.normal(size=1000, chunks=100)
+        y = rng.poisson(4.0, size=10, chunks=5), rng.choice(10, size=5, chunks=5)
+        made.append([each.compute() for each in (x, x, *y)])
+        assert (made[-1][0] == made[-1][1]).all()
+    assert all((one == other).all() for one, other in zip(*made, strict=True))
+    first = np.random.Generator(fanin.BitGenerator(1).spawn(1)[0]).normal(size=100)
+    assert (made[0][0][:100] == first).all()

@@ -61,7 +61,7 @@ def _warn_if_misread(weight: Weight, axes: Axes, inputs: int, outputs: int) -> N
         f"for {inputs} input and {outputs} output channels. If they stand the other way, give "
         f"layout={other!r}; if not, name the axes by fanin.Layout(in_axes=, out_axes=)",
         UserWarning,
-        stacklevel=6,  # the scheme's writer, fill, the scheme, its wrapper, the caller
+        stacklevel=7,  # the writer, fill, the long way, its wrapper, the scheme, the caller
     )
 
 

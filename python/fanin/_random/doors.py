@@ -1,0 +1,28 @@
+"""The quick way of common calls: all their checks in one step of the core, which takes None for an
+answer to whatever is unusual or wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fanin import _core
+from fanin._arrays.destinations import count_version, tensor_view
+from fanin._arrays.kinds import KINDS, REAL
+
+from .integers import INTEGERS
+from .seeds import as_stream
+from .streams import Spawner, Stream
+
+
+def _spelled() -> dict[Any, tuple[np.dtype[Any], int]]:
+    """What callers say for a dtype -> the dtype and the core's Element."""
+    elements = {**{dtype: KINDS[dtype].element for dtype in REAL}, **INTEGERS}
+    known: dict[Any, tuple[np.dtype[Any], int]] = {}
+    for dtype, element in elements.items():
+        known |= dict.fromkeys((dtype, dtype.type, dtype.name), (dtype, element))
+    return {None: known["float32"], **known}
+
+
+DOOR = _core.Door(_spelled(), Stream, Spawner, as_stream, tensor_view, count_version)
