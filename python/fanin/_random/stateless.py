@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fanin import _core
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_threads
-from fanin._hints import needs_seed
+from fanin._hints import needs_seed, unknown_keyword
 from fanin._numbers import as_float
 
 from .blocks import localise
@@ -40,11 +40,14 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _taught(function: _Function) -> _Function:
-    """A shape or seed that is left out arrives as None, and the error says how to call.
+    """A shape or seed that is left out arrives as None, a keyword that there is not in `wrong`, and
+    the error says how to call.
 
-    The signature, for readers and type checkers, still requires both.
+    The signature, for readers and type checkers, still requires both and has no such keyword.
     """
-    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    told = inspect.signature(function)
+    asked = [p for p in told.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    function.__signature__ = told.replace(parameters=asked)  # type: ignore[attr-defined]
     function.__defaults__ = (None, *(function.__defaults__ or ()))
     function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), "seed": None}
     return function
@@ -105,9 +108,13 @@ class _Call(NamedTuple):
     out: Any
     index: Any
     threads: Any
+    wrong: Mapping[str, Any] = {}  # keywords that there are not
 
 
 def _sample(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
+    if call.wrong:
+        signature = inspect.signature(globals()[law.function])
+        raise unknown_keyword(law.function, signature, next(iter(call.wrong)))
     if call.out is None and call.index is None and call.dtype is None:
         plain = type(call.seed) is Stream
         seed = call.seed._key if plain else call.seed
@@ -152,6 +159,7 @@ def random(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """Uniform numbers in [0, 1): ``uniform(shape, 0, 1)``.
 
@@ -181,7 +189,7 @@ def random(
     >>> fanin.random(3, seed=0, dtype="float64").shape
     (3,)
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
+    call = _Call(shape, seed, dtype, out, index, threads, wrong)
     return _sample(_RANDOM, (0.0, 1.0), call)
 
 
@@ -196,6 +204,7 @@ def normal(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """Normal numbers: ``loc + scale * z``, z by the method of Box & Muller (1958).
 
@@ -232,7 +241,7 @@ def normal(
     >>> bool((part == full[2:, 3]).all())
     True
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
+    call = _Call(shape, seed, dtype, out, index, threads, wrong)
     return _sample(_NORMAL, (loc, scale), call)
 
 
@@ -247,6 +256,7 @@ def uniform(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """Uniform numbers in [low, high): ``fma(u, high - low, low)``, kept below high in the output's
     dtype.
@@ -275,7 +285,7 @@ def uniform(
     >>> bool((x >= -2).all() and (x < 3).all())
     True
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
+    call = _Call(shape, seed, dtype, out, index, threads, wrong)
     return _sample(_UNIFORM, (low, high), call)
 
 
@@ -292,6 +302,7 @@ def truncated_normal(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """``loc + scale * z``, z normal and cut to [low, high], by its inverse distribution function.
 
@@ -325,7 +336,7 @@ def truncated_normal(
     >>> bool((x >= 5).all())
     True
     """
-    call = _Call(shape, seed, dtype, out, index, threads)
+    call = _Call(shape, seed, dtype, out, index, threads, wrong)
     return _sample(_TRUNCATED_NORMAL, (loc, scale, low, high), call)
 
 
