@@ -10,7 +10,11 @@ from fanin._activations.activation import Activation
 from ._critical import Critical, critical
 from ._density import jacobian_density
 from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
+
+# Apply and Solved are no names for users: they stand here because pickles name them.
+from ._fixed_points import Solved as Solved
 from ._jacobian import Jacobian, jacobian
+from ._layers import Apply as Apply
 from ._layers import (
     Attention,
     AveragePool,

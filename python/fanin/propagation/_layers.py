@@ -146,6 +146,7 @@ def _ends_in_weights(what: str, layers: Sequence[Any]) -> None:
     )
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Apply(EvenLayer):
     """An activation, as a layer of a network."""
