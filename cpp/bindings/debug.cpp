@@ -58,6 +58,9 @@ std::pair<std::string, std::vector<double>> truncated_plan(double low, double hi
   const double arguments[] = {0.0, 1.0, low, high};
   const engine::Plan plan =
       engine::plan("truncated_normal", arguments, single ? Element::f32 : Element::f64);
+  const FarInterval& far = plan.params.far;
+  if (std::strcmp(plan.law, "truncated_far") == 0)
+    return {plan.law, {far.near, far.inverse_square, far.ratio, far.rest, far.sign}};
   return {plan.law, {std::begin(plan.params.shape), std::end(plan.params.shape)}};
 }
 

@@ -69,8 +69,8 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
     throw py::value_error(
         "out must be C-contiguous, (matrices, rows, last - first) or, turned, (matrices, last - "
         "first, rows), with rows >= columns");
-  const engine::Haar haar{source_from(key, 0), rows,    columns, first, last,
-                          determinant,         complex, turned,  gain};
+  const engine::HaarColumns wanted{source_from(key, 0), rows,    columns, first, last,
+                                   determinant,         complex, turned,  gain};
   const i64 ratio = complex ? 2 : 1, size = rows * (last - first) * ratio;
   const i64 step = (turned ? rows : last - first) * ratio;
   void* const data = out.mutable_data();
@@ -81,8 +81,9 @@ void haar(const py::bytes& key, const std::vector<u64>& ids, i64 rows, i64 colum
       call(progress, done, total);
     };
   const Released released;
-  number == 4 ? engine::haar(haar, ids, static_cast<float*>(data), size, step, threads, {}, tell)
-              : engine::haar(haar, ids, static_cast<double*>(data), size, step, threads, {}, tell);
+  number == 4
+      ? engine::sample_haar(wanted, ids, static_cast<float*>(data), size, step, threads, {}, tell)
+      : engine::sample_haar(wanted, ids, static_cast<double*>(data), size, step, threads, {}, tell);
 }
 
 /// a (matrices, rows, columns) = q r, all C-contiguous; r may be None if rows >= columns.

@@ -1,5 +1,4 @@
-// MomentTable: activations and Gaussian integrals, what crosses the ISA fence for
-// fanin.propagation.
+// MomentTable: activations and Gaussian integrals, what crosses the ISA fence for propagation.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,18 +12,15 @@ inline constexpr int kParameters = 2;
 inline constexpr int kKinks = 2;
 
 /// What one activation yields at variance q, in this order everywhere.
-///   mean E phi · second E phi^2 · slope_second E phi'^2 · slope_fourth E phi'^4 · curvature_second
-///   E phi''^2 growth d(E phi^2)/dq · variance E phi^2 - (E phi)^2 and excess q E phi'^2 - E phi^2,
-///   both without cancellation
 enum Moment : int {
-  kMean,
-  kSecond,
-  kSlopeSecond,
-  kSlopeFourth,
-  kCurvatureSecond,
-  kGrowth,
-  kVariance,
-  kExcess
+  kMean,             ///< E phi
+  kSecond,           ///< E phi^2
+  kSlopeSecond,      ///< E phi'^2
+  kSlopeFourth,      ///< E phi'^4
+  kCurvatureSecond,  ///< E phi''^2
+  kGrowth,           ///< d(E phi^2)/dq
+  kVariance,         ///< E phi^2 - (E phi)^2, without cancellation
+  kExcess            ///< q E phi'^2 - E phi^2, without cancellation
 };
 inline constexpr int kMoments = 8;
 inline constexpr int kMostSums = 10;  ///< of one call of gaussian_sums
@@ -78,7 +74,9 @@ inline constexpr int kPiecesLog2 = 3;
 inline constexpr int kPieces = 1 << kPiecesLog2;
 inline constexpr int kTerms = 11;
 inline constexpr int kLowestExponent = -112;
-inline constexpr int kBinades = 217;
+inline constexpr int kTopExponent = 105;
+inline constexpr int kBinades = kTopExponent - kLowestExponent;
+inline constexpr double kTableBottom = 0x1p-112, kTableTop = 0x1p105;  ///< those powers of 2
 inline constexpr int kBinadeDoubles = kMoments * kTerms * kPieces;
 
 /// Terms of Hermite (Mehler) series of covariances; 2^-48 is left at |c| = 1/2.
@@ -88,8 +86,8 @@ inline constexpr double kLeastTerm = 1e-19;
 /// Sums over two mixtures of `count` Gaussians, a multiple of 16, for c >= 0: E phi(u) phi(v), E
 /// phi'(u) phi'(v) and the mean of the latter from 1 to c (of equal variances); null: not wanted.
 struct MixtureSums {
-  const double *t, *slope,
-      *value;  ///< phi'(x) = sum slope exp(-t x^2), phi = sum value erf(sqrt(t) x)
+  /// phi'(x) = sum slope exp(-t x^2), phi = sum value erf(sqrt(t) x).
+  const double *t, *slope, *value;
   /// Of each term of the one, of each 16 terms of the other; products below kLeastTerm do not
   /// count.
   const double *bound, *other_bound;
@@ -100,8 +98,8 @@ struct MixtureSums {
 
 struct MomentTable {
   Rows<ActivationRow> activations;
-  /// out[m * count + i] = sum_j g[m * nodes + j] exp(-half_square[j] / q[i]) / sqrt(2 pi q[i]),  m
-  /// < sums <= kMostSums
+  /// out[m * count + i] = sum_j g[m * nodes + j] exp(-half_square[j] / q[i]) / sqrt(2 pi q[i])
+  /// for m < sums <= kMostSums.
   void (*gaussian_sums)(const double* half_square, const double* g, std::size_t nodes, int sums,
                         const double* q, std::size_t count, double* out);
   void (*signs)(const double* second, const double* grid, std::size_t count, double weight,

@@ -37,6 +37,17 @@ struct Source {
   u64 id = 0;
 };
 
+/// Constants of truncated_far: an interval of the normal law whose probability underflows.
+struct FarInterval {
+  static constexpr int kTerms = 12;
+  double near;                ///< distance of the bound nearer to 0
+  double inverse_square;      ///< 1 / near^2
+  double ratio;               ///< of the tails beyond the far and the near bound
+  double rest;                ///< 1 - ratio
+  double sign;                ///< of the interval
+  double correction[kTerms];  ///< coefficients of D
+};
+
 /// Constants of one law, in float64; the kernel rounds each of them once to its compute type.
 ///   value = fma(standard draw, scale, loc), then limited to [lowest, highest]
 /// `loc` has two entries because a complex fill alternates real and imaginary parts.
@@ -45,9 +56,10 @@ struct Params {
   double loc[2] = {0.0, 0.0};
   double lowest = 0.0;
   double highest = 0.0;
-  double shape[24] = {};  ///< the law's own constants (see its struct in distributions.hpp)
-  u64 integer_low = 0;    ///< integers: the lowest value, modulo 2^64
-  u64 integer_span = 0;   ///< integers: how many there are; 0 stands for 2^64
+  double shape[3] = {};  ///< the law's own constants (see its struct in distributions.hpp)
+  FarInterval far = {};
+  u64 integer_low = 0;   ///< integers: the lowest value, modulo 2^64
+  u64 integer_span = 0;  ///< integers: how many there are; 0 stands for 2^64
 };
 
 }  // namespace fanin

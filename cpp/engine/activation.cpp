@@ -3,22 +3,18 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <limits>
 #include <new>
 #include <stdexcept>
 #include <thread>
 
-#include "engine/dispatch.hpp"
+#include "engine/moment_tables.hpp"
 #include "engine/parallel.hpp"
 #include "engine/quadrature.hpp"
 
 namespace fanin::engine {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kChunk = 256;          ///< variances at a time: 16 KB of moments on the stack
 constexpr std::size_t kShared = 8 * kChunk;  ///< variances that a thread takes at a time
 /// Sums behind the moments: up to the growth the moments themselves, then those of phi - phi(0) and
@@ -34,15 +30,6 @@ constexpr int kPanelsOneSide = 6;
 /// Edges of panels double up to here, then quadruple: 16 nodes leave 3^-32 of a function that
 /// changes over its distance. What is left of the algebraic tails beyond kFar is 1e-6 of phi.
 constexpr double kNear = 32, kFar = 0x1p20;
-
-const MomentTable& kernels() { return *table().moments; }
-
-/// floor(log2 q) of a positive normal number.
-int exponent_of(double q) { return int(std::bit_cast<u64>(q) >> 52) - 1023; }
-constexpr int kTopExponent = kLowestExponent + kBinades;
-constexpr double kBottom = 0x1p-112, kTop = 0x1p105;
-static_assert(kLowestExponent == -112 && kTopExponent == 105);
-bool in_table(double q) { return q >= kBottom && q < kTop; }
 
 /// The integer nearest to log2 |x| of a number that is not 0; 0 otherwise.
 int nearest_power(double x) {
@@ -296,7 +283,8 @@ bool Activation::prepare(std::span<const double> q) const {
     const Folded at = folded(q[i]);
     if (!in_table(at.q)) continue;
     if (!ready(exponent_of(at.q))) build(exponent_of(at.q));
-    for (const double end : {kBottom, 4 * kBottom, kTop / 8, kTop / 2})  // for powers()
+    for (const double end :
+         {kTableBottom, 4 * kTableBottom, kTableTop / 8, kTableTop / 2})  // for powers()
       if (at.folds != 0 && (end < 1) == (at.folds < 0) && !ready(exponent_of(end)))
         build(exponent_of(end));
   }
@@ -317,7 +305,8 @@ void Activation::tabulated(const double* q, std::size_t count, std::span<const i
 
 std::array<int, kMoments> Activation::powers(bool high) const {
   constexpr std::array<int, kMoments> all = {0, 1, 2, 3, 4, 5, 6, 7};
-  const double at[2] = {high ? kTop / 8 : kBottom, high ? kTop / 2 : 4 * kBottom};
+  const double at[2] = {high ? kTableTop / 8 : kTableBottom,
+                        high ? kTableTop / 2 : 4 * kTableBottom};
   double values[2 * kMoments];
   if (row() == nullptr || row()->closed == nullptr) prepare(at);
   tabulated(at, 2, all, values, 2);

@@ -3,21 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
-#include "engine/dispatch.hpp"
 #include "engine/functions.hpp"
+#include "engine/moment_tables.hpp"
 #include "engine/parallel.hpp"
 #include "engine/quadrature.hpp"
 
 namespace fanin::engine {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kRounding = 1e-12;  ///< by which a correlation may leave [-1, 1]
-
-const MomentTable& kernels() { return *table().moments; }
 
 /// Whether these are two variances and a correlation.
 bool good(double q1, double q2, double c) { return (q1 >= 0) & (q2 >= 0) & (c >= -1) & (c <= 1); }

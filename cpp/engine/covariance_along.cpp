@@ -1,13 +1,12 @@
 // Covariances for many correlations at one pair of variances. The polynomials in q are evaluated
 // once; points are sorted by the polynomial in c or x that serves them, and each polynomial meets
 // its points in one run. The operations on a point are those of the other ways.
-#include <bit>
 #include <cmath>
 #include <span>
 #include <utility>
 
 #include "engine/covariance_tables.hpp"
-#include "engine/dispatch.hpp"
+#include "engine/moment_tables.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -20,10 +19,6 @@ constexpr std::size_t kWays = 4;
 constexpr std::size_t key_of(bool left, int interval) {
   return 1 + (left ? std::size_t(kMostIntervals) : 0) + std::size_t(interval);
 }
-
-const MomentTable& kernels() { return *table().moments; }
-
-int exponent_of(double x) { return int(std::bit_cast<u64>(x) >> 52) - 1023; }
 
 }  // namespace
 

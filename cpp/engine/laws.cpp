@@ -8,6 +8,7 @@
 
 #include "engine/dispatch.hpp"
 #include "engine/functions.hpp"
+#include "engine/quadrature.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -78,11 +79,6 @@ double above_median(double x) {
   return sum * kDensityAtZero;
 }
 
-constexpr double kNodes[] = {0.14887433898163122, 0.4333953941292472, 0.6794095682990244,
-                             0.8650633666889845, 0.9739065285171717};
-constexpr double kWeights[] = {0.29552422471475287, 0.26926671930999635, 0.21908636251598204,
-                               0.14945134915058059, 0.06667134430868814};
-
 /// Gauss-Legendre rule of ten points on each of `panels` parts of [low, high], summed without
 /// rounding errors to speak of (Neumaier 1974).
 template <class F>
@@ -93,7 +89,7 @@ double integrate(double low, double high, int panels, F f) {
     const double middle = low + (2 * p + 1) * half;
     for (int i = 0; i < 5; ++i) {
       const double term =
-          kWeights[i] * (f(middle - half * kNodes[i]) + f(middle + half * kNodes[i]));
+          kTenWeights[i] * (f(middle - half * kTenNodes[i]) + f(middle + half * kTenNodes[i]));
       const double before = sum;
       sum += term;
       lost += std::fabs(before) >= std::fabs(term) ? (before - sum) + term : (term - sum) + before;
@@ -131,15 +127,13 @@ double cosine_of_quarters(double quarters) {
                          : evaluate("sin_quarter", 1 - quarters);
 }
 
-constexpr int kFarFirst = 5, kFarTerms = 12;  // as TruncatedFar in the kernels
-
 /// Coefficients of D(d) with z = near sqrt(1 + d D(d) / near^2), d = -2 log(relative tail
 /// probability): interpolation at Chebyshev points of [0, longest], Newton's form turned into
 /// powers of d.
 void fit_far_correction(double near, double longest, double* coefficient) {
-  double node[kFarTerms], value[kFarTerms];
-  for (int k = 0; k < kFarTerms; ++k) {
-    node[k] = 0.5 - 0.5 * cosine_of_quarters((2 * k + 1) / double(kFarTerms));
+  double node[FarInterval::kTerms], value[FarInterval::kTerms];
+  for (int k = 0; k < FarInterval::kTerms; ++k) {
+    node[k] = 0.5 - 0.5 * cosine_of_quarters((2 * k + 1) / double(FarInterval::kTerms));
     const double delta = 0.5 * longest * node[k];
     double h = delta / near;
     for (int step = 0; step < 12; ++step) {
@@ -148,15 +142,15 @@ void fit_far_correction(double near, double longest, double* coefficient) {
     }
     value[k] = near > 1e8 ? 1.0 : half_square_gain(near, h) / delta;
   }
-  for (int order = 1; order < kFarTerms; ++order)
-    for (int k = kFarTerms - 1; k >= order; --k)
+  for (int order = 1; order < FarInterval::kTerms; ++order)
+    for (int k = FarInterval::kTerms - 1; k >= order; --k)
       value[k] = (value[k] - value[k - 1]) / (node[k] - node[k - order]);
-  double c[kFarTerms] = {value[kFarTerms - 1]};
-  for (int k = kFarTerms - 2; k >= 0; --k) {
-    for (int i = kFarTerms - 1; i > 0; --i) c[i] = c[i - 1] - node[k] * c[i];
+  double c[FarInterval::kTerms] = {value[FarInterval::kTerms - 1]};
+  for (int k = FarInterval::kTerms - 2; k >= 0; --k) {
+    for (int i = FarInterval::kTerms - 1; i > 0; --i) c[i] = c[i - 1] - node[k] * c[i];
     c[0] = value[k] - node[k] * c[0];
   }
-  for (int i = 0; i < kFarTerms; ++i) {
+  for (int i = 0; i < FarInterval::kTerms; ++i) {
     coefficient[i] = c[i];
     for (int k = 0; k < i; ++k) coefficient[i] /= longest;
   }
@@ -168,17 +162,20 @@ double one_minus_exp(double x) {
   return -x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6)))));
 }
 
-void plan_far(Params& p, double near, double far, double sign, bool single) {
+FarInterval plan_far(double near, double far, double sign, bool single) {
   const double h = far - near;
   const double log_ratio =
       std::isinf(far) ? -kInfinity : log_mills_ratio(near, h) - half_square_gain(near, h);
-  p.shape[0] = near;
-  p.shape[1] = 1 / near / near;
-  p.shape[2] = log_ratio < -700 ? 0.0 : exponential(log_ratio);
-  p.shape[3] = log_ratio < -700 ? 1.0 : one_minus_exp(log_ratio);
-  p.shape[4] = sign;
+  const bool open = log_ratio < -700;
+  FarInterval made{near,
+                   1 / near / near,
+                   open ? 0.0 : exponential(log_ratio),
+                   open ? 1.0 : one_minus_exp(log_ratio),
+                   sign,
+                   {}};
   const double word_bits = single ? 33 : 65;  // -2 log(2^-33) or of 2^-65
-  fit_far_correction(near, 2 * word_bits * 0x1.62e42fefa39efp-1, p.shape + kFarFirst);
+  fit_far_correction(near, 2 * word_bits * 0x1.62e42fefa39efp-1, made.correction);
+  return made;
 }
 
 /// Chooses the kernel row for bounds in units of scale and fills in its constants.
@@ -187,7 +184,7 @@ const char* plan_truncated(Params& p, double low, double high, bool single) {
   // Where the probability of the near tail leaves the safe range of the compute type.
   const double far_from = single ? 8.0 : 36.0;
   if (nearest_point > far_from) {
-    low > 0 ? plan_far(p, low, high, 1.0, single) : plan_far(p, -high, -low, -1.0, single);
+    p.far = low > 0 ? plan_far(low, high, 1.0, single) : plan_far(-high, -low, -1.0, single);
     return "truncated_far";
   }
   // Above 3/4 quantile and below 1/4 the tail form resolves probabilities more finely.

@@ -8,8 +8,8 @@ namespace fanin::engine {
 namespace {
 
 constexpr i64 kTile = kTileWords;
-constexpr i64 kSharedColumns =
-    384;  ///< from here on threads share one matrix, below each has its own
+/// From here on threads share one matrix, below each has its own.
+constexpr i64 kSharedColumns = 384;
 constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices than threads
 
 // Nanoseconds for a number of the result, and for it and a reflector.
@@ -31,8 +31,9 @@ constexpr Element element() {
 template <class T>
 class Vectors {
  public:
-  Vectors(const Haar& haar)
-      : columns_(haar.columns), pitch_(rounded_up(haar.rows * (haar.complex ? 2 : 1), kTile)) {
+  Vectors(const HaarColumns& wanted)
+      : columns_(wanted.columns),
+        pitch_(rounded_up(wanted.rows * (wanted.complex ? 2 : 1), kTile)) {
     constexpr double arguments[] = {0.0, 1.0};
     normal_ = plan("normal", arguments, element<T>());
   }
@@ -71,8 +72,8 @@ class Vectors {
   }
 
   /// Whether the last sign must change to give the determinant asked for.
-  bool flips(const Haar& haar, const Source& source) const {
-    return haar.determinant != 0 && determinant(source) != haar.determinant;
+  bool flips(const HaarColumns& wanted, const Source& source) const {
+    return wanted.determinant != 0 && determinant(source) != wanted.determinant;
   }
 
  private:
@@ -93,29 +94,29 @@ struct Scratch {
 template <class T>
 class Maker {
  public:
-  Maker(const Haar& haar, Work work, int matrices_at_once)
-      : haar_(haar),
+  Maker(const HaarColumns& wanted, Work work, int matrices_at_once)
+      : wanted_(wanted),
         work_(std::move(work)),
-        parts_(haar.complex ? 2 : 1),
-        source_(haar),
+        parts_(wanted.complex ? 2 : 1),
+        vectors_(wanted),
         most_(kBlockNumbers / parts_),
-        width_(panel_width(haar.columns, parts_, kBlockNumbers)),
-        kept_(haar.rows <= kStripRows),
+        width_(panel_width(wanted.columns, parts_, kBlockNumbers)),
+        kept_(wanted.rows <= kStripRows),
         matrices_(matrices_at_once),
         threads_(std::max(work_.threads, matrices_at_once)) {}
 
   bool run(u64 id, T* out, i64 step, const Progress& progress) {
-    Source source = haar_.source;
+    Source source = wanted_.source;
     source.id += id;
     Panels& panels = matrices_.own();
-    panels.signs.resize(std::size_t(haar_.last * parts_));
-    const bool flip = source_.flips(haar_, source);
+    panels.signs.resize(std::size_t(wanted_.last * parts_));
+    const bool flip = vectors_.flips(wanted_, source);
     // Later reflectors leave the wanted columns alone.
-    i64 end = haar_.last;
+    i64 end = wanted_.last;
     while (end > 0) {
       const i64 begin = lay_out(end, panels);
       if (!sample(source, panels)) return false;
-      if (flip && end == haar_.columns) {
+      if (flip && end == wanted_.columns) {
         T* const sign = panels.signs.data() + (end - 1) * parts_;
         for (i64 part = 0; part < parts_; ++part) sign[part] *= T(-1);
       }
@@ -138,7 +139,8 @@ class Maker {
   /// Of the reflectors from `begin` on: each acts on the rows and columns that follow it.
   i64 work_after(i64 begin) const {
     i64 sum = 0;
-    for (i64 j = begin; j < haar_.last; j += most_) sum += (haar_.rows - j) * (haar_.last - j);
+    for (i64 j = begin; j < wanted_.last; j += most_)
+      sum += (wanted_.rows - j) * (wanted_.last - j);
     return sum;
   }
 
@@ -148,7 +150,7 @@ class Maker {
     panels.blocks.clear();
     i64 begin = end, numbers = 0;
     while (begin > 0) {
-      const i64 first = (begin - 1) / most_ * most_, rows = haar_.rows - first;
+      const i64 first = (begin - 1) / most_ * most_, rows = wanted_.rows - first;
       const i64 size = rounded_up(rows * width_ + kPanelSlack, kTile);
       if (begin < end && (numbers + size) * i64(sizeof(T)) > kPanelsBytes) break;
       panels.blocks.push_back({nullptr, width_, first, begin - first, rows, nullptr});
@@ -186,14 +188,14 @@ class Maker {
     T* const vectors = scratch.vectors.take(block.count * step);
     scratch.reflections.resize(std::size_t(block.count));
     // Short vectors are drawn together: one call, though more numbers.
-    const i64 pitch = source_.pitch();
+    const i64 pitch = vectors_.pitch();
     const bool together = pitch <= kDrawnTogether;
     T* drawn = scratch.drawn.take(together ? block.count * pitch
                                            : rounded_up(block.rows * parts_, kTile) + 2 * kTile);
-    if (together) source_.draw(source, block.first, block.count * pitch, drawn);
+    if (together) vectors_.draw(source, block.first, block.count * pitch, drawn);
     for (i64 i = 0; i < block.count; ++i, drawn += together ? pitch : 0) {
       const i64 length = block.rows - i, numbers = length * parts_;
-      if (!together) source_.draw(source, block.first + i, numbers, drawn);
+      if (!together) vectors_.draw(source, block.first + i, numbers, drawn);
       Reflection& reflection = scratch.reflections[std::size_t(i)];
       reflection = reflection_of(drawn, length, int(parts_), signs + i * parts_);
       if (!held) continue;
@@ -210,7 +212,7 @@ class Maker {
         const i64 top = begin == 0 ? i : 0, numbers = (end - begin - top) * parts_;
         std::fill_n(row, top * parts_, T(0));
         const i64 before =
-            source_.draw_from(source, block.first + i, (begin + top - i) * parts_, numbers, drawn);
+            vectors_.draw_from(source, block.first + i, (begin + top - i) * parts_, numbers, drawn);
         form_reflector(scratch.reflections[std::size_t(i)], drawn + before, numbers, int(parts_),
                        begin == 0, row + top * parts_);
       }
@@ -222,7 +224,8 @@ class Maker {
   /// Applies the blocks to what the later ones have made of the columns after them, and to the
   /// signs in their own columns.
   bool reflect(i64 begin, i64 end, const Panels& panels, T* out, i64 step) {
-    const Strips<T> strips(std::max(begin, haar_.first), haar_.last, int(parts_), work_.threads);
+    const Strips<T> strips(std::max(begin, wanted_.first), wanted_.last, int(parts_),
+                           work_.threads);
     return work_.each(strips.count(), [&](u64 number) {
       const i64 left = strips.left(i64(number)), right = strips.right(i64(number));
       const int vectors = strips.vectors(i64(number));
@@ -232,13 +235,13 @@ class Maker {
       while (panels.order[skipped]->first >= right) ++skipped;
       const Part part{begin, left, right, stride, out, step};
       StripScratch<T>& scratch = threads_.own().strip;
-      const i64 rows = haar_.rows - begin;
+      const i64 rows = wanted_.rows - begin;
       const auto pass = [&](auto&& open, auto&& close) {
         scratch.reflect(panels.order.data() + skipped, i64(panels.order.size() - skipped), false,
                         left, int(parts_), begin, stride, vectors, open, close);
       };
       T* const strip = scratch.strip.take((kept_ ? rows : std::min(rows, kBandRows)) * stride);
-      const T gain = T(begin == 0 ? haar_.gain : 1);
+      const T gain = T(begin == 0 ? wanted_.gain : 1);
       if (kept_) {
         start(part, end, panels.signs.data(), 0, rows, strip);
         pass([&](i64 first, i64) { return strip + first * stride; }, [](i64, i64) {});
@@ -273,9 +276,9 @@ class Maker {
 
   T* place(const Part& part, i64 row, i64 column) const {
     row += part.top;
-    column -= haar_.first;
-    return haar_.turned ? part.out + column * part.step + row * parts_
-                        : part.out + row * part.step + column * parts_;
+    column -= wanted_.first;
+    return wanted_.turned ? part.out + column * part.step + row * parts_
+                          : part.out + row * part.step + column * parts_;
   }
 
   /// Rows from .. to - 1 before the blocks: what is there of the columns from `end` on, but for the
@@ -296,7 +299,7 @@ class Maker {
     const i64 count = part.right - part.left - old;
     strip += old * parts_;
     const T* const here = place(part, from, part.left + old);
-    if (haar_.turned) return turn(here, part.step, count, to - from, strip, part.stride);
+    if (wanted_.turned) return turn(here, part.step, count, to - from, strip, part.stride);
     panel_kernels<T>().copy(here, part.step, to - from, count * parts_, T(1), strip, part.stride);
   }
 
@@ -304,7 +307,7 @@ class Maker {
     const i64 count = part.right - part.left, rows = to - from;
     T* const here = place(part, from, part.left);
     const PanelKernels<T>& kernels = panel_kernels<T>();
-    if (!haar_.turned)
+    if (!wanted_.turned)
       return kernels.copy(strip, part.stride, rows, count * parts_, gain, here, part.step);
     if (gain != 1) kernels.copy(strip, part.stride, rows, part.stride, gain, strip, part.stride);
     turn(strip, part.stride, rows, count, here, part.step);
@@ -317,10 +320,10 @@ class Maker {
         std::copy_n(from + r * from_step + 2 * c, 2, to + c * to_step + 2 * r);
   }
 
-  const Haar haar_;
+  const HaarColumns wanted_;
   const Work work_;
   const i64 parts_;
-  const Vectors<T> source_;
+  const Vectors<T> vectors_;
   const i64 most_;   ///< reflectors in a block
   const i64 width_;  ///< of its panel
   const bool kept_;
@@ -331,19 +334,19 @@ class Maker {
 }  // namespace
 
 template <class T>
-bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
-          int threads, const Poll& poll, const Progress& progress) {
+bool sample_haar(const HaarColumns& wanted, const std::vector<u64>& ids, T* out, i64 matrix_step,
+                 i64 step, int threads, const Poll& poll, const Progress& progress) {
   const i64 count = i64(ids.size());
-  const double numbers = double(count) * double(haar.rows) * double(haar.last);
-  threads = threads_for(
-      threads, numbers * (kNumberTime + kPairTime * double(haar.columns)) * (haar.complex ? 4 : 1));
-  const bool shared = threads == 1 || haar.columns >= kSharedColumns || count < 2 ||
-                      (count < threads && haar.columns >= kSharedSingle);
+  const double numbers = double(count) * double(wanted.rows) * double(wanted.last);
+  const double time = kNumberTime + kPairTime * double(wanted.columns);
+  threads = threads_for(threads, numbers * time * (wanted.complex ? 4 : 1));
+  const bool shared = threads == 1 || wanted.columns >= kSharedColumns || count < 2 ||
+                      (count < threads && wanted.columns >= kSharedSingle);
   if (shared)
     return in_default_environment([&] {
-      const bool large = haar.columns >= kSharedSingle;
+      const bool large = wanted.columns >= kSharedSingle;
       const Work work{large ? threads : 1, large ? poll : Poll{}};
-      Maker<T> maker(haar, work, 1);
+      Maker<T> maker(wanted, work, 1);
       for (i64 b = 0; b < count; ++b)
         if ((poll && poll()) ||
             !maker.run(ids[std::size_t(b)], out + b * matrix_step, step, progress))
@@ -352,16 +355,16 @@ bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step
     });
   // Each thread its own matrices, several a task.
   const i64 each = std::clamp<i64>(count / (4 * threads), 1, 64);
-  Maker<T> maker(haar, {1, {}}, threads);
+  Maker<T> maker(wanted, {1, {}}, threads);
   return parallel_for(u64((count + each - 1) / each), threads, false, poll, [&](u64 task) {
     for (i64 b = i64(task) * each; b < std::min(count, i64(task + 1) * each); ++b)
       maker.run(ids[std::size_t(b)], out + b * matrix_step, step, {});
   });
 }
 
-template bool haar(const Haar&, const std::vector<u64>&, float*, i64, i64, int, const Poll&,
-                   const Progress&);
-template bool haar(const Haar&, const std::vector<u64>&, double*, i64, i64, int, const Poll&,
-                   const Progress&);
+template bool sample_haar(const HaarColumns&, const std::vector<u64>&, float*, i64, i64, int,
+                          const Poll&, const Progress&);
+template bool sample_haar(const HaarColumns&, const std::vector<u64>&, double*, i64, i64, int,
+                          const Poll&, const Progress&);
 
 }  // namespace fanin::engine

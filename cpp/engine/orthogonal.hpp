@@ -16,7 +16,7 @@ namespace fanin::engine {
 /// Reflector j of matrix `id` has its element i, for i < rows - j, at address j * pitch + i of the
 /// normal law of the stream (key, id); pitch is `rows` numbers (two an element if complex) rounded
 /// up to whole tiles of 32 words.
-struct Haar {
+struct HaarColumns {
   Source source;              ///< its id is that of matrix 0
   i64 rows = 0, columns = 0;  ///< rows >= columns
   i64 first = 0, last = 0;    ///< the columns wanted
@@ -34,7 +34,7 @@ using Progress = std::function<void(i64 done, i64 total)>;
 /// False if `poll` stopped it; then `out` is partly written. `progress` counts the blocks of one
 /// large matrix.
 template <class T>
-bool haar(const Haar& haar, const std::vector<u64>& ids, T* out, i64 matrix_step, i64 step,
-          int threads, const Poll& poll, const Progress& progress = {});
+bool sample_haar(const HaarColumns& wanted, const std::vector<u64>& ids, T* out, i64 matrix_step,
+                 i64 step, int threads, const Poll& poll, const Progress& progress = {});
 
 }  // namespace fanin::engine

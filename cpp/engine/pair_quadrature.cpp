@@ -9,7 +9,7 @@
 #include <cmath>
 
 #include "engine/covariance.hpp"
-#include "engine/dispatch.hpp"
+#include "engine/moment_tables.hpp"
 #include "engine/quadrature.hpp"
 
 namespace fanin::engine {
@@ -22,8 +22,6 @@ constexpr double kWideUnits = 2.5;  ///< panel in units of the activation, at a 
 constexpr double kPanelGrowth = 3;  ///< its width over its distance from the centre, further out
 /// The same for tails that fall faster than an exponential: their poles are closer further out.
 constexpr double kPanelGrowthSteep = 1, kReachSteep = 10;
-
-const MomentTable& kernels() { return *table().moments; }
 
 /// Where a function changes: over `unit` at the place `at`, over the distance from it further out,
 /// not at all beyond `reach`.

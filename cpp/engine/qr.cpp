@@ -5,10 +5,9 @@
 namespace fanin::engine {
 namespace {
 
-constexpr i64 kNumbers = 16;      ///< in a row of a block's panel: a constant of the contract
-constexpr i64 kBaseNumbers = 48;  ///< of the columns that are factorised in one strip
-constexpr i64 kSharedColumns =
-    384;  ///< from here on threads share one matrix, below each has its own
+constexpr i64 kNumbers = 16;          ///< in a row of a block's panel: a constant of the contract
+constexpr i64 kBaseNumbers = 48;      ///< of the columns that are factorised in one strip
+constexpr i64 kSharedColumns = 384;   ///< from here on threads share one matrix
 constexpr i64 kSharedWork = 1 << 22;  ///< numbers times reflectors from which threads share a step
 // Nanoseconds for a number of the matrix, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.035;

@@ -14,6 +14,13 @@ inline constexpr std::array<double, 8> kLegendreWeight = {
     0x1.83feae80e4dfcp-3, 0x1.75f8c77e0c00fp-3, 0x1.5a6ebbb5a75fcp-3, 0x1.325f61bca3cbfp-3,
     0x1.fe7af2bad386ap-4, 0x1.85c4ee79cc258p-4, 0x1.fdfb1a2c1265dp-5, 0x1.bcddab4b7c211p-6};
 
+/// The same of 10 points.
+inline constexpr double kTenNodes[] = {0.14887433898163122, 0.4333953941292472, 0.6794095682990244,
+                                       0.8650633666889845, 0.9739065285171717};
+inline constexpr double kTenWeights[] = {0.29552422471475287, 0.26926671930999635,
+                                         0.21908636251598204, 0.14945134915058059,
+                                         0.06667134430868814};
+
 /// Node `i` of the panel [low, high], rising, and its weight.
 struct PanelNode {
   double at, weight;

@@ -190,11 +190,11 @@ class Network {
     const u128 key = layer_key(what_, network_, layer);
     if (what_.sampling == Sampling::haar_weights) {
       m_.block.resize(std::size_t(before * here));
-      Haar matrix;
+      HaarColumns matrix;
       matrix.source = {u64(key), u64(key >> 64), 0};
       matrix.rows = matrix.columns = matrix.last = here;
       matrix.gain = std::sqrt(what_.weight_var);
-      haar(matrix, {0}, m_.block.data(), here * here, here, 1, {});
+      sample_haar(matrix, {0}, m_.block.data(), here * here, here, 1, {});
       return use(0, before);
     }
     const i64 most = std::max<i64>(1, kBlockBytes / i64(sizeof(T)) / here);

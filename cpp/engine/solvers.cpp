@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <vector>
 
-#include "engine/dispatch.hpp"
+#include "engine/moment_tables.hpp"
 #include "engine/parallel.hpp"
 
 namespace fanin::engine {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kLanesTogether = 512;
 constexpr int kMostSteps = 80;
 constexpr int kGridPerBinade = 8, kGridHalf = 40;  // 2^-40 to 2^40 covers 1e-12 to 1e12

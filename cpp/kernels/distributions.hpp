@@ -135,27 +135,24 @@ struct Truncated {
 
 /// An interval so far out that its probability underflows. With x the tail probability relative to
 /// the near bound a, and d = -2 log x:  z = a sqrt(1 + d D(d) / a^2), D a polynomial fitted for
-/// this a.
-///   shape: 0 a (> 0), 1 1/a^2, 2 ratio of the tails beyond far and near bound, 3 1 - that ratio,
-///          4 sign of the interval, 5.. coefficients of D
+/// this a. Constants: FarInterval.
 template <class T>
 struct TruncatedFar {
   static constexpr const char* name = "truncated_far";
   static constexpr int arity = 1;
   static constexpr Bounds bounds = Bounds::both;
-  static constexpr int first = 5, terms = 12;
   Lanes<T> near, inverse_square, ratio, rest, sign;
   UnsignedLanes<T> flip;
-  Coefficients<T, terms> correction;
+  Coefficients<T, FarInterval::kTerms> correction;
   [[gnu::always_inline]] explicit TruncatedFar(const Params& p)
-      : near(splat(T(p.shape[0]))),
-        inverse_square(splat(T(p.shape[1]))),
-        ratio(splat(T(p.shape[2]))),
-        rest(splat(T(p.shape[3]))),
-        sign(splat(T(p.shape[4]))) {
+      : near(splat(T(p.far.near))),
+        inverse_square(splat(T(p.far.inverse_square))),
+        ratio(splat(T(p.far.ratio))),
+        rest(splat(T(p.far.rest))),
+        sign(splat(T(p.far.sign))) {
     using U = typename BitsOf<T>::Unsigned;
-    flip = splat(p.shape[4] > 0 ? U(~U(0)) : U(0));
-    for (int i = 0; i < terms; ++i) correction.c[i] = T(p.shape[first + i]);
+    flip = splat(p.far.sign > 0 ? U(~U(0)) : U(0));
+    for (int i = 0; i < FarInterval::kTerms; ++i) correction.c[i] = T(p.far.correction[i]);
   }
   template <class W>
   [[gnu::always_inline]] auto draw(W w) const {

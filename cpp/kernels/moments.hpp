@@ -120,8 +120,7 @@ struct Place {
 }
 
 inline bool table_range(const double* q, std::size_t count, double* low, double* high) {
-  constexpr double bottom = 0x1p-112, top = 0x1p105;
-  static_assert(kLowestExponent == -112 && kLowestExponent + kBinades == 105);
+  constexpr double bottom = kTableBottom, top = kTableTop;
   F64 least = splat(top), most = splat(bottom), bad = {};
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
     const F64 at = load_part(q + i, lanes);

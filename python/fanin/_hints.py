@@ -7,7 +7,10 @@ the call that has that law. Nothing here imports a framework.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import inspect
 
 __all__ = ["FOREIGN", "closest", "did_you_mean", "folded", "foreign_call", "named_type", "short"]
 
@@ -102,6 +105,33 @@ def did_you_mean(name: Any, names: Iterable[str]) -> str:
     """``; did you mean 'relu'?``, for the end of an error, or nothing."""
     found = closest(name, names) if isinstance(name, str) else None
     return f"; did you mean {found!r}?" if found else ""
+
+
+#: Keywords of NumPy, torch, Keras and JAX -> ours.
+_KEYWORDS = {
+    "size": "shape", "sizes": "shape", "mean": "loc", "std": "scale", "stddev": "scale", "a": "low",
+    "sigma": "scale", "minval": "low", "b": "high", "maxval": "high", "key": "seed",
+    "rng": "seed", "rngs": "seed", "generator": "seed", "random_state": "seed",
+}  # fmt: skip
+
+
+def meant_keyword(name: str, known: Iterable[str]) -> str:
+    """`did_you_mean` of a keyword that a function with the keywords `known` does not have."""
+    known = list(known)
+    if _KEYWORDS.get(name) in known:
+        return f"; did you mean {_KEYWORDS[name]!r}?"
+    return did_you_mean(name, known)
+
+
+def unknown_keyword(function: str, signature: inspect.Signature, name: str) -> TypeError:
+    """Python's error for a keyword that a function does not have, and what was probably meant."""
+    known = signature.parameters
+    bare = [p.replace(annotation=p.empty) for p in known.values()]
+    called = signature.replace(parameters=bare, return_annotation=signature.empty)
+    return TypeError(
+        f"{function}() got an unexpected keyword argument {name!r}; it is called "
+        f"{function}{called}{meant_keyword(name, known)}"
+    )
 
 
 #: What has no counterpart here because nothing is global, folded.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fanin._activations.activation import as_activation
+from fanin._checks import as_count
 from fanin._functions import upper_tail
 from fanin._types import Floats
 from fanin.propagation._nodes import gaussian_nodes
@@ -130,6 +131,7 @@ def symmetry(
         hidden = np.full((2, 3), float(hidden))
     if hidden.ndim != 2 or hidden.shape[0] != 2:
         raise ValueError(f"weight is a number or has shape (2, h), got shape {hidden.shape}")
+    steps = as_count(steps, "steps", 0)
     out = 0.5 * (hidden[0] + hidden[1])
     hidden, bias, out_bias = hidden.copy(), np.zeros(hidden.shape[1]), 0.0
     count = len(_TARGETS)
@@ -386,7 +388,8 @@ def chain_gradient(
     phi = as_activation(activation)
     weight, bias = np.broadcast_arrays(np.asarray(w, np.float64), np.asarray(b, np.float64))
     if weight.ndim == 0:
-        weight, bias = np.full(depth, float(weight)), np.full(depth, float(bias))
+        count = as_count(depth, "depth")
+        weight, bias = np.full(count, float(weight)), np.full(count, float(bias))
     if weight.ndim != 1:
         raise ValueError(f"w and b are numbers or vectors of length L, got shape {weight.shape}")
     value, gradient = float(x), 1.0
@@ -466,6 +469,8 @@ def report(
 
     if isinstance(network, Network):
         return Report(profile := network.propagate(q0=q0), findings(profile))
+    if width is not None:
+        as_count(width, "width")
     if depth is None:
         raise TypeError("report needs the number of layers: report(activation, depth, ...)")
     profile = propagate(network, depth, weight_var=weight_var, bias_var=bias_var, q0=q0)

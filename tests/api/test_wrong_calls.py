@@ -49,6 +49,21 @@ WRONG = {
         lambda: fanin.truncated_normal(3), TypeError, r"truncated_normal\(\) needs seed="),
     "misspelt keyword": (
         lambda: fanin.he_normal((3, 3), sed=0), TypeError, "'sed'.*did you mean 'seed'"),
+    "NumPy's keyword": (
+        lambda: fanin.normal(size=(3,), seed=0), TypeError,
+        r"unexpected keyword argument 'size'; it is called normal\(shape, loc=.*mean 'shape'"),
+    "torch's keyword": (
+        lambda: fanin.normal((3,), mean=0, seed=0), TypeError, "'mean'.*did you mean 'loc'"),
+    "Keras's keyword": (
+        lambda: fanin.truncated_normal(3, stddev=2, seed=0), TypeError, "did you mean 'scale'"),
+    "JAX's keyword": (
+        lambda: fanin.uniform((3,), minval=-1, seed=0), TypeError, "did you mean 'low'"),
+    "another's seed": (
+        lambda: fanin.random((3,), rng=0), TypeError, r"random\(shape, \*, seed,.*mean 'seed'"),
+    "another's seed of a scheme": (
+        lambda: fanin.he_normal((3, 3), key=0), TypeError, "'key'.*did you mean 'seed'"),
+    "NumPy's keyword of a scheme": (
+        lambda: fanin.he_normal(size=(3, 3), seed=0), TypeError, "did you mean 'shape'"),
     "NumPy's order": (
         lambda: fanin.normal(0, 1, (3,), seed=0), ValueError, r"shape comes first: normal\(\)"),
     "NumPy's order, broadcast": (

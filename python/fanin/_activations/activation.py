@@ -263,19 +263,20 @@ class Activation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._call is None:
-            return _named, (self.name, self._parameters)
-        return _custom, (self._call, self._derivative, self._kinks, self._unit)
+            return Activation._named, (self.name, self._parameters)
+        return Activation._custom, (self._call, self._derivative, self._kinks, self._unit)
+
+    # What pickles name: a bound method names its public class, a function would name its file.
+    @classmethod
+    def _named(cls, name: str, parameters: dict[str, Any]) -> Activation:
+        return cls(name, **parameters)
+
+    @classmethod
+    def _custom(cls, call: Any, derivative: Any, kinks: Any, unit: float) -> Activation:
+        return cls(call, derivative=derivative, kinks=kinks, unit=unit)
 
 
 ActivationLike = str | Callable[..., Any] | Activation
-
-
-def _named(name: str, parameters: dict[str, Any]) -> Activation:
-    return Activation(name, **parameters)
-
-
-def _custom(call: Any, derivative: Any, kinks: tuple[float, ...], unit: float) -> Activation:
-    return Activation(call, derivative=derivative, kinks=kinks, unit=unit)
 
 
 @functools.cache

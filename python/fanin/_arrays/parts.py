@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fanin._public import public
+
 
 class FlatRun(NamedTuple):
     """`fanin.flat[start:stop]`."""
@@ -14,7 +16,11 @@ class FlatRun(NamedTuple):
     start: Any
     stop: Any
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return flat.__getitem__, (slice(self.start, self.stop),)
 
+
+@public("fanin")
 class _Flat:
     """``fanin.flat[start:stop]``: as `index=`, a run of the flattened array (1-D, step 1)."""
 
@@ -27,6 +33,9 @@ class _Flat:
 
     def __repr__(self) -> str:
         return "fanin.flat"
+
+    def __reduce__(self) -> str:
+        return "flat"
 
 
 flat = _Flat()
@@ -90,6 +99,8 @@ def part_of(shape: tuple[int, ...], index: Any) -> Part:
             steps.append(axis_range.step * stride)
         stride *= size
     result = tuple(len(r) for r, keep in zip(axes, kept, strict=True) if keep)
-    # A step along an axis that is never taken may exceed 64 bits; it is not used.
+    # What is never taken may exceed 64 bits; it is not used.
     used = tuple(s if n > 1 else 0 for s, n in zip(reversed(steps), result, strict=True))
+    if 0 in result:
+        first, used = 0, (0,) * len(result)
     return Part(tuple(axes), tuple(kept), None, result, first, used)

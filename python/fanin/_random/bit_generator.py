@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from .stateless import random
 from .streams import Stream
 
 _NAME = "fanin.BitGenerator"
+_MOST_CHILDREN = 1 << 20  # of one call: 6 kB each
 _WORD_LIMIT = 1 << 63  # so that every address of every dtype fits 63 bits
 _ID_LIMIT = 1 << 64
 
@@ -56,15 +56,18 @@ class StreamSeeds(ISpawnableSeedSequence):
     def spawn(self, n_children: int) -> list[StreamSeeds]:
         """Sequences on the next spawned children of the stream."""
         count = as_count(n_children, "n_children", 0)
-        if count > sys.maxsize:
-            raise OverflowError(f"n_children must fit a list, got {n_children}")
+        if count > _MOST_CHILDREN:
+            raise ValueError(
+                f"spawn makes at most {_MOST_CHILDREN} children at a time, got {n_children}; "
+                "Stream(seed)[number] makes one of any number"
+            )
         with self._counting:
             first = self.n_children_spawned
             self.n_children_spawned += count
         return [StreamSeeds(self.stream._spawned(first + i)) for i in range(count)]
 
     def __reduce__(self) -> Any:
-        return StreamSeeds, (self.stream, self.n_children_spawned)
+        return BitGenerator._seeds, (self.stream, self.n_children_spawned)
 
     def __repr__(self) -> str:
         return f"<seeds of {self.stream!r}, {self.n_children_spawned} children spawned>"
@@ -190,6 +193,11 @@ class BitGenerator(NumpyBitGenerator):
     def __reduce__(self) -> Any:
         seeds = self.seeds
         return type(self), (StreamSeeds(seeds.stream, seeds.n_children_spawned),), self.state
+
+    @classmethod
+    def _seeds(cls, stream: Stream, n_children_spawned: int) -> StreamSeeds:
+        """What pickles name, in a public class."""
+        return StreamSeeds(stream, n_children_spawned)
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

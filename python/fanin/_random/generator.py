@@ -319,7 +319,7 @@ class Generator(Spawner, NumpyGenerator):
         drawn = np.empty(-(-count // 8), np.uint64)
         key, id, tile = self._cursor.take(-(-count // 128))
         _core.fill_integers(0, 0, INTEGERS[drawn.dtype], key, id, drawn, tile * TILE, True)
-        return drawn.astype("<u8", copy=False).tobytes()[:count]
+        return drawn.astype("<u8", copy=False).view(np.uint8)[:count].tobytes()
 
 
 _SIGNED = (*REAL, *(dtype for dtype in INTEGERS if dtype.kind == "i"))

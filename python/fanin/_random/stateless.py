@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fanin import _core
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_threads
-from fanin._hints import needs_seed
+from fanin._hints import needs_seed, unknown_keyword
 from fanin._numbers import as_float
 
 from .blocks import localise
@@ -40,11 +40,14 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _taught(function: _Function) -> _Function:
-    """A shape or seed that is left out arrives as None, and the error says how to call.
+    """A shape or seed that is left out arrives as None, a keyword that there is not in `wrong`, and
+    the error says how to call.
 
-    The signature, for readers and type checkers, still requires both.
+    The signature, for readers and type checkers, still requires both and has no such keyword.
     """
-    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    told = inspect.signature(function)
+    asked = [p for p in told.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    function.__signature__ = told.replace(parameters=asked)  # type: ignore[attr-defined]
     function.__defaults__ = (None, *(function.__defaults__ or ()))
     function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), "seed": None}
     return function
@@ -105,15 +108,19 @@ class _Call(NamedTuple):
     out: Any
     index: Any
     threads: Any
+    wrong: Mapping[str, Any] = {}  # keywords that there are not
 
 
-def _sample(law: _Law, given: tuple[Any, ...], *asked: Any) -> Any:
-    made = DOOR.draw(law.name, given, *asked)
-    return _explained(law, given, _Call(*asked)) if made is None else made
+def _sample(law: _Law, given: tuple[Any, ...], wrong: Mapping[str, Any], *asked: Any) -> Any:
+    made = None if wrong else DOOR.draw(law.name, given, *asked)
+    return _explained(law, given, _Call(*asked, wrong)) if made is None else made
 
 
 def _explained(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     """The way of every call, also of an unusual or a wrong one."""
+    if call.wrong:
+        signature = inspect.signature(globals()[law.function])
+        raise unknown_keyword(law.function, signature, next(iter(call.wrong)))
     if call.seed is None:
         raise needs_seed(law.function)
     if type(call.shape) is int and any(type(v) is tuple and _lists_sizes(v) for v in given):
@@ -151,6 +158,7 @@ def random(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """Uniform numbers in [0, 1): ``uniform(shape, 0, 1)``.
 
@@ -180,7 +188,7 @@ def random(
     >>> fanin.random(3, seed=0, dtype="float64").shape
     (3,)
     """
-    return _sample(_RANDOM, (0.0, 1.0), shape, seed, dtype, out, index, threads)
+    return _sample(_RANDOM, (0.0, 1.0), wrong, shape, seed, dtype, out, index, threads)
 
 
 @_taught
@@ -194,6 +202,7 @@ def normal(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """Normal numbers: ``loc + scale * z``, z by the method of Box & Muller (1958).
 
@@ -230,7 +239,7 @@ def normal(
     >>> bool((part == full[2:, 3]).all())
     True
     """
-    return _sample(_NORMAL, (loc, scale), shape, seed, dtype, out, index, threads)
+    return _sample(_NORMAL, (loc, scale), wrong, shape, seed, dtype, out, index, threads)
 
 
 @_taught
@@ -244,6 +253,7 @@ def uniform(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """Uniform numbers in [low, high): ``fma(u, high - low, low)``, kept below high in the output's
     dtype.
@@ -272,7 +282,7 @@ def uniform(
     >>> bool((x >= -2).all() and (x < 3).all())
     True
     """
-    return _sample(_UNIFORM, (low, high), shape, seed, dtype, out, index, threads)
+    return _sample(_UNIFORM, (low, high), wrong, shape, seed, dtype, out, index, threads)
 
 
 @_taught
@@ -288,6 +298,7 @@ def truncated_normal(
     out: Any = None,
     index: Any = None,
     threads: int | None = None,
+    **wrong: NoReturn,
 ) -> Any:
     """``loc + scale * z``, z normal and cut to [low, high], by its inverse distribution function.
 
@@ -322,7 +333,7 @@ def truncated_normal(
     True
     """
     given = loc, scale, low, high
-    return _sample(_TRUNCATED_NORMAL, given, shape, seed, dtype, out, index, threads)
+    return _sample(_TRUNCATED_NORMAL, given, wrong, shape, seed, dtype, out, index, threads)
 
 
 def truncated_normal_std(low: float, high: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from fanin._activations.gains import gain as gain_of_activation
 from fanin._checks import non_negative
-from fanin._hints import did_you_mean, short
+from fanin._hints import meant_keyword, short
 from fanin._public import public
 
 from .accepts import REQUIRED, Parameter
@@ -140,7 +140,7 @@ class Scheme:
         """A TypeError that shows how the scheme is called."""
         known = self.signature.parameters
         unknown = [name for name in named if name not in known]
-        advice = did_you_mean(unknown[0], known) if unknown else ""
+        advice = meant_keyword(unknown[0], known) if unknown else ""
         return TypeError(f"{self.name}() {error}; it is called {self.name}{self.signature}{advice}")
 
     def read_gain(self, gain: Any, parameters: Mapping[str, Any]) -> float:

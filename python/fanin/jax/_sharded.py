@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -71,7 +72,7 @@ def make_array(
     return sharded(draw, full, chosen, stream or as_stream(seed), sharding)
 
 
-_LAWS = {
+_LAWS: dict[str, Callable[..., Any]] = {
     "normal": fanin.normal,
     "uniform": fanin.uniform,
     "truncated_normal": fanin.truncated_normal,

@@ -7,10 +7,13 @@ two inputs. Functions broadcast as NumPy's ufuncs do.
 
 from fanin._activations.activation import Activation
 
+# Apply and Solved are no names for users: they stand here because pickles name them.
+from ._apply import Apply as Apply
 from ._architectures import architecture
 from ._critical import Critical, critical, half_stable
 from ._density import JacobianAtoms, jacobian_atoms, jacobian_density
 from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
+from ._fixed_points import Solved as Solved
 from ._jacobian import Jacobian, jacobian
 from ._kernels import Kernels, gradient_correlation, kernels, slope_covariance
 from ._layers import (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fanin._public import public
 from fanin._types import Floats
 
 from ._laws import Moments, between, moments_of, parted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fanin._activations.activation import Activation
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Apply(EvenLayer):
     """An activation, as a layer of a network."""

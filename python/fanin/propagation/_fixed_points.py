@@ -87,6 +87,7 @@ STATUSES = np.array(["unique", "multiple", "zero", "continuum", "none", "nan"])
 UNIQUE, MULTIPLE, ZERO, CONTINUUM, NONE, BAD = range(6)
 
 
+@public("fanin.propagation")
 @dataclass(frozen=True)
 class Solved:
     """Fixed points of the variance map; all but `shape` are flat, `code` numbers STATUSES."""

@@ -101,6 +101,10 @@ class Profile:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Profile is a record; {name!r} cannot be set")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in FIELDS}
+        return Profile, (fields, self.layers, vars(self)["_maps"])
+
     def __repr__(self) -> str:
         return f"<Profile of {len(self.layers) - 1} layers, shape {self.q.shape}>"
 

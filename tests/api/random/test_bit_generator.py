@@ -143,9 +143,9 @@ def test_seed_sequences_have_numpys_attributes_and_share_the_count():
     children = [one.spawn(1)[0].stream, seeds.spawn(1)[0].stream]
     assert children == [g.stream for g in fanin.default_rng(5).spawn(2)]
     assert seeds.n_children_spawned == 2
-    for bad, error in ((-2, ValueError), (2**70, OverflowError), (1.5, (TypeError, ValueError))):
+    for bad in (-2, 2**21, 2**70, 1.5):
         for spawn in (one.spawn, seeds.spawn):
-            with pytest.raises(error, match="n_children"):
+            with pytest.raises((TypeError, ValueError), match="n_children|children at a time"):
                 spawn(bad)
     assert seeds.n_children_spawned == 2
 
