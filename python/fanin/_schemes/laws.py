@@ -17,6 +17,7 @@ class Law(NamedTuple):
     name: str
     draw: Callable[[Weight, float], Any]
     unit_std: float  # standard deviation of the values per unit of spread
+    reach: Callable[[float], float] | None = None  # how far from 0 they lie; None: as far as any
 
 
 def _destination(weight: Weight) -> dict[str, Any]:
@@ -44,16 +45,22 @@ def cut_normal(cutoff: float, *, corrected: bool) -> Law:
     """
     std = truncated_normal_std(-cutoff, cutoff)
 
-    def draw(weight: Weight, spread: float) -> Any:
-        sigma = spread / std if corrected else spread
-        return truncated_normal(weight.shape, 0.0, sigma, -cutoff, cutoff, **_destination(weight))
+    def sigma(spread: float) -> float:
+        return spread / std if corrected else spread
 
-    return Law("truncated_normal", draw, 1.0 if corrected else std)
+    def draw(weight: Weight, spread: float) -> Any:
+        scale = sigma(spread)
+        return truncated_normal(weight.shape, 0.0, scale, -cutoff, cutoff, **_destination(weight))
+
+    def reach(spread: float) -> float:
+        return sigma(spread) * cutoff
+
+    return Law("truncated_normal", draw, 1.0 if corrected else std, reach)
 
 
 NORMAL = Law("normal", _draw_normal, 1.0)
 TRUNCATED_NORMAL = cut_normal(2.0, corrected=True)
-UNIFORM = Law("uniform", _draw_uniform, 1.0 / math.sqrt(3.0))
+UNIFORM = Law("uniform", _draw_uniform, 1.0 / math.sqrt(3.0), lambda limit: limit)
 
 LAWS: Mapping[str, Law] = {
     "truncated_normal": TRUNCATED_NORMAL,

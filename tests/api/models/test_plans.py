@@ -84,6 +84,72 @@ def test_float8_is_the_float32_value_rounded_by_ml_dtypes(tmp_path, dtype):
     assert np.isnan(expected.astype(float)).any() == (dtype == "float8_e4m3fn")
 
 
+FLOAT8 = ["float8_e4m3fn", "float8_e5m2"]
+
+
+def float8(tmp_path, dtype, shape, scheme, **arguments):
+    """The values of a plan of one tensor, as float64, and those of the float32 call."""
+    path = tmp_path / "x.safetensors"
+    Plan("x", (PlanTensor("x", shape, scheme, arguments),)).write(path, seed=3, dtype=dtype)
+    entry = fanin.files.read_safetensors_header(path)[1]["x"]
+    raw = np.fromfile(path, np.uint8)[entry.start :].view(getattr(ml_dtypes, dtype))
+    call = getattr(fanin, scheme)(shape, **arguments, seed=fanin.Stream(3)["x"])
+    return raw.reshape(shape).astype(np.float64), call
+
+
+def numbers_of(dtype):
+    every = np.arange(256, dtype=np.uint8).view(getattr(ml_dtypes, dtype)).astype(np.float64)
+    return np.unique(every[np.isfinite(every)])
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+@pytest.mark.parametrize("low, high", [(0.0, 1.0), (-0.3, 0.3), (-1.0, 0.29), (5.0, 1e6)])
+def test_a_float8_uniform_stays_below_its_upper_end(tmp_path, dtype, low, high):
+    given, call = float8(tmp_path, dtype, (400, 300), "uniform", low=low, high=high)
+    numbers = numbers_of(dtype)
+    highest = numbers[numbers < high].max()
+    rounded = call.astype(getattr(ml_dtypes, dtype)).astype(np.float64)
+    assert given.max() == highest
+    # All else is the nearest number, which for 120,000 values reaches the end and beyond.
+    inside = rounded <= highest
+    assert not inside.all() or high == 0.29
+    np.testing.assert_array_equal(given[inside], rounded[inside])
+    assert (given[~inside] == highest).all()
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+@pytest.mark.parametrize("scheme, reach", [
+    ("he_uniform", np.sqrt(6 / 400)), ("glorot_uniform", np.sqrt(6 / 700)),
+])  # fmt: skip
+def test_a_float8_uniform_scheme_stays_below_its_upper_end(tmp_path, dtype, scheme, reach):
+    given, _ = float8(tmp_path, dtype, (400, 300), scheme)
+    numbers = numbers_of(dtype)
+    assert given.max() == numbers[numbers < reach].max()
+    given, _ = float8(tmp_path, dtype, (400, 300), scheme, gain=3.0)
+    assert given.max() == numbers[numbers < 3 * reach].max()
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+@pytest.mark.parametrize("bound", [0.29, 1.0, 1.3])
+def test_a_float8_truncated_normal_stays_within_its_bounds(tmp_path, dtype, bound):
+    given, _ = float8(tmp_path, dtype, (400, 300), "truncated_normal", low=-bound, high=bound)
+    numbers = numbers_of(dtype)
+    inside = numbers[np.abs(numbers) <= bound]
+    assert (given.min(), given.max()) == (inside.min(), inside.max())
+
+
+@pytest.mark.parametrize("scheme, arguments, text", [
+    ("uniform", {"low": 1.0, "high": 1.001}, r"no float8_e5m2 lies in \[low, high\)"),
+    ("truncated_normal", {"loc": 1.1, "scale": 0.01}, "no float8_e5m2 lies within the bounds"),
+])  # fmt: skip
+def test_ends_between_which_float8_has_nothing_are_refused(tmp_path, scheme, arguments, text):
+    plan = Plan("x", (PlanTensor("x", (3,), scheme, arguments),))
+    with pytest.raises(ValueError, match=f"tensor 'x': {text}"):
+        plan.write(tmp_path / "x.safetensors", seed=0, dtype="float8_e5m2")
+    assert list(tmp_path.iterdir()) == []
+    plan.write(tmp_path / "x.safetensors", seed=0, dtype="float32")
+
+
 def test_write_keeps_own_dtypes_and_changes_floats_if_one_is_named(tmp_path):
     tensors = (
         PlanTensor("a", (2,), "ones"),
