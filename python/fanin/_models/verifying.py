@@ -191,6 +191,7 @@ def _files(target: str) -> tuple[str, list[str], Mapping[str, str] | None]:
     """The folder, the names of the model's files, and which tensor the index has in which."""
     if not os.path.isdir(target):
         parent, name = os.path.split(target)
+        os.stat(target)
         return parent, [name], None
     index = os.path.join(target, _shards.INDEX)
     shards = [

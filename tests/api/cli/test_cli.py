@@ -22,6 +22,7 @@ from safetensors import safe_open
 import fanin
 from fanin._models.catalogue import MODELS
 from fanin.cli import main
+from fanin.files import read_safetensors_header
 
 
 def run(*arguments, cwd=None, **environment):
@@ -135,6 +136,31 @@ def test_a_file_that_exists_is_refused_without_force(tmp_path):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("name", ["bf16", "bfloat16", "torch.bfloat16"])
+def test_a_dtype_has_the_names_that_people_give_it(tmp_path, capsys, name):
+    path = tmp_path / "x.safetensors"
+    assert main(["init", "gpt2", *SMALL, "--dtype", name, "--out", str(path)]) == 0
+    assert "gpt2, bfloat16, seed 0" in capsys.readouterr().out
+    assert {entry.dtype.name for entry in read_safetensors_header(path)[1].values()} == {"bfloat16"}
+
+
+def test_a_matrix_is_the_call_and_replaces_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["orthogonal", "30", "20", "--dtype", "fp16", "--seed", "7", "--gain", "2"]
+    assert main(arguments) == 0
+    wanted = fanin.orthogonal((30, 20), seed=7, dtype="float16", gain=2.0)
+    np.testing.assert_array_equal(np.load("orthogonal.npy"), wanted)
+    assert capsys.readouterr().out.startswith("orthogonal.npy: 30 x 20, float16, seed 7, stream")
+    before = sha256(tmp_path / "orthogonal.npy")
+    arguments[-1] = "3"
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == "fanin: orthogonal.npy: exists; --force replaces it\n"
+    assert sha256(tmp_path / "orthogonal.npy") == before
+    assert main([*arguments, "--force", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert sha256(tmp_path / "orthogonal.npy") != before
+
+
 def test_list_names_every_model():
     done = run("init", "--list")
     assert done.returncode == 0
@@ -148,7 +174,7 @@ def test_list_names_every_model():
     [
         (["init", "gpt3"], "no model 'gpt3', did you mean 'gpt2'?"),
         (["init"], "which model?"),
-        (["init", "gpt2", "--dtype", "int8"], "'int8' is not one of"),
+        (["init", "gpt2", "--dtype", "int8"], "no dtype 'int8'; accepted: float32"),
         (["init", "gpt2", "--seed", "-1"], "--seed -1: accepted is 0 to 2^128 - 1"),
         (["init", "gpt2", "--seed", str(2**128)], "accepted is 0 to 2^128 - 1"),
         (["init", "gpt2", "--seed", "x"], "--seed"),
@@ -159,6 +185,11 @@ def test_list_names_every_model():
         (["init", "gpt2", "--out", "a", "--only", "1-x"], "--only 1-x"),
         (["init", "gpt2", "--size", "layers"], "--size layers"),
         (["init", "gpt2", "--size", "depth=2"], "gpt2 has no size 'depth'"),
+        (["init", "plan.yaml"], "files are .toml, .json or .safetensors"),
+        (["orthogonal", "3", "--dtype", "float8_e5m2"], "accepted: float32, float64, float16, bf"),
+        (["orthogonal", "3", "--seed", "-1"], "--seed -1"),
+        (["orthogonal", "3", "--gain", "nan"], "--gain nan"),
+        (["orthogonal", "3", "--out", "q.pt"], "must end in .npy"),
         (["plan"], "which model?"),
         (["plan", "gtp2"], "did you mean 'gpt2'?"),
         (["verify"], "Missing argument"),
@@ -302,6 +333,13 @@ def test_verify_of_a_strange_file_is_one_line(tmp_path):
     done = run("verify", path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1 and "not a whole safetensors file" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "none", "none/none"])
+def test_verify_of_a_file_that_is_not_there_is_an_error_and_no_difference(tmp_path, name):
+    done = run("verify", tmp_path / name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"fanin: {tmp_path / name}: No such file or directory\n"
 
 
 def test_plan_shows_checks_and_saves(tmp_path):
