@@ -210,8 +210,7 @@ class Plan:
         )
 
     def __str__(self) -> str:
-        dtypes = {t.name: resolved(t.dtype, self.dtype, None) for t in self.tensors}
-        return table(self.model, self.tensors, dtypes, self.nbytes)
+        return table(self.model, self.tensors, self.dtype, self.nbytes)
 
     def __repr__(self) -> str:
         counts = f"{len(self.tensors)} tensors, {self.parameters:,} parameters"

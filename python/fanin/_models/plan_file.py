@@ -125,7 +125,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of a plan")
+    raise ValueError(
+        f"{text} is no number of a plan (in a config.json transformers writes "
+        f'{{"__float__": "{text}"}})'
+    )
 
 
 def _check_numbers(data: Any) -> None:
