@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import fanin
-from fanin._models import catalogue
+from fanin._models import catalogue, plan_table
 from fanin._models.dtypes import resolved
 from fanin._models.measuring import Measured, measure
 from fanin._models.plan import Plan
@@ -222,7 +222,8 @@ def plan(
             "model": found.model, "parameters": found.parameters, "bytes": total, "tensors": rows,
         }))  # fmt: skip
         return
-    print(found)
+    console().print(_tables.plan(found))
+    print(f"\n{plan_table.totals(found.model, found.tensors, total)}")
 
 
 def verify(

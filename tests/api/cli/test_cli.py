@@ -345,8 +345,12 @@ def test_verify_of_a_file_that_is_not_there_is_an_error_and_no_difference(tmp_pa
 def test_plan_shows_checks_and_saves(tmp_path):
     done = run("plan", "gpt2", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert "transformer.h.*.attn.c_proj.weight" in done.stdout
-    assert done.stdout.endswith("gpt2: 197,632 parameters in 28 tensors, 790,528 bytes\n")
+    assert re.search(
+        r"^transformer\.h\.\*\.attn\.c_proj\.weight +x2 +\(64, 64\) +float32 +gpt2_residual\(",
+        done.stdout,
+        re.MULTILINE,
+    )
+    assert done.stdout.endswith("\ngpt2: 197,632 parameters in 28 tensors, 790,528 bytes\n")
     data = json.loads(run("plan", "gpt2", *SMALL, "--json", "--dtype", "bfloat16").stdout)
     assert data["bytes"] == 2 * 197_632
     path = tmp_path / "plan.toml"
