@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,11 @@ def as_dtype_name(dtype: Any, accepted: dict[str, np.dtype[Any]] = DTYPES) -> st
         text = NICKNAMES[text].name
     if text in accepted:
         return text
-    try:
-        name = str(np.dtype(dtype).name)
-    except (TypeError, ValueError):
-        name = ""
+    name = ""
+    # NumPy evaluates other texts than plain names, as "2,f4", and raises what Python's parser does.
+    if not isinstance(dtype, str) or dtype.lstrip("<=>|").isidentifier():
+        with suppress(TypeError, ValueError):
+            name = str(np.dtype(dtype).name)
     if name not in accepted:
         raise TypeError(f"no dtype {dtype!r}; accepted: {', '.join(accepted)}")
     return name

@@ -280,6 +280,8 @@ dtype = "float16"
         ("[[tensors]]\nname='b'\nshape=[2.0]\n", "list of ints >= 0"),
         ("[[tensors]]\nname='b'\nshape=[2]\nsheme='ones'\n", "no entry 'sheme'"),
         ("[[tensors]]\nname='b'\nshape=[2]\ndtype='float33'\n", "no dtype 'float33'"),
+        ("dtype=',float16'\n[[tensors]]\nname='b'\nshape=[2]\n", "no dtype ',float16'"),
+        ("[[tensors]]\nname='b'\nshape=[2]\ndtype='((('\n", "line 1: tensor 'b': no dtype"),
         ("[[tensors]]\nname='b'\nshape=[2]\nscheme='no'\n", "there is no scheme 'no'"),
         ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=-1.0}\n", "scale < 0"),  # noqa: E501
         ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=nan}\n", "nan is no number"),  # noqa: E501
