@@ -290,7 +290,10 @@ dtype = "float16"
         ("[[tensors]]\nname='../b'\nshape=[2]\nname='c'\n", "line 4"),
         ("model = 'gpt3'\n", "no model 'gpt3', did you mean 'gpt2'"),
         ("model = 'gpt2'\n[sizes]\nlayer = 2\n", "did you mean 'layers'"),
-        ("model = 'gpt2'\n[sizes]\nlayers = 0\n", "must be an int >= 1"),
+        ("model = 'gpt2'\n[sizes]\nlayers = 0\n", "layers must be 1 to 100000, got 0"),
+        ("model = 'gpt2'\n[sizes]\nlayers = 1000000000000\n", "layers must be 1 to 100000"),
+        ("model = 'resnet50'\n[sizes]\nblocks = [3, 4, 6, 1000000000000]\n", "blocks must be"),
+        ("model = 'gpt2'\n[sizes]\nwidth = 0\n", "width must be an int >= 1"),
         ("model = 'gpt2'\n[[rules]]\npattern='*.weigth'\nscheme='ones'\n", "line 2: rule 1: .*matches no tensor"),  # noqa: E501
         ("model = 'gpt2'\n[[rules]]\npattern='*'\nscheme='ons'\n", "line 2: rule 1: .*'ons'"),
         ("seed = -1\nmodel='gpt2'\n", "a seed is"),
