@@ -29,8 +29,8 @@ def bench(
     screen.print(_tables.bench(report.rows))
     notes = [
         *report.notes,
-        f"{machine.cpu_model()}, {fanin.runtime.isa()}, arrays of {megabytes} MB, least of {rounds} "
-        "interleaved turns; G/s: 10^9 values a second",
+        f"{machine.cpu_model()}, {fanin.runtime.isa()}, arrays of {megabytes} MB, least of "
+        f"{rounds} interleaved turns; G/s: 10^9 values a second",
     ]
     for note in notes:
         screen.print(f"note: {note}", markup=False, style="dim")
