@@ -16,13 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from .architectures import bert, gpt2, llama, resnet, vit
+from .architectures.rows import MOST_LAYERS
 from .tensors import PlanTensor
 
 __all__ = ["MODELS", "Model", "find", "parameters"]
-
-
-#: More layers have more names than the header of a file holds.
-_MOST_LAYERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Model:
             else:
                 accepted = _is_size(size)
             if not accepted:
-                count = f"1 to {_MOST_LAYERS}"
+                count = f"1 to {MOST_LAYERS}"
                 wanted = {"tied": "a bool", "layers": count, "blocks": f"a list of ints {count}"}
                 raise ValueError(f"{name} must be {wanted.get(name, 'an int >= 1')}, got {size!r}")
         return {**self.sizes, **sizes}
@@ -91,7 +88,7 @@ def _is_size(size: Any) -> bool:
 
 
 def _is_count(size: Any) -> bool:
-    return _is_size(size) and size <= _MOST_LAYERS
+    return _is_size(size) and size <= MOST_LAYERS
 
 
 def parameters(tensors: Iterable[PlanTensor]) -> int:

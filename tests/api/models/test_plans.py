@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import fanin
 from fanin import Plan, PlanTensor
+from fanin._models.configs import from_catalogue
 from fanin._models.values import Before, Literal, Part, Step, Value
 
 LITERAL = Literal.of(np.arange(6, dtype=np.float32).reshape(2, 3))
@@ -314,6 +315,19 @@ def test_what_is_no_plan_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         Plan.from_file(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "gpt2", "n_layer": 10**12},
+        *({"model_type": kind, "num_hidden_layers": 10**12} for kind in ("bert", "vit", "llama")),
+        {"model_type": "resnet", "depths": [1, 1, 1, 10**12]},
+    ],
+)
+def test_a_config_of_more_layers_than_a_header_names_is_refused(config):
+    with pytest.raises(ValueError, match="must be 1 to 100000, got 1000000000000"):
+        from_catalogue(config)
 
 
 @pytest.mark.parametrize(
