@@ -3,10 +3,11 @@
 python bench/bench_files.py --threads 2 --json bench/results/files.json
 
 `tmpfs` (in /dev/shm) is compared with building the same list in torch and saving it with
-safetensors; `disk` (in the folder of TMPDIR) with writing a ready buffer of the same size in the
-same pieces, with the same reservation, fsync and rename. `memory` and `plan` are processes of
-their own: the peak of resident memory while 7e9 parameters are written, above that after import;
-the time and the peak of the plan of a Llama with 405e9 parameters and of one of its shards.
+safetensors, each to a new file; `disk` (in the folder of TMPDIR) with writing a ready buffer of the
+same size in the same pieces, with the same reservation, fsync and rename. `memory` and `plan` are
+processes of their own: the peak of resident memory while 7.1e9 parameters are written, above that
+after import; the time and the peak of the plan of a Llama with 406e9 parameters and of one of its
+shards.
 """
 
 from __future__ import annotations
@@ -59,19 +60,30 @@ def folder(parent: str | None) -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-def own(path: Path, what: str, threads: int) -> Contender:
-    """Our file; its first tensor is checked once."""
+class Written:
+    """A file that is removed when it is dropped, after the clock has stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __del__(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def own(path: Path, what: str, threads: int, *, fresh: bool) -> Contender:
+    """Our file, new in each call if `fresh`, else replaced; its first tensor is checked once."""
     model = plan()
 
     def run() -> Any:
         model.write(path, seed=0, dtype="bfloat16", threads=threads)
-        return None
+        return Written(path) if fresh else None
 
-    run()
+    made = run()
     _, entries = fanin.files.read_safetensors_header(path)
     entry = next(iter(entries.values()))
     values = np.memmap(path, ml_dtypes.bfloat16, "r", entry.start, entry.shape)
     assert_moments(np.array(values), LAW, "fanin's file")
+    del made, values
     return Contender("fanin", what, f"{threads} thr", run, model.parameters)
 
 
@@ -92,26 +104,33 @@ def tmpfs(report: Report, choice: argparse.Namespace, threads: int) -> None:
                 for name, shape in llama_shapes().items()
             }
             save_file(made, place / "theirs.safetensors")
-            return None
+            return Written(place / "theirs.safetensors")
 
-        ours = own(place / "ours.safetensors", what, threads)
+        ours = own(place / "ours.safetensors", what, threads, fresh=True)
         torch_one = Contender("torch", f"{what}, save_file", f"{threads} thr", theirs, ours.values)
         timing = timed(report, choice, [ours, torch_one], checked=False)
         report.rows += against(timing, ours, "torch", 10.0 if threads == 2 else None)
+    beside_buffer(report, choice, threads, "tmpfs", "/dev/shm")
 
 
-def disk(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """Beside a ready buffer of the same size."""
-    what = "Llama-shaped file, 1.07e9 bfloat16, disk"
-    with folder(None) as place:
-        ours = own(place / "ours.safetensors", what, threads)
+def beside_buffer(
+    report: Report, choice: argparse.Namespace, threads: int, where: str, parent: str | None
+) -> None:
+    """Beside a ready buffer of the same size; tmpfs reserves nothing, as our writer there."""
+    what = f"Llama-shaped file, 1.07e9 bfloat16, {where}"
+    with folder(parent) as place:
+        ours = own(place / "ours.safetensors", what, threads, fresh=False)
+        ours.run()
         size = (place / "ours.safetensors").stat().st_size
         ready = np.fromfile(place / "ours.safetensors", np.uint8)
         path, hidden = place / "ready", place / ".ready.tmp"
 
         def write() -> Any:
             with open(hidden, "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+                if parent is None:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    os.ftruncate(file.fileno(), size)
 
                 def piece(start: int) -> None:
                     os.pwrite(file.fileno(), ready[start : start + PIECE].data, start)
@@ -126,9 +145,15 @@ def disk(report: Report, choice: argparse.Namespace, threads: int) -> None:
         timing = timed(report, choice, [ours, buffer], checked=False)
         rates = [size / timing.seconds[one.name] / 1e9 for one in (ours, buffer)]
         ratio = rates[0] / rates[1]
+        least = 0.9 if parent is None else None
         report.rows.append(
-            Row(f"{what}, {threads} thr", *rates, "GB/s", buffer.name, ratio, "of it", 0.9)
+            Row(f"{what}, {threads} thr", *rates, "GB/s", buffer.name, ratio, "of it", least)
         )
+
+
+def disk(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """On a disk, where the rate of a ready buffer is the limit."""
+    beside_buffer(report, choice, threads, "disk", None)
 
 
 CHILD = """
@@ -162,10 +187,10 @@ def child(place: Path, sizes: dict[str, int], options: dict[str, Any], threads: 
 
 
 def memory(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """The peak of resident memory while 6.7e9 parameters are written."""
+    """The peak of resident memory while 7.1e9 parameters are written."""
     allowed = 64 * threads + 64
     with folder(None) as place:
-        count, _, seconds, peak, size = child(place, {}, {"shard_size": "5GB"}, threads)
+        count, _, seconds, peak, size = child(place, {"layers": 34}, {"shard_size": "5GB"}, threads)
     title = f"memory to write {count / 1e9:.1f}e9 bfloat16 ({size / 1e9:.1f} GB in {seconds:.0f} s)"
     used = peak / MEGABYTE
     report.rows.append(

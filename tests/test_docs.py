@@ -68,13 +68,32 @@ def test_every_scheme_has_an_example_that_runs(scheme):
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom():
+def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes a model
     code = blocks(ROOT / "README.md", "python")
     namespace: dict[str, Any] = {}
     for block in code:
         exec(block, namespace)
     assert namespace["w1"].shape == (784, 512)
     assert namespace["w2"].dtype.name == "bfloat16"
+    assert (tmp_path / "gpt2-small" / "config.json").exists()
+
+
+def test_the_python_of_the_page_on_plans_runs_and_its_plan_files_are_plans(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "plans.md"
+    [code] = blocks(page, "python")
+    exec(code, {})
+    assert fanin.Plan.from_file("plan.toml") == fanin.Plan.for_model("gpt2", layers=2)
+    assert fanin.verify("model.safetensors").ok
+    tensors, rules = blocks(page, "toml")
+    Path("tensors.toml").write_text(tensors)
+    assert [t.dtype for t in fanin.Plan.from_file("tensors.toml").tensors] == [None, "float32"]
+    Path("rules.toml").write_text(rules)
+    plan = fanin.Plan.from_file("rules.toml")
+    assert (plan.seed, plan.parameters) == (7, 354_823_168)
+    changed = {t.name: t.scheme for t in plan.tensors if "c_proj.weight" in t.name}
+    assert set(changed.values()) == {"orthogonal"} and len(changed) == 48
 
 
 def test_the_readme_begins_with_the_two_commands_and_ci_runs_them():

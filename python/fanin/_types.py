@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -9,3 +10,6 @@ from numpy.typing import NDArray
 
 #: Arrays of float64 of any shape.
 Floats: TypeAlias = NDArray[np.float64]
+
+#: ``progress(done, total)``, told now and then of a long work.
+Progress: TypeAlias = Callable[[int, int], object]

@@ -162,6 +162,9 @@ def test_from_config_is_the_same_with_and_without_transformers(
         ("SwinForImageClassification", transformers.SwinConfig(
             image_size=32, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4,
         )),
+        ("Mamba2ForCausalLM", transformers.Mamba2Config(  # time_step_limit is (0, infinity)
+            hidden_size=24, num_hidden_layers=1, num_heads=4, head_dim=12, n_groups=2, **WORDS,
+        )),
         (None, bert()),
     ],
 )  # fmt: skip
@@ -181,6 +184,25 @@ def test_any_architecture_is_planned_written_and_read(tmp_path, architecture, co
     )
     assert not any(report.values()), report
     assert sum(p.numel() for p in model.parameters()) == plan.parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"model_type": "no_such_model"}, "transformers refuses it: .*no_such_model"),
+        ({"vocab_size": "many"}, "transformers refuses it: "),
+        ({"architectures": ["NoSuchModel"]}, "transformers has no class NoSuchModel"),
+        ({"num_attention_heads": 5}, "transformers cannot build BertForMaskedLM of it: ValueError"),
+        ({"hidden_act": "no_such"}, "transformers cannot build BertForMaskedLM of it: KeyError"),
+        ({"architectures": [7]}, "architectures must be a list of names"),
+    ],
+)
+def test_a_config_that_transformers_refuses_is_a_value_error(tmp_path, changes, text):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(entries("BertForMaskedLM", bert()) | changes))
+    with pytest.raises(ValueError, match=f"config.json: {text}") as caught:
+        Plan.from_config(path)
+    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(("architecture", "configuration"), CASES, ids=IDS)

@@ -46,11 +46,13 @@ def as_dtype(dtype: Any, accepted: Sequence[np.dtype[Any]], function: str) -> np
     return found
 
 
+#: What people call dtypes for short, and NumPy does not.
+NICKNAMES: dict[str, np.dtype[Any]] = {
+    "bf16": bfloat16, "fp16": np.dtype(np.float16), "fp32": _SINGLE, "fp64": _DOUBLE
+}  # fmt: skip
+
 #: Names that NumPy has not; those of torch, JAX and others follow a dot, as in torch.bfloat16.
-_NAMES: dict[str, np.dtype[Any]] = {
-    **{dtype.name: dtype for dtype in KINDS},
-    **{"bf16": bfloat16, "fp16": np.dtype(np.float16), "fp32": _SINGLE, "fp64": _DOUBLE},
-}
+_NAMES: dict[str, np.dtype[Any]] = {**{dtype.name: dtype for dtype in KINDS}, **NICKNAMES}
 
 
 def _by_name(dtype: Any) -> np.dtype[Any]:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .architectures import bert, gpt2, llama, resnet, vit
+from .architectures.rows import MOST_LAYERS
 from .tensors import PlanTensor
 
 __all__ = ["MODELS", "Model", "find", "parameters"]
@@ -70,17 +71,24 @@ class Model:
             if name == "tied":
                 accepted = isinstance(size, bool)
             elif name == "blocks":
-                accepted = isinstance(size, (tuple, list)) and all(map(_is_size, size))
+                accepted = isinstance(size, (tuple, list)) and all(map(_is_count, size))
+            elif name == "layers":
+                accepted = _is_count(size)
             else:
                 accepted = _is_size(size)
             if not accepted:
-                wanted = {"tied": "a bool", "blocks": "a list of ints >= 1"}
+                count = f"1 to {MOST_LAYERS}"
+                wanted = {"tied": "a bool", "layers": count, "blocks": f"a list of ints {count}"}
                 raise ValueError(f"{name} must be {wanted.get(name, 'an int >= 1')}, got {size!r}")
         return {**self.sizes, **sizes}
 
 
 def _is_size(size: Any) -> bool:
     return not isinstance(size, bool) and hasattr(size, "__index__") and size >= 1
+
+
+def _is_count(size: Any) -> bool:
+    return _is_size(size) and size <= MOST_LAYERS
 
 
 def parameters(tensors: Iterable[PlanTensor]) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from fanin._arrays.kinds import KINDS
 from fanin._arrays.parts import FlatRun
 from fanin._random.streams import Stream
 from fanin._schemes.registry import schemes
 from fanin.files._records import SIZE_LIMIT, byte_length
 
+from .bounds import ends_of
 from .dtypes import DTYPES, is_float, is_packed, resolved
 from .tensors import PlanTensor
 from .values import CONSTANTS, Value
@@ -41,8 +43,11 @@ def check_tensor(tensor: PlanTensor, default: str | None, wanted: str | None) ->
             )
             if not inside:
                 raise ValueError(f"the part {part.box} is no box of the shape {tensor.shape}")
-        for value in (tensor.value, *(part.value for part in tensor.parts)):
+        parts = [(part.shape, part.value) for part in tensor.parts]
+        for shape, value in [(tensor.shape, tensor.value), *parts]:
             _check_law(value, dtype)
+            if is_float(dtype) and DTYPES[dtype] not in KINDS and not value.steps:
+                ends_of(shape, value, DTYPES[dtype])
         if not is_packed(dtype):
             # An empty run: the scheme checks its arguments and the shape, and draws nothing.
             write(tensor, Stream(0), np.empty(0, DTYPES[dtype]), index=FlatRun(0, 0), threads=1)

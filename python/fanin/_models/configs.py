@@ -33,6 +33,9 @@ _KNOWN: dict[str, _Known] = {
 }
 
 
+_NO_JSON = ("Infinity", "-Infinity", "NaN")
+
+
 def has_transformers() -> bool:
     """Whether torch and transformers can be imported."""
     return all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers"))
@@ -82,13 +85,14 @@ def from_transformers(config: Mapping[str, Any]) -> tuple[str, tuple[PlanTensor,
         transformers has no such model or class.
     """
     transformers = importlib.import_module("transformers")
-    given = dict(config)
+    given = {key: _with_floats(value) for key, value in config.items()}
     kind = given.pop("model_type", None)
     architecture = architecture_of(config)
+    # Configs are checked by transformers in its own ways, with errors of many classes.
     try:
         configuration = transformers.AutoConfig.for_model(kind, **given)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"config.json: transformers refuses it: {error}") from None
+    except Exception as error:
+        raise ValueError(f"config.json: transformers refuses it: {error}") from error
     if architecture is None:
 
         def build() -> Any:
@@ -101,5 +105,23 @@ def from_transformers(config: Mapping[str, Any]) -> tuple[str, tuple[PlanTensor,
         def build() -> Any:
             return named(configuration)
 
-    recorded = importlib.import_module("fanin.torch").record(build)
+    def built() -> Any:
+        try:
+            return build()
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"config.json: transformers cannot build {architecture or kind} of it: {what}"
+            ) from error
+
+    recorded = importlib.import_module("fanin.torch").record(built)
     return architecture or recorded.model, recorded.tensors
+
+
+def _with_floats(value: Any) -> Any:
+    """The value with the floats that JSON lacks; transformers writes {"__float__": "Infinity"}."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"__float__"} and value["__float__"] in _NO_JSON:
+            return float(value["__float__"])
+        return {key: _with_floats(each) for key, each in value.items()}
+    return [_with_floats(each) for each in value] if isinstance(value, list) else value

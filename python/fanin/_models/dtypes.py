@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from fanin._arrays.kinds import NICKNAMES
 from fanin.files._records import bits
 from fanin.files._safetensors import SAFETENSORS_NAMES
 
@@ -27,20 +29,23 @@ _FLOATS = (*WRITTEN, "float8_e4m3fnuz", "float8_e5m2fnuz")
 
 
 def as_dtype_name(dtype: Any, accepted: dict[str, np.dtype[Any]] = DTYPES) -> str:
-    """The name of a dtype given by name, as a dtype or as a framework's.
+    """The name of a dtype given by name ("bf16" too), as a dtype or as a framework's.
 
     Raises
     ------
     TypeError
         It is none of those accepted.
     """
-    text = str(dtype).rpartition(".")[2] if not isinstance(dtype, (str, type)) else dtype
-    if isinstance(text, str) and text in accepted:
+    text = str(dtype).rpartition(".")[2] if not isinstance(dtype, type) else ""
+    if text in NICKNAMES:
+        text = NICKNAMES[text].name
+    if text in accepted:
         return text
-    try:
-        name = str(np.dtype(dtype).name)
-    except TypeError:
-        name = ""
+    name = ""
+    # NumPy evaluates other texts than plain names, as "2,f4", and raises what Python's parser does.
+    if not isinstance(dtype, str) or dtype.lstrip("<=>|").isidentifier():
+        with suppress(TypeError, ValueError):
+            name = str(np.dtype(dtype).name)
     if name not in accepted:
         raise TypeError(f"no dtype {dtype!r}; accepted: {', '.join(accepted)}")
     return name

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin import runtime
-from fanin.files._records import Entry, Progress
+from fanin._types import Progress
+from fanin.files._records import Entry
 from fanin.files._safetensors import read_safetensors_header
 
 __all__ = ["NOTHING", "Measured", "measure"]

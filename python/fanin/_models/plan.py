@@ -14,8 +14,8 @@ from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
 from fanin._random.streams import Stream
 from fanin._schemes.rules import Rules, RulesLike
+from fanin._types import Progress
 from fanin.files import _shards
-from fanin.files._records import Progress
 from fanin.files._replacing import replacing
 
 from . import catalogue, configs
@@ -210,8 +210,7 @@ class Plan:
         )
 
     def __str__(self) -> str:
-        dtypes = {t.name: resolved(t.dtype, self.dtype, None) for t in self.tensors}
-        return table(self.model, self.tensors, dtypes, self.nbytes)
+        return table(self.model, self.tensors, self.dtype, self.nbytes)
 
     def __repr__(self) -> str:
         counts = f"{len(self.tensors)} tensors, {self.parameters:,} parameters"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .dtypes import DTYPES
+from .dtypes import as_dtype_name
 from .tensors import PlanTensor
 from .value_data import part_from_data, part_to_data, value_from_data, value_to_data
 from .values import Literal
@@ -63,8 +63,8 @@ def tensor_from_data(row: Any, literals: Mapping[str, Literal]) -> PlanTensor:
         if not all(type(size) is int and size >= 0 for size in shape):
             raise ValueError(f"the shape must be a list of ints >= 0, got {shape!r}")
         dtype = row.get("dtype")
-        if dtype is not None and (not isinstance(dtype, str) or dtype not in DTYPES):
-            raise ValueError(f"no dtype {dtype!r}; accepted: {', '.join(DTYPES)}")
+        if dtype is not None:
+            dtype = as_dtype_name(_typed(row, "dtype", str))
         value = _parsed(row, literals, value_from_data)
         parts = tuple(
             _parsed(part, literals, part_from_data) for part in _typed(row, "parts", list, [])
@@ -80,7 +80,7 @@ def tensor_from_data(row: Any, literals: Mapping[str, Literal]) -> PlanTensor:
             set_by=_typed(row, "set_by", str, ""),
             seed=checked_seed(row.get("seed")),
         )  # fmt: skip
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{what}: {error}") from None
 
 

@@ -11,7 +11,6 @@ import fnmatch
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
@@ -20,6 +19,7 @@ from . import catalogue
 from .checking import check_tensor
 from .dtypes import as_dtype_name
 from .plan_data import checked_seed, refuse_others, tensor_from_data, tensor_to_data
+from .plan_lines import Lines, located, where
 from .tensors import PlanTensor
 from .value_data import value_from_data
 from .values import Literal
@@ -66,9 +66,9 @@ def read_plan_file(path: str | os.PathLike[str]) -> Contents:
     try:
         data = parse_toml(text) if kind == ".toml" else parse_json(text)
         _check_numbers(data)
-        return _contents(data, _Lines(text, kind))
+        return _contents(data, Lines(text, kind))
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{name!r}{_where(error)}: {error}") from error
+        raise ValueError(f"{name!r}{where(error)}: {error}") from error
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -125,7 +125,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of a plan")
+    raise ValueError(
+        f"{text} is no number of a plan (in a config.json transformers writes "
+        f'{{"__float__": "{text}"}})'
+    )
 
 
 def _check_numbers(data: Any) -> None:
@@ -149,96 +152,54 @@ def _check_numbers(data: Any) -> None:
             raise ValueError("an int is beyond 64 bits (a seed may be written as text)")
 
 
-class _AtLine(ValueError):
-    """An error at a line of the file."""
-
-    def __init__(self, text: str, line: int | None) -> None:
-        super().__init__(text)
-        self.line = line
-
-
-def _where(error: Exception) -> str:
-    line = getattr(error, "line", None)
-    return "" if line is None else f", line {line}"
-
-
-class _Lines:
-    """Where the tables of a plan file begin."""
-
-    def __init__(self, text: str, kind: str) -> None:
-        self._text, self._kind = text, kind
-        self._found: dict[str, list[int]] = {}
-
-    def of(self, table: str, number: int) -> int | None:
-        """The line of the table's entry, counted from 0; None if it is not found."""
-        if table not in self._found:
-            find = self._in_toml if self._kind == ".toml" else self._in_json
-            self._found[table] = find(table)
-        lines = self._found[table]
-        return lines[number] if number < len(lines) else None
-
-    def _in_toml(self, table: str) -> list[int]:
-        header = re.compile(rf"\s*\[\[\s*{table}\s*\]\]")
-        lines = enumerate(self._text.splitlines(), 1)
-        return [number for number, line in lines if header.match(line)]
-
-    def _in_json(self, table: str) -> list[int]:
-        start = re.search(rf'"{table}"\s*:\s*\[\s*', self._text)
-        if start is None:
-            return []
-        decoder, at = json.JSONDecoder(), start.end()
-        lines: list[int] = []
-        line, seen = 1, 0
-        while True:
-            line += self._text.count("\n", seen, at)
-            seen = at
-            try:
-                _, stop = decoder.raw_decode(self._text, at)
-            except ValueError:
-                return lines
-            lines.append(line)
-            comma = re.compile(r"\s*,\s*").match(self._text, stop)
-            if comma is None:
-                return lines
-            at = comma.end()
+def _contents(data: Any, lines: Lines) -> Contents:
+    unknown = next((key for key in data if key not in _TOP), "") if isinstance(data, dict) else ""
+    with located(lines, unknown):
+        refuse_others(data, _TOP, "a plan")
+    with located(lines, "format"):
+        if data.get("format", _VERSION) != _VERSION:
+            raise ValueError(f"format {data['format']!r} is not known (known: {_VERSION})")
+    with located(lines, "seed"):
+        seed = checked_seed(data.get("seed"))
+    with located(lines, "dtype"):
+        dtype = None if data.get("dtype") is None else as_dtype_name(data["dtype"])
+    with located(lines, "literals"):
+        literals = _literals(data.get("literals", {}))
+    with located(lines, "config"):
+        config = _config(data.get("config"))
+    with located(lines, "model"):
+        model = data.get("model", "plan")
+        if not isinstance(model, str):
+            raise ValueError(f"model must be a text, got {model!r}")
+    if data.get("tensors") is None:
+        if "model" not in data:
+            raise ValueError("a plan needs tensors, or a model")
+        with located(lines, "model"):
+            found = catalogue.find(model)
+        with located(lines, "sizes"):
+            sizes = data.get("sizes", {})
+            if not isinstance(sizes, dict):
+                raise ValueError(f"sizes must be a table, got {sizes!r}")
+            tensors = found.tensors(**sizes)
+        config = config or found.config(**sizes)
+    else:
+        with located(lines, "sizes"):
+            if "sizes" in data:
+                raise ValueError("sizes go with a model, not with tensors")
+        tensors = _tensors(data["tensors"], literals, lines)
+    tensors = _with_rules(tensors, data.get("rules", []), literals, lines)
+    for number, tensor in enumerate(tensors):
+        with located(lines, "tensors", number):
+            check_tensor(tensor, dtype, None)
+    return Contents(model, tensors, seed, dtype, config)
 
 
-def _contents(data: Any, lines: _Lines) -> Contents:
-    refuse_others(data, _TOP, "a plan")
-    if data.get("format", _VERSION) != _VERSION:
-        raise ValueError(f"format {data['format']!r} is not known (known: {_VERSION})")
-    seed = checked_seed(data.get("seed"))
-    dtype = None if data.get("dtype") is None else as_dtype_name(data["dtype"])
-    literals = _literals(data.get("literals", {}))
-    config = data.get("config")
+def _config(config: Any) -> dict[str, Any] | None:
     if isinstance(config, str):
         config = parse_json(config)
     if config is not None and not isinstance(config, dict):
         raise ValueError("config must be a JSON object, or text that holds one")
-    rows = data.get("tensors")
-    model = data.get("model", "plan")
-    if not isinstance(model, str):
-        raise ValueError(f"model must be a text, got {model!r}")
-    if rows is None:
-        if "model" not in data:
-            raise ValueError("a plan needs tensors, or a model")
-        sizes = data.get("sizes", {})
-        if not isinstance(sizes, dict):
-            raise ValueError(f"sizes must be a table, got {sizes!r}")
-        found = catalogue.find(model)
-        tensors = found.tensors(**sizes)
-        config = config or found.config(**sizes)
-    else:
-        if "sizes" in data:
-            raise ValueError("sizes go with a model, not with tensors")
-        tensors = _tensors(rows, literals, lines)
-    tensors = _with_rules(tensors, data.get("rules", []), literals, lines)
-    for number, tensor in enumerate(tensors):
-        try:
-            check_tensor(tensor, dtype, None)
-        except (ValueError, TypeError) as error:
-            raise _AtLine(str(error), lines.of("tensors", number)) from error
-    return Contents(model, tensors, seed, dtype, config)
+    return config
 
 
 def _literals(rows: Any) -> dict[str, Literal]:
@@ -254,27 +215,25 @@ def _literals(rows: Any) -> dict[str, Literal]:
     return literals
 
 
-def _tensors(rows: Any, literals: Mapping[str, Literal], lines: _Lines) -> tuple[PlanTensor, ...]:
+def _tensors(rows: Any, literals: Mapping[str, Literal], lines: Lines) -> tuple[PlanTensor, ...]:
     if not isinstance(rows, list):
         raise ValueError("tensors must be a list of tables, each begun by [[tensors]]")
     tensors: list[PlanTensor] = []
     names: set[str] = set()
     for number, row in enumerate(rows):
-        try:
+        with located(lines, "tensors", number):
             if isinstance(row, dict):
                 row = {"scheme": "zeros" if "dtype" in row else "transformers_default", **row}
             tensor = tensor_from_data(row, literals)
             if tensor.name in names:
                 raise ValueError(f"two tensors are named {tensor.name!r}")
-        except ValueError as error:
-            raise _AtLine(str(error), lines.of("tensors", number)) from None
         names.add(tensor.name)
         tensors.append(tensor)
     return tuple(tensors)
 
 
 def _with_rules(
-    tensors: tuple[PlanTensor, ...], rows: Any, literals: Mapping[str, Literal], lines: _Lines
+    tensors: tuple[PlanTensor, ...], rows: Any, literals: Mapping[str, Literal], lines: Lines
 ) -> tuple[PlanTensor, ...]:
     """The tensors with the laws, dtypes and seeds that the rules give; the first match wins."""
     if not isinstance(rows, list):
@@ -282,7 +241,7 @@ def _with_rules(
     left: dict[str, PlanTensor] = {tensor.name: tensor for tensor in tensors}
     made = dict(left)
     for number, row in enumerate(rows):
-        try:
+        with located(lines, "rules", number, f"rule {number + 1}: "):
             pattern, changes = _rule(row, literals)
             matched = [name for name in made if fnmatch.fnmatchcase(name, pattern)]
             if not matched:
@@ -293,8 +252,6 @@ def _with_rules(
                 if name in left:
                     made[name] = replace(left.pop(name), **changes)
                     check_tensor(made[name], None, None)
-        except (ValueError, TypeError) as error:
-            raise _AtLine(f"rule {number + 1}: {error}", lines.of("rules", number)) from None
     return tuple(made.values())
 
 

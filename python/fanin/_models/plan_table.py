@@ -4,41 +4,58 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from .dtypes import resolved
 from .tensors import PlanTensor
 from .values import Literal, Norm, Value
 
-__all__ = ["law_text", "table"]
+__all__ = ["HEADINGS", "law_text", "rows", "table", "totals"]
 
 _INDEX = re.compile(r"(?<=\.)\d+(?=\.)")
+
+HEADINGS = ("tensor", "", "shape", "dtype", "law")
 
 #: Characters of a law in the table.
 _WIDTH_OF_LAW = 60
 
 
-def table(model: str, tensors: Sequence[PlanTensor], dtypes: Mapping[str, str], total: int) -> str:
-    """One line a tensor; layers that differ by their number share one. Totals at the end."""
+def rows(tensors: Sequence[PlanTensor], default: str | None) -> list[tuple[str, ...]]:
+    """Name, count, shape, dtype and law; layers that differ by their number share a row.
+
+    `default` is the dtype of tensors without their own.
+    """
     groups: dict[Any, list[PlanTensor]] = {}
     for tensor in tensors:
         pattern = _INDEX.sub("*", tensor.name)
-        key = (pattern, tensor.shape, dtypes[tensor.name], law_text(tensor))
+        key = (pattern, tensor.shape, resolved(tensor.dtype, default, None), law_text(tensor))
         groups.setdefault(key, []).append(tensor)
-    rows = [("tensor", "", "shape", "dtype", "law")]
+    found: list[tuple[str, ...]] = []
     for (pattern, shape, dtype, law), members in groups.items():
         count = len(members)
         name = members[0].name if count == 1 else pattern
-        rows.append((name, f"x{count}" if count > 1 else "", str(shape), dtype, law))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        found.append((name, f"x{count}" if count > 1 else "", str(shape), dtype, law))
+    return found
+
+
+def totals(model: str, tensors: Sequence[PlanTensor], total: int) -> str:
+    """How many numbers, tensors and bytes."""
+    numbers = sum(math.prod(tensor.shape) for tensor in tensors if not tensor.is_buffer)
+    return f"{model}: {numbers:,} parameters in {len(tensors)} tensors, {total:,} bytes"
+
+
+def table(model: str, tensors: Sequence[PlanTensor], default: str | None, total: int) -> str:
+    """One line a row, with headings; totals at the end."""
+    cells = [HEADINGS, *rows(tensors, default)]
+    widths = [max(len(row[column]) for row in cells) for column in range(4)]
     lines = [
         "  ".join(
             [*(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)), row[4]]
         )
-        for row in rows
+        for row in cells
     ]
-    numbers = sum(math.prod(tensor.shape) for tensor in tensors if not tensor.is_buffer)
-    lines.append(f"{model}: {numbers:,} parameters in {len(tensors)} tensors, {total:,} bytes")
+    lines.append(totals(model, tensors, total))
     return "\n".join(line.rstrip() for line in lines)
 
 

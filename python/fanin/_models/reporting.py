@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fanin.files._records import Progress
+from fanin._types import Progress
 
 __all__ = ["shown"]
 

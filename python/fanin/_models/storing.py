@@ -19,10 +19,11 @@ from fanin import _core
 from fanin._arrays.parts import FlatRun
 from fanin._random.streams import Stream
 from fanin._schemes.registry import schemes
+from fanin._types import Progress
 from fanin.files import _shards
 from fanin.files._npy import npy_header
 from fanin.files._pieces import write_pieces
-from fanin.files._records import Extent, Fill, Progress, Tensor, byte_length
+from fanin.files._records import Extent, Fill, Tensor, byte_length
 from fanin.files._replacing import open_folder
 from fanin.files._resume import Found, found
 from fanin.files._safetensors import arranged

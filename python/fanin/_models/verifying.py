@@ -14,9 +14,10 @@ import numpy as np
 from fanin import _core
 from fanin._public import public
 from fanin._random.streams import Stream
+from fanin._types import Progress
 from fanin.files import _shards
 from fanin.files._pieces import first_difference
-from fanin.files._records import Entry, Extent, Progress, bits
+from fanin.files._records import Entry, Extent, bits
 from fanin.files._safetensors import read_safetensors_header
 
 from .plan_data import tensor_from_data
@@ -190,6 +191,7 @@ def _files(target: str) -> tuple[str, list[str], Mapping[str, str] | None]:
     """The folder, the names of the model's files, and which tensor the index has in which."""
     if not os.path.isdir(target):
         parent, name = os.path.split(target)
+        os.stat(target)
         return parent, [name], None
     index = os.path.join(target, _shards.INDEX)
     shards = [

@@ -17,6 +17,7 @@ from fanin._random.stateless import normal, truncated_normal, uniform
 from fanin._random.streams import Stream
 from fanin._schemes.registry import get
 
+from .bounds import ends_of
 from .steps import STEPS
 from .values import CONSTANTS, Before, Literal, Norm, Part, Step, Value
 
@@ -128,12 +129,18 @@ class _Writer:
         if not value.steps and (array.dtype in KINDS or not _is_drawn(value)):
             self.leaf(array, box, shape, value)
             return
-        compute = KINDS[array.dtype].compute if array.dtype in KINDS else np.dtype(np.float32)
+        compute, ends = np.dtype(np.float32), None
+        if array.dtype in KINDS:
+            compute = KINDS[array.dtype].compute
+        elif not value.steps:
+            ends = ends_of(shape, value, array.dtype)
         blocks = pieces(array, box, range(array.ndim), _BLOCK_VALUES)
         independent = value.scheme in (*_SAMPLED, *CONSTANTS, "literal")
         for block, part in blocks if independent else [(array, box)]:
             made = np.empty(block.shape, compute)
             self.leaf(made, part, shape, value)
+            if ends is not None:  # rounded afterwards, which then leaves no end behind
+                made = np.clip(made, *ends)
             block[...] = _stepped(made, value.steps, shape, part)
 
     def leaf(self, array: NDArray[Any], box: Box, shape: tuple[int, ...], value: Value) -> None:

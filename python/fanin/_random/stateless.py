@@ -113,7 +113,7 @@ class _Call(NamedTuple):
 
 def _sample(law: _Law, given: tuple[Any, ...], wrong: Mapping[str, Any], *asked: Any) -> Any:
     made = None if wrong else DOOR.draw(law.name, given, *asked)
-    return _explained(law, given, _Call(*asked, wrong)) if made is None else made
+    return _explained(law, given, _Call(*asked, wrong=wrong)) if made is None else made
 
 
 def _explained(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:

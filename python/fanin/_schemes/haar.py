@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,10 @@ from fanin._arrays.kinds import KINDS, REAL
 from fanin._arrays.targets import Target, target
 from fanin._checks import as_threads
 from fanin._random.seeds import as_stream, check_seed
+from fanin._types import Progress
 
 from .fans import Layout
 from .weight import Weight
-
-Progress: TypeAlias = Callable[[int, int], object]
 
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
 

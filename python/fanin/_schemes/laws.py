@@ -18,6 +18,7 @@ class Law(NamedTuple):
     draw: Callable[..., Any]
     numbers: Callable[[float], tuple[float, ...]]  # the law's parameters at a spread
     unit_std: float  # standard deviation of the values per unit of spread
+    reach: Callable[[float], float] | None = None  # how far from 0 they lie; None: as far as any
 
     def write(self, weight: Weight, spread: float) -> Any:
         """Draw the weight."""
@@ -39,15 +40,23 @@ def cut_normal(cutoff: float, *, corrected: bool) -> Law:
     """
     std = truncated_normal_std(-cutoff, cutoff)
 
-    def numbers(spread: float) -> tuple[float, ...]:
-        return 0.0, spread / std if corrected else spread, -cutoff, cutoff
+    def sigma(spread: float) -> float:
+        return spread / std if corrected else spread
 
-    return Law("truncated_normal", truncated_normal, numbers, 1.0 if corrected else std)
+    def numbers(spread: float) -> tuple[float, ...]:
+        return 0.0, sigma(spread), -cutoff, cutoff
+
+    def reach(spread: float) -> float:
+        return sigma(spread) * cutoff
+
+    return Law("truncated_normal", truncated_normal, numbers, 1.0 if corrected else std, reach)
 
 
 NORMAL = Law("normal", normal, lambda std: (0.0, std), 1.0)
 TRUNCATED_NORMAL = cut_normal(2.0, corrected=True)
-UNIFORM = Law("uniform", symmetric, lambda limit: (-limit, limit), 1.0 / math.sqrt(3.0))
+UNIFORM = Law(
+    "uniform", symmetric, lambda limit: (-limit, limit), 1.0 / math.sqrt(3.0), lambda limit: limit
+)
 
 LAWS: Mapping[str, Law] = {
     "truncated_normal": TRUNCATED_NORMAL,

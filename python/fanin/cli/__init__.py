@@ -8,6 +8,7 @@ from collections.abc import Sequence
 __all__ = ["main"]
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,4 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return USAGE_ERROR
+    except KeyboardInterrupt:  # while the packages are imported
+        print("fanin: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return _commands.run(arguments)

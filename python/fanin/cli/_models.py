@@ -8,15 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import fanin
-from fanin._models import catalogue
-from fanin._models.dtypes import WRITTEN, resolved
+from fanin._models import catalogue, plan_table
+from fanin._models.dtypes import resolved
 from fanin._models.measuring import Measured, measure
 from fanin._models.plan import Plan
 from fanin._models.plan_data import canonical, tensor_to_data
@@ -25,10 +24,18 @@ from fanin.files import _shards
 
 from . import _tables
 from ._console import console, progress
+from ._options import (
+    DTypeOption,
+    ForceOption,
+    JsonOption,
+    QuietOption,
+    ThreadsOption,
+    check_seed,
+    refuse_existing,
+)
 
-__all__ = ["DType", "register"]
+__all__ = ["register"]
 
-SEED_LIMIT = 2**128 - 1
 INTERRUPTED = 130
 
 #: Larger models are not read again for the table: `fanin verify` compares every byte.
@@ -36,8 +43,6 @@ _MEASURED_UP_TO = 4_000_000_000
 
 #: Endings of other formats: such a name is a slip, not a folder.
 _OTHER_FORMATS = (".pt", ".pth", ".bin", ".ckpt", ".h5", ".npz", ".gguf", ".onnx", ".msgpack")
-
-DType = Enum("DType", {name: name for name in WRITTEN}, type=str)  # type: ignore[misc]
 
 SourceArgument = Annotated[
     str | None,
@@ -51,22 +56,6 @@ SizeOption = Annotated[
     list[str] | None,
     typer.Option("--size", metavar="NAME=INT", help="Another size of a named model: layers=2."),
 ]
-DTypeOption = Annotated[
-    DType | None,
-    typer.Option(
-        "--dtype",
-        metavar="NAME",
-        help=f"Of all floats: {', '.join(WRITTEN)} (default: the plan's, else float32).",
-    ),
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", metavar="INT", min=1, help="Workers; no bit depends on it (default: all)."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
 
 
 def init(
@@ -106,7 +95,7 @@ def init(
             help="Shards to write, as 1,4-6: for several writers at once.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
+    force: ForceOption = False,
     threads: ThreadsOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="One line per tensor: layers not grouped.")
@@ -129,8 +118,7 @@ def init(
         console().print(_tables.models(catalogue.MODELS.values()))
         return
     plan = _plan_of(model, size)
-    if seed is not None and not 0 <= seed <= SEED_LIMIT:
-        raise typer.BadParameter(f"--seed {seed}: accepted is 0 to 2^128 - 1")
+    check_seed(seed)
     seed = seed if seed is not None else plan.seed or 0
     path = out or Path(f"{model if model in catalogue.MODELS else 'model'}.safetensors")
     is_file = path.suffix in (".safetensors", ".npy")
@@ -146,8 +134,8 @@ def init(
         except ValueError as error:
             raise typer.BadParameter(f"--shard-size: {error}") from None
     replaced = is_file and path.is_file()
-    if not force and not resume and is_file and os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, "exists; --force replaces it", os.fspath(path))
+    if not force and not resume and is_file:
+        refuse_existing(path)
 
     begin = time.perf_counter()
     try:
@@ -155,7 +143,7 @@ def init(
             written = plan.write(
                 path,
                 seed=seed,
-                dtype=None if dtype is None else dtype.value,
+                dtype=dtype,
                 shard_size=shard_size,
                 resume=resume,
                 only=None if only is None else _numbers(only),
@@ -175,7 +163,7 @@ def init(
             text += "; --force replaces what has the same name"
         raise FileExistsError(error.errno, text, error.filename) from None
     seconds = time.perf_counter() - begin
-    named = dtype.value if dtype is not None else plan.dtype or "float32"
+    named = dtype or plan.dtype or "float32"
     if as_json:
         facts = {
             "path": os.fspath(path), "model": plan.model, "parameters": plan.parameters,
@@ -208,7 +196,7 @@ def plan(
         Path | None,
         typer.Option("--save", metavar="FILE", help="Write the plan to a .toml or .json file."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Check only: the exit status says it.")
@@ -219,10 +207,9 @@ def plan(
     The whole plan is checked as `fanin init` would: shapes, laws, dtypes, bytes.
     """
     found = _plan_of(model, size)
-    wanted = None if dtype is None else dtype.value
-    total = found.check(wanted)
-    if wanted is not None:
-        found = _with_dtype(found, wanted)
+    total = found.check(dtype)
+    if dtype is not None:
+        found = _with_dtype(found, dtype)
     if save is not None:
         if save.suffix not in (".toml", ".json"):
             raise typer.BadParameter(f"--save {save}: the name must end in .toml or .json")
@@ -235,7 +222,8 @@ def plan(
             "model": found.model, "parameters": found.parameters, "bytes": total, "tensors": rows,
         }))  # fmt: skip
         return
-    print(found)
+    console().print(_tables.plan(found))
+    print(f"\n{plan_table.totals(found.model, found.tensors, total)}")
 
 
 def verify(
@@ -298,7 +286,8 @@ def _plan_of(model: str | None, size: Iterable[str] | None) -> Plan:
     try:
         return Plan.for_model(model, **sizes)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        files = "; files are .toml, .json or .safetensors" if kind else ""
+        raise typer.BadParameter(f"{error}{files}") from None
 
 
 def _with_dtype(plan: Plan, dtype: str) -> Plan:

@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import fanin
+from fanin._types import Floats
 from fanin.propagation._profile import COLUMNS, Profile, figures
 
 from . import _tables
-from ._console import console
+from ._console import console, waiting
 
 __all__ = ["register"]
 
@@ -94,6 +95,31 @@ def profile_table(profile: Profile) -> Table:
     return table
 
 
+def _variances(
+    phi: fanin.Activation,
+    depth: int,
+    weight_var: float | None,
+    bias_var: float | None,
+    q0: float | None,
+) -> tuple[float, float, float, list[str]]:
+    """Variances of weights, biases and layer 1, given or recommended, and what to say of them."""
+    notes: list[str] = []
+    if weight_var is None:
+        try:
+            advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}; give --weight-var") from None
+        weight, bias = float(advice.weight_var), advice.bias_var
+        start = float(advice.profile.q[0]) if q0 is None else q0
+        notes = [*advice.reasons, *advice.warnings]
+    else:
+        weight, bias, start = weight_var, bias_var or 0.0, 1.0 if q0 is None else q0
+    if not notes:
+        found = fanin.diagnose.report(phi, depth, weight_var=weight, bias_var=bias, q0=start)
+        notes = list(found.findings)
+    return weight, bias, start, notes
+
+
 def propagate(
     activation: ActivationOption,
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, help="Number of layers.")] = 50,
@@ -129,28 +155,16 @@ def propagate(
     Without --weight-var the recommended variances are taken, `fanin.recommend` gives the reasons.
     """
     phi, screen = _known(activation), console()
-    if weight_var is None:
-        try:
-            advice = fanin.recommend(phi, depth=depth, bias_var=bias_var)
-        except ValueError as error:
-            raise typer.BadParameter(f"{error}; give --weight-var") from None
-        weight, bias = float(advice.weight_var), advice.bias_var
-        start = float(advice.profile.q[0]) if q0 is None else q0
-        notes = [*advice.reasons, *advice.warnings]
-    else:
-        weight, bias, start = weight_var, bias_var or 0.0, 1.0 if q0 is None else q0
-        notes = []
-    if not notes:
-        found = fanin.diagnose.report(phi, depth, weight_var=weight, bias_var=bias, q0=start)
-        notes = list(found.findings)
-    profile = fanin.propagation.propagate(
-        phi, depth, weight_var=weight, bias_var=bias, q0=start, c0=c0
-    )
-    title = f"{activation}, {depth} layers, weight_var {weight:.6g}, bias_var {bias:.6g}"
-    if plot is not None:
-        from fanin.propagation._pictures import plot_profile
+    with waiting(f"{activation}, {depth} layers"):
+        weight, bias, start, notes = _variances(phi, depth, weight_var, bias_var, q0)
+        profile = fanin.propagation.propagate(
+            phi, depth, weight_var=weight, bias_var=bias, q0=start, c0=c0
+        )
+        title = f"{activation}, {depth} layers, weight_var {weight:.6g}, bias_var {bias:.6g}"
+        if plot is not None:
+            from fanin.propagation._pictures import plot_profile
 
-        _drawn(lambda: plot_profile(profile, title=title), plot)
+            _drawn(lambda: plot_profile(profile, title=title), plot)
     screen.print(f"[bold]{escape(title)}[/]\n")
     screen.print(profile_table(profile))
     screen.print()
@@ -213,6 +227,37 @@ def _place(phi: fanin.Activation, weight_var: float, bias_var: float) -> str:
     )
 
 
+def _edge_table(biases: Floats, edge: fanin.propagation.Critical) -> Table:
+    """A line for each bias variance that has a critical point."""
+    table = _tables.new_table(
+        ("bias_var", "right"),
+        ("critical\nweight_var", "right"),
+        ("q*", "right"),
+        ("dV/dq", "right"),
+        ("", "left"),
+    )
+    for i, bias in enumerate(biases):
+        if np.isfinite(edge.weight_var[i]):
+            unstable = "repels" if edge.slope[i] > 1 else "neutral"
+            word = "" if bool(edge.stable[i]) else unstable
+            cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
+            table.add_row(f"{bias:g}", *(figures(float(x)) for x in cells), word)
+    return table
+
+
+def _draw_phases(
+    phi: fanin.Activation, weights: list[float], mark: tuple[float, float] | None, path: Path
+) -> None:
+    """The phase diagram, wide enough for all of `weights`."""
+    from fanin.propagation._pictures import plot_phase_diagram
+
+    widest = max(2.0, float(np.nanmax([*weights, 2.0])))
+    grid = np.linspace(0.25, 1.4 * widest, 220)
+    diagram = fanin.propagation.phase_diagram(phi, grid, np.linspace(0.0, 0.5, 160))
+    title = f"{phi.name}: order and chaos"
+    _drawn(lambda: plot_phase_diagram(diagram, point=mark, title=title), path)
+
+
 def phase(
     activation: ActivationOption,
     weight_var: Annotated[
@@ -230,37 +275,21 @@ def phase(
     """Show the edge of chaos of an activation, and where a network lies."""
     p, phi, screen = fanin.propagation, _known(activation), console()
     biases = np.array([0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5])
-    edge = p.critical(phi, bias_var=biases)
-    table = _tables.new_table(
-        ("bias_var", "right"),
-        ("critical\nweight_var", "right"),
-        ("q*", "right"),
-        ("dV/dq", "right"),
-        ("", "left"),
-    )
-    for i, bias in enumerate(biases):
-        if np.isfinite(edge.weight_var[i]):
-            unstable = "repels" if edge.slope[i] > 1 else "neutral"
-            word = "" if bool(edge.stable[i]) else unstable
-            cells = (edge.weight_var[i], edge.q[i], edge.slope[i])
-            table.add_row(f"{bias:g}", *(figures(float(x)) for x in cells), word)
+    with waiting(f"{phi.name}: the edge of chaos"):
+        edge = p.critical(phi, bias_var=biases)
+        place = "" if weight_var is None else _place(phi, weight_var, bias_var)
+        if plot is not None:
+            mark = None if weight_var is None else (weight_var, bias_var)
+            _draw_phases(phi, [*edge.weight_var, weight_var or 0.0], mark, plot)
+    table = _edge_table(biases, edge)
     screen.print(f"[bold]{escape(phi.name)}[/]: the edge of chaos, chi = 1\n")
     if table.row_count:
         screen.print(table)
     else:
         screen.print("no critical point with bias_var from 0 to 0.5")
     if weight_var is not None:
-        screen.print(f"\n({weight_var:g}, {bias_var:g}): ", end="", markup=False)
-        screen.print(_place(phi, weight_var, bias_var), markup=False)
+        screen.print(f"\n({weight_var:g}, {bias_var:g}): {place}", markup=False)
     if plot is not None:
-        from fanin.propagation._pictures import plot_phase_diagram
-
-        widest = max(2.0, float(np.nanmax([*edge.weight_var, weight_var or 0.0, 2.0])))
-        weights = np.linspace(0.25, 1.4 * widest, 220)
-        diagram = p.phase_diagram(phi, weights, np.linspace(0.0, 0.5, 160))
-        mark = None if weight_var is None else (weight_var, bias_var)
-        title = f"{phi.name}: order and chaos"
-        _drawn(lambda: plot_phase_diagram(diagram, point=mark, title=title), plot)
         screen.print(f"\npicture: {plot}", markup=False)
 
 

@@ -15,14 +15,16 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from fanin._models import plan_table
 from fanin._models.catalogue import Model, parameters
 from fanin._models.measuring import NOTHING, Measured
+from fanin._models.plan import Plan
 from fanin._models.tensors import PlanTensor
 
 if TYPE_CHECKING:
     from fanin._bench.timing import Row
 
-__all__ = ["UNWRAPPED", "bench", "facts", "models", "schemes", "tensors", "totals"]
+__all__ = ["UNWRAPPED", "bench", "facts", "models", "plan", "schemes", "tensors", "totals"]
 
 #: Columns of an output that is no terminal: enough that no line is wrapped.
 UNWRAPPED = 400
@@ -116,6 +118,14 @@ def tensors(
     )
     for group in sorted(groups.values(), key=lambda group: grouped and not group.expected):
         table.add_row(*group.row(), style="" if group.expected else "dim")
+    return table
+
+
+def plan(found: Plan) -> Table:
+    """One line for each tensor of a plan, as `print(plan)` groups them."""
+    table = new_table(*zip(plan_table.HEADINGS, ("left", "right", *["left"] * 3), strict=True))
+    for name, *cells in plan_table.rows(found.tensors, found.dtype):
+        table.add_row(_Name(name), *map(escape, cells))
     return table
 
 

@@ -11,8 +11,10 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from fanin._types import Progress
+
 from ._pieces import write_pieces
-from ._records import Extent, Fill, Progress, as_shape, byte_length
+from ._records import Extent, Fill, as_shape, byte_length
 
 __all__ = ["npy_header", "write_npy"]
 

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin import runtime
+from fanin._types import Progress
 
-from ._records import Extent, Progress, bits
+from ._records import Extent, bits
 from ._replacing import replacing
 
 __all__ = ["PIECE_BYTES", "first_difference", "write_pieces"]

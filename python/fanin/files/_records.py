@@ -13,14 +13,13 @@ import numpy.typing as npt
 from fanin._public import public
 
 __all__ = [
-    "SIZE_LIMIT", "Entry", "Extent", "Fill", "Progress", "Tensor", "as_shape", "bits", "byte_length"
+    "SIZE_LIMIT", "Entry", "Extent", "Fill", "Tensor", "as_shape", "bits", "byte_length"
 ]  # fmt: skip
 
 #: The largest offset of a file, and the largest number of elements of a tensor.
 SIZE_LIMIT = 2**63 - 1
 
 Fill = Callable[[npt.NDArray[Any], int], object]
-Progress = Callable[[int, int], object]
 
 #: Bits of the types that files hold packed, several elements in a byte; NumPy's arrays do not.
 _PACKED_BITS = {

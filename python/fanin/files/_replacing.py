@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["Replacement", "open_folder", "replacing"]
+__all__ = ["Replacement", "is_in_memory", "open_folder", "replacing"]
 
 
 class Replacement:
@@ -61,18 +61,28 @@ class Replacement:
             os.close(descriptor)
 
     def reserve(self, size: int) -> None:
-        """Take the disk blocks now: a full disk is found before anything is generated."""
+        """Take the disk blocks now: a full disk is found before anything is generated.
+
+        A tmpfs gives its pages as they are written: to take them first is half as much work again
+        (2.1 GB, two workers: 0.91 s, without 0.74 s), and takes all memory to learn that a file is
+        too large.
+        """
         if size == 0:
             return
         try:
-            os.posix_fallocate(self._descriptor, 0, size)
+            if not is_in_memory(self._descriptor):
+                os.posix_fallocate(self._descriptor, 0, size)
+                return
+            room = os.fstatvfs(self._descriptor)
+            if room.f_blocks and room.f_bavail * room.f_frsize < size:  # no blocks: without limit
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 text = f"{os.strerror(error.errno)} for a file of {size} bytes"
                 raise OSError(error.errno, text) from error
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise
-            os.ftruncate(self._descriptor, size)
+        os.ftruncate(self._descriptor, size)
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of data; a short write goes on where it stopped."""
@@ -146,6 +156,19 @@ def replacing(
                 file.close()
     finally:
         os.close(own)
+
+
+def is_in_memory(descriptor: int) -> bool:
+    """Whether a file lies in a tmpfs, as those of /dev/shm do."""
+    device = os.fstat(descriptor).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            mounts = [row.partition(b" - ") for row in file]
+    except OSError:
+        return False
+    kinds = (kind.split() for mount, _, kind in mounts if mount.split()[2] == number.encode())
+    return next(kinds, [b""])[0] == b"tmpfs"
 
 
 def open_folder(path: str | os.PathLike[str]) -> int:

@@ -7,8 +7,10 @@ import os
 from collections.abc import Sequence
 from enum import Enum
 
+from fanin._types import Progress
+
 from ._pieces import first_difference
-from ._records import Extent, Progress
+from ._records import Extent
 
 __all__ = ["Found", "found"]
 

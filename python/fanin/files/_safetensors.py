@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import ml_dtypes
 import numpy as np
 
+from fanin._types import Progress
+
 from ._pieces import write_pieces
-from ._records import SIZE_LIMIT, Entry, Extent, Progress, Tensor, as_shape, byte_length
+from ._records import SIZE_LIMIT, Entry, Extent, Tensor, as_shape, byte_length
 
 __all__ = [
     "HEADER_LIMIT", "SAFETENSORS_NAMES", "arranged", "read_safetensors_header", "write_safetensors"

@@ -22,6 +22,7 @@ from safetensors import safe_open
 import fanin
 from fanin._models.catalogue import MODELS
 from fanin.cli import main
+from fanin.files import read_safetensors_header
 
 
 def run(*arguments, cwd=None, **environment):
@@ -135,6 +136,31 @@ def test_a_file_that_exists_is_refused_without_force(tmp_path):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("name", ["bf16", "bfloat16", "torch.bfloat16"])
+def test_a_dtype_has_the_names_that_people_give_it(tmp_path, capsys, name):
+    path = tmp_path / "x.safetensors"
+    assert main(["init", "gpt2", *SMALL, "--dtype", name, "--out", str(path)]) == 0
+    assert "gpt2, bfloat16, seed 0" in capsys.readouterr().out
+    assert {entry.dtype.name for entry in read_safetensors_header(path)[1].values()} == {"bfloat16"}
+
+
+def test_a_matrix_is_the_call_and_replaces_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["orthogonal", "30", "20", "--dtype", "fp16", "--seed", "7", "--gain", "2"]
+    assert main(arguments) == 0
+    wanted = fanin.orthogonal((30, 20), seed=7, dtype="float16", gain=2.0)
+    np.testing.assert_array_equal(np.load("orthogonal.npy"), wanted)
+    assert capsys.readouterr().out.startswith("orthogonal.npy: 30 x 20, float16, seed 7, stream")
+    before = sha256(tmp_path / "orthogonal.npy")
+    arguments[-1] = "3"
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == "fanin: orthogonal.npy: exists; --force replaces it\n"
+    assert sha256(tmp_path / "orthogonal.npy") == before
+    assert main([*arguments, "--force", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert sha256(tmp_path / "orthogonal.npy") != before
+
+
 def test_list_names_every_model():
     done = run("init", "--list")
     assert done.returncode == 0
@@ -148,7 +174,7 @@ def test_list_names_every_model():
     [
         (["init", "gpt3"], "no model 'gpt3', did you mean 'gpt2'?"),
         (["init"], "which model?"),
-        (["init", "gpt2", "--dtype", "int8"], "'int8' is not one of"),
+        (["init", "gpt2", "--dtype", "int8"], "no dtype 'int8'; accepted: float32"),
         (["init", "gpt2", "--seed", "-1"], "--seed -1: accepted is 0 to 2^128 - 1"),
         (["init", "gpt2", "--seed", str(2**128)], "accepted is 0 to 2^128 - 1"),
         (["init", "gpt2", "--seed", "x"], "--seed"),
@@ -159,6 +185,11 @@ def test_list_names_every_model():
         (["init", "gpt2", "--out", "a", "--only", "1-x"], "--only 1-x"),
         (["init", "gpt2", "--size", "layers"], "--size layers"),
         (["init", "gpt2", "--size", "depth=2"], "gpt2 has no size 'depth'"),
+        (["init", "plan.yaml"], "files are .toml, .json or .safetensors"),
+        (["orthogonal", "3", "--dtype", "float8_e5m2"], "accepted: float32, float64, float16, bf"),
+        (["orthogonal", "3", "--seed", "-1"], "--seed -1"),
+        (["orthogonal", "3", "--gain", "nan"], "--gain nan"),
+        (["orthogonal", "3", "--out", "q.pt"], "must end in .npy"),
         (["plan"], "which model?"),
         (["plan", "gtp2"], "did you mean 'gpt2'?"),
         (["verify"], "Missing argument"),
@@ -245,6 +276,85 @@ def test_ctrl_c_in_any_command_says_so(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "fanin: interrupted\n")
 
 
+def test_ctrl_c_while_packages_are_imported_says_so():
+    # The import of the first of them presses it.
+    code = (
+        "import sys, fanin.cli, importlib.abc\n"
+        "class Presses(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Presses()); sys.exit(fanin.cli.main(['info']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "fanin: interrupted\n")
+
+
+#: What takes many seconds.
+LONG = {
+    "orthogonal": ["orthogonal", "12000"],
+    "init": ["init", "gpt2-xl"],
+    "propagate": ["propagate", "-a", "gelu", "-d", "20000000", "--weight-var", "1"],
+}
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("command", LONG)
+def test_ctrl_c_ends_a_long_command_within_200_ms(tmp_path, command):
+    took = []
+    for wait in (1.0, 1.3, 1.6, 2.0, 2.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fanin.cli", *LONG[command]],
+            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        time.sleep(wait)
+        begin = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        took.append(time.perf_counter() - begin)
+        assert process.returncode == 130, (wait, errors)
+        assert errors.startswith("fanin: interrupted") and errors.count("\n") == 1
+        assert os.listdir(tmp_path) == []
+    # 200 ms to be heard; the interpreter takes some tens of ms to end.
+    assert max(took) < 0.25, took
+
+
+def on_a_terminal(folder, *arguments, columns=100, command=("-m", "fanin.cli")):
+    """What the command writes to a terminal, without its escapes; the exit status."""
+    parent, child = pty.openpty()
+    ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, *command, *map(str, arguments)],
+        cwd=folder, stdout=child, stderr=child, env=os.environ | {"TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(child)
+    seen = b""
+    while True:
+        try:
+            part = os.read(parent, 1 << 16)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(parent)
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode()), process.wait()
+
+
+@pytest.mark.parametrize("patience, shows", [(0.05, True), (60.0, False)])
+def test_what_takes_longer_than_its_patience_shows_that_it_goes_on(tmp_path, patience, shows):
+    code = (
+        "import sys, fanin.propagation, fanin.cli._console as console; from fanin.cli import main\n"
+        f"console._PATIENCE = {patience}; least = fanin.propagation.critical\n"
+        "def slow(*a, **k):\n"
+        "    import time; time.sleep(0.4); return least(*a, **k)\n"
+        "fanin.propagation.critical = slow; sys.exit(main(['phase', '-a', 'relu']))"
+    )
+    text, status = on_a_terminal(tmp_path, "-c", code, command=[])
+    assert status == 0
+    assert ("relu: the edge of chaos 0:00:00" in text) == shows
+    assert "relu: the edge of chaos, chi = 1" in text
+
+
 def test_marks_of_rich_in_a_path_are_a_path(tmp_path):
     path = tmp_path / "a[" / "b]" / "x[red].safetensors"
     path.parent.mkdir(parents=True)
@@ -304,11 +414,22 @@ def test_verify_of_a_strange_file_is_one_line(tmp_path):
     assert done.stderr.count("\n") == 1 and "not a whole safetensors file" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["none.safetensors", "none", "none/none"])
+def test_verify_of_a_file_that_is_not_there_is_an_error_and_no_difference(tmp_path, name):
+    done = run("verify", tmp_path / name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"fanin: {tmp_path / name}: No such file or directory\n"
+
+
 def test_plan_shows_checks_and_saves(tmp_path):
     done = run("plan", "gpt2", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert "transformer.h.*.attn.c_proj.weight" in done.stdout
-    assert done.stdout.endswith("gpt2: 197,632 parameters in 28 tensors, 790,528 bytes\n")
+    assert re.search(
+        r"^transformer\.h\.\*\.attn\.c_proj\.weight +x2 +\(64, 64\) +float32 +gpt2_residual\(",
+        done.stdout,
+        re.MULTILINE,
+    )
+    assert done.stdout.endswith("\ngpt2: 197,632 parameters in 28 tensors, 790,528 bytes\n")
     data = json.loads(run("plan", "gpt2", *SMALL, "--json", "--dtype", "bfloat16").stdout)
     assert data["bytes"] == 2 * 197_632
     path = tmp_path / "plan.toml"
@@ -324,34 +445,21 @@ def test_plan_shows_checks_and_saves(tmp_path):
 
 
 def test_a_terminal_sees_a_progress_bar(tmp_path):
-    parent, child = pty.openpty()
-    ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fanin.cli", "init", "resnet50"],
-        cwd=tmp_path,
-        stdout=child,
-        stderr=child,
-        env=os.environ | {"TERM": "xterm-256color"},
-    )
-    os.close(child)
-    seen = b""
-    while True:
-        try:
-            part = os.read(parent, 1 << 16)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not part:
-            break
-        seen += part
-    os.close(parent)
-    assert process.wait() == 0
+    text, status = on_a_terminal(tmp_path, "init", "resnet50")
+    assert status == 0
     (tmp_path / "resnet50.safetensors").unlink()
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
     assert "writing resnet50.safetensors" in text
     assert "measuring resnet50.safetensors" in text
     assert re.search(r"\d+(\.\d+)?/\d+\.\d+ MB", text)
     # Nothing is wider than the terminal.
     assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= 100
+
+
+def test_tables_fit_a_terminal_of_80(tmp_path):
+    for arguments in (["plan", "gpt2"], ["init", "--list"], ["init", "gpt2", *SMALL]):
+        text, status = on_a_terminal(tmp_path, *arguments, columns=80)
+        assert status == 0
+        assert max(len(line.rstrip()) for line in re.split(r"[\r\n]+", text)) <= 80
 
 
 def test_the_command_can_be_called_and_leaves_no_signal_handler(tmp_path, capsys):

@@ -22,7 +22,14 @@ import pytest
 from safetensors import deserialize, safe_open
 from safetensors.numpy import load_file, save_file
 
-from fanin.files import Tensor, _pieces, read_safetensors_header, write_npy, write_safetensors
+from fanin.files import (
+    Tensor,
+    _pieces,
+    _replacing,
+    read_safetensors_header,
+    write_npy,
+    write_safetensors,
+)
 
 rng = np.random.default_rng(7)
 
@@ -38,6 +45,15 @@ ARRAYS = {
     "count": np.array(3, np.int64),
     "also a weight": rng.random(4099, np.float32),
 }
+
+
+IS_IN_MEMORY = _replacing.is_in_memory
+
+
+@pytest.fixture(autouse=True)
+def on_a_disk(monkeypatch):
+    """Files are reserved as on a disk, wherever the folder of the tests lies."""
+    monkeypatch.setattr(_replacing, "is_in_memory", lambda descriptor: False)
 
 
 def tensor(name, array):
@@ -356,6 +372,25 @@ def test_data_then_header_then_fsync_then_rename_then_fsync_of_the_folder(
     assert log[file_sync][1] == descriptor
     assert log[folder_sync][1] not in (descriptor, None)
     assert log[-2:] == [("close", descriptor), ("close", log[folder_sync][1])]
+
+
+def test_pages_of_a_tmpfs_with_room_are_not_taken_twice(small_pieces, monkeypatch):
+    monkeypatch.setattr(_replacing, "is_in_memory", IS_IN_MEMORY)
+    log = []
+    recorded(monkeypatch, "posix_fallocate", log)
+    weight = ARRAYS["weight"]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = os.path.join(folder, "x.npy")
+        write_npy(path, weight.dtype, weight.shape, tensor("", weight).fill)
+        np.testing.assert_array_equal(np.load(path), weight)
+        assert log == []
+        # One that is too large is refused by what the file system says, and takes no page.
+        room = os.statvfs(folder)
+        count = room.f_blocks * room.f_frsize // 4 + 1
+        with pytest.raises(OSError, match="No space left on device for a file of"):
+            write_npy(path, np.float32, (count,), lambda out, start: pytest.fail("generated"))
+        assert log == []
+        assert os.listdir(folder) == ["x.npy"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])

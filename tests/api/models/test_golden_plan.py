@@ -31,7 +31,7 @@ PLAN = Plan(
 HASHES = {
     "float32": "2a3d9383cdb952db0509b5fb6f384e9d36c5cebf0d94ed203fd68373e05296d5",
     "bfloat16": "6426249ee6617d59797952e4ce3a58372339fe7d3dc3dbd540352d7cd6825bdf",
-    "float8_e4m3fn": "975a7a88235da507b06859dcbd1a90ab472df840fa7ff4f7fc6c37a3fd3f24ba",
+    "float8_e4m3fn": "bb9656af6bc58d5d68048eef0579438dff659b4b56b9ee989315feb8d46f2cb1",
 }
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import fanin
 from fanin import Plan, PlanTensor
+from fanin._models.configs import from_catalogue
 from fanin._models.values import Before, Literal, Part, Step, Value
 
 LITERAL = Literal.of(np.arange(6, dtype=np.float32).reshape(2, 3))
@@ -82,6 +83,72 @@ def test_float8_is_the_float32_value_rounded_by_ml_dtypes(tmp_path, dtype):
     assert raw == expected.tobytes()
     # Overflow is that of ml_dtypes: nan in e4m3fn, which has no infinity; 448 is its largest.
     assert np.isnan(expected.astype(float)).any() == (dtype == "float8_e4m3fn")
+
+
+FLOAT8 = ["float8_e4m3fn", "float8_e5m2"]
+
+
+def float8(tmp_path, dtype, shape, scheme, **arguments):
+    """The values of a plan of one tensor, as float64, and those of the float32 call."""
+    path = tmp_path / "x.safetensors"
+    Plan("x", (PlanTensor("x", shape, scheme, arguments),)).write(path, seed=3, dtype=dtype)
+    entry = fanin.files.read_safetensors_header(path)[1]["x"]
+    raw = np.fromfile(path, np.uint8)[entry.start :].view(getattr(ml_dtypes, dtype))
+    call = getattr(fanin, scheme)(shape, **arguments, seed=fanin.Stream(3)["x"])
+    return raw.reshape(shape).astype(np.float64), call
+
+
+def numbers_of(dtype):
+    every = np.arange(256, dtype=np.uint8).view(getattr(ml_dtypes, dtype)).astype(np.float64)
+    return np.unique(every[np.isfinite(every)])
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+@pytest.mark.parametrize("low, high", [(0.0, 1.0), (-0.3, 0.3), (-1.0, 0.29), (5.0, 1e6)])
+def test_a_float8_uniform_stays_below_its_upper_end(tmp_path, dtype, low, high):
+    given, call = float8(tmp_path, dtype, (400, 300), "uniform", low=low, high=high)
+    numbers = numbers_of(dtype)
+    highest = numbers[numbers < high].max()
+    rounded = call.astype(getattr(ml_dtypes, dtype)).astype(np.float64)
+    assert given.max() == highest
+    # All else is the nearest number, which for 120,000 values reaches the end and beyond.
+    inside = rounded <= highest
+    assert not inside.all() or high == 0.29
+    np.testing.assert_array_equal(given[inside], rounded[inside])
+    assert (given[~inside] == highest).all()
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+@pytest.mark.parametrize("scheme, reach", [
+    ("he_uniform", np.sqrt(6 / 400)), ("glorot_uniform", np.sqrt(6 / 700)),
+])  # fmt: skip
+def test_a_float8_uniform_scheme_stays_below_its_upper_end(tmp_path, dtype, scheme, reach):
+    given, _ = float8(tmp_path, dtype, (400, 300), scheme)
+    numbers = numbers_of(dtype)
+    assert given.max() == numbers[numbers < reach].max()
+    given, _ = float8(tmp_path, dtype, (400, 300), scheme, gain=3.0)
+    assert given.max() == numbers[numbers < 3 * reach].max()
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+@pytest.mark.parametrize("bound", [0.29, 1.0, 1.3])
+def test_a_float8_truncated_normal_stays_within_its_bounds(tmp_path, dtype, bound):
+    given, _ = float8(tmp_path, dtype, (400, 300), "truncated_normal", low=-bound, high=bound)
+    numbers = numbers_of(dtype)
+    inside = numbers[np.abs(numbers) <= bound]
+    assert (given.min(), given.max()) == (inside.min(), inside.max())
+
+
+@pytest.mark.parametrize("scheme, arguments, text", [
+    ("uniform", {"low": 1.0, "high": 1.001}, r"no float8_e5m2 lies in \[low, high\)"),
+    ("truncated_normal", {"loc": 1.1, "scale": 0.01}, "no float8_e5m2 lies within the bounds"),
+])  # fmt: skip
+def test_ends_between_which_float8_has_nothing_are_refused(tmp_path, scheme, arguments, text):
+    plan = Plan("x", (PlanTensor("x", (3,), scheme, arguments),))
+    with pytest.raises(ValueError, match=f"tensor 'x': {text}"):
+        plan.write(tmp_path / "x.safetensors", seed=0, dtype="float8_e5m2")
+    assert list(tmp_path.iterdir()) == []
+    plan.write(tmp_path / "x.safetensors", seed=0, dtype="float32")
 
 
 def test_write_keeps_own_dtypes_and_changes_floats_if_one_is_named(tmp_path):
@@ -214,6 +281,8 @@ dtype = "float16"
         ("[[tensors]]\nname='b'\nshape=[2.0]\n", "list of ints >= 0"),
         ("[[tensors]]\nname='b'\nshape=[2]\nsheme='ones'\n", "no entry 'sheme'"),
         ("[[tensors]]\nname='b'\nshape=[2]\ndtype='float33'\n", "no dtype 'float33'"),
+        ("dtype=',float16'\n[[tensors]]\nname='b'\nshape=[2]\n", "no dtype ',float16'"),
+        ("[[tensors]]\nname='b'\nshape=[2]\ndtype='((('\n", "line 1: tensor 'b': no dtype"),
         ("[[tensors]]\nname='b'\nshape=[2]\nscheme='no'\n", "there is no scheme 'no'"),
         ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=-1.0}\n", "scale < 0"),  # noqa: E501
         ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=nan}\n", "nan is no number"),  # noqa: E501
@@ -222,10 +291,19 @@ dtype = "float16"
         ("[[tensors]]\nname='../b'\nshape=[2]\nname='c'\n", "line 4"),
         ("model = 'gpt3'\n", "no model 'gpt3', did you mean 'gpt2'"),
         ("model = 'gpt2'\n[sizes]\nlayer = 2\n", "did you mean 'layers'"),
-        ("model = 'gpt2'\n[sizes]\nlayers = 0\n", "must be an int >= 1"),
+        ("model = 'gpt2'\n[sizes]\nlayers = 0\n", "layers must be 1 to 100000, got 0"),
+        ("model = 'gpt2'\n[sizes]\nlayers = 1000000000000\n", "layers must be 1 to 100000"),
+        ("model = 'resnet50'\n[sizes]\nblocks = [3, 4, 6, 1000000000000]\n", "blocks must be"),
+        ("model = 'gpt2'\n[sizes]\nwidth = 0\n", "width must be an int >= 1"),
         ("model = 'gpt2'\n[[rules]]\npattern='*.weigth'\nscheme='ones'\n", "line 2: rule 1: .*matches no tensor"),  # noqa: E501
         ("model = 'gpt2'\n[[rules]]\npattern='*'\nscheme='ons'\n", "line 2: rule 1: .*'ons'"),
-        ("seed = -1\nmodel='gpt2'\n", "a seed is"),
+        ("seed = -1\nmodel='gpt2'\n", "line 1: a seed is"),
+        ("model='gpt2'\n\ndtype = 'f33'\n[sizes]\nlayers=1\n", "line 3: no dtype 'f33'"),
+        ("model='gpt2'\n[sizes]\nlayer=1\n", "line 2: gpt2 has no size 'layer'"),
+        ("model='gpt2'\nmodle='gpt2'\n", "line 2: a plan has no entry 'modle'"),
+        ("model='gpt2'\nconfig='{'\n", "line 2: Expecting"),
+        ("[[tensors]]\nname='a'\nshape=[1]\ndtype='int8'\n[sizes]\nlayers=1\n", "line 5: sizes go"),
+        ("\nmodel = 'gpt5'\n", "line 2: no model 'gpt5'"),
         ("seed = true\nmodel='gpt2'\n", "a seed is"),
         ("when = 2020-01-01\n", "a plan holds no date"),
         ("format = 2\nmodel='gpt2'\n", "format 2 is not known"),
@@ -246,12 +324,28 @@ def test_what_is_no_plan_is_refused_with_its_line(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "gpt2", "n_layer": 10**12},
+        *({"model_type": kind, "num_hidden_layers": 10**12} for kind in ("bert", "vit", "llama")),
+        {"model_type": "resnet", "depths": [1, 1, 1, 10**12]},
+    ],
+)
+def test_a_config_of_more_layers_than_a_header_names_is_refused(config):
+    with pytest.raises(ValueError, match="must be 1 to 100000, got 1000000000000"):
+        from_catalogue(config)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"model": "gpt2", "model": "gpt2"}', "'model' stands twice"),
         ('{"tensors": [{"name": "a", "shape": [1], "scheme": "constant", "arguments": {"value": Infinity}}]}', "Infinity is no number"),  # noqa: E501
         ('{"tensors": [\n{"name": "a", "shape": [1]},\n{"name": "b"}]}', "line 3: tensor 'b'"),
         ("[]", "must be a table"),
+        ('{"model": "gpt2",\n "rules": [],\n "seed": [1]}', "line 3: a seed is"),
+        ('{"tensors": [{"name": "seed", "shape": [1]}],\n "seed":\n "x"}', "line 2: a seed is"),
+        ('{"model": "gpt2", "rules": [\n{"pattern": "*"},\n\n{"pattern": "n"}]}', "line 4: rule 2"),
         ("[" * 100_000, "plan.json"),
         ('{"tensors": {"a": 1}}', "tensors must be a list"),
         ('{"tensors": [[]]}', "a tensor must be a table"),

@@ -195,6 +195,41 @@ def test_a_disk_error_in_the_third_shard_leaves_the_first_two_and_nothing_half(
     assert sorted(os.listdir(tmp_path / "model")) == SHARDS[:2]
 
 
+FULL = """
+import errno, os, sys
+from fanin import Plan
+small = sys.argv[2]
+open(os.path.join(small, "old.safetensors"), "wb").write(b"old")
+plan = Plan.from_file(sys.argv[1])                 # ten tensors of 40 kB, in 200 kB
+for name, most in [("old.safetensors", None), ("model", "120KB")]:
+    try:
+        plan.write(os.path.join(small, name), seed=3, shard_size=most)
+    except OSError as error:
+        print(errno.errorcode[error.errno], os.path.relpath(error.filename, small))
+print(open(os.path.join(small, "old.safetensors")).read(), *sorted(os.listdir(small)))
+print(*sorted(os.listdir(os.path.join(small, "model"))))
+"""
+
+
+def test_a_full_tmpfs_leaves_the_old_file_whole_shards_and_nothing_half(tmp_path):
+    TEN.save(tmp_path / "plan.json")
+    (tmp_path / "small").mkdir()
+    # A file system of its own in a namespace of its own, gone with the process.
+    mount = 'mount -t tmpfs -o size=200k none "$2" && exec "$0" -c "$3" "$1" "$2"'
+    words = [sys.executable, str(tmp_path / "plan.json"), str(tmp_path / "small"), FULL]
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, *words],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "ENOSPC old.safetensors",
+        f"ENOSPC model/{SHARDS[1]}",
+        "old model old.safetensors",
+        SHARDS[0],
+    ]
+
+
 def test_a_limit_of_the_process_names_the_shard(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))

@@ -76,7 +76,7 @@ def from_config(given: Mapping[str, Any], architecture: str) -> Iterator[PlanTen
     yield embedding(f"{table}.position_embeddings", positions, width, std)
     types = sizes.count("type_vocab_size")
     yield embedding(f"{table}.token_type_embeddings", types, width, std)
-    layers, inner = sizes.count("num_hidden_layers"), sizes.count("intermediate_size")
+    layers, inner = sizes.layers("num_hidden_layers"), sizes.count("intermediate_size")
     yield from _encoder(prefix, layers, width, inner, dense)
     if architecture in _POOLED:
         yield from dense(f"{prefix}pooler.dense", width, width)

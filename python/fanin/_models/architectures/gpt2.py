@@ -49,7 +49,7 @@ def from_config(given: Mapping[str, Any], architecture: str) -> Iterator[PlanTen
     inner = 4 * width if sizes.get("n_inner") is None else sizes.count("n_inner")
     yield from _rows(
         "" if architecture == "GPT2Model" else "transformer.",
-        sizes.count("n_layer"), width, inner, sizes.count("vocab_size"),
+        sizes.layers("n_layer"), width, inner, sizes.count("vocab_size"),
         sizes.count("n_positions"), std,
     )  # fmt: skip
     if architecture == "GPT2LMHeadModel" and not sizes.flag("tie_word_embeddings"):

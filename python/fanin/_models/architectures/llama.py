@@ -88,7 +88,7 @@ def from_config(given: Mapping[str, Any], architecture: str) -> Iterator[PlanTen
     prefix = "" if architecture.endswith("Model") else "model."
     vocabulary, padding = sizes.count("vocab_size"), sizes.get("pad_token_id")
     yield embedding(f"{prefix}embed_tokens", vocabulary, width, std, padding)
-    for number in range(sizes.count("num_hidden_layers")):
+    for number in range(sizes.layers("num_hidden_layers")):
         block = f"{prefix}layers.{number}"
         for name, (outputs, inputs, bias) in layers.items():
             yield from normal_layer(f"{block}.{name}", outputs, inputs, std, bias)

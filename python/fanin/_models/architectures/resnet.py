@@ -51,7 +51,7 @@ def from_config(given: Mapping[str, Any], architecture: str) -> Iterator[PlanTen
     prefix = "" if architecture == "ResNetModel" else "resnet."
     inputs = sizes.count("embedding_size")
     yield from _convolution(f"{prefix}embedder.embedder", sizes.count("num_channels"), inputs, 7)
-    stages = zip(sizes.counts("hidden_sizes"), sizes.counts("depths"), strict=True)
+    stages = zip(sizes.counts("hidden_sizes"), sizes.depths("depths"), strict=True)
     for stage, (width, depth) in enumerate(stages):
         for index in range(depth):
             block = f"{prefix}encoder.stages.{stage}.layers.{index}"

@@ -8,7 +8,11 @@ from typing import Any
 from fanin._models.tensors import PlanTensor
 from fanin._models.values import Part, Value
 
-__all__ = ["Sizes", "embedding", "layer", "norm", "normal_layer"]
+__all__ = ["MOST_LAYERS", "Sizes", "embedding", "layer", "norm", "normal_layer"]
+
+
+#: More layers have more names than the header of a file holds.
+MOST_LAYERS = 100_000
 
 
 class Sizes:
@@ -23,6 +27,17 @@ class Sizes:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"config.json: {name} must be an int >= 1, got {value!r}")
         return value
+
+    def layers(self, name: str) -> int:
+        """A number of layers, of which each has tensors."""
+        if self.count(name) > MOST_LAYERS:
+            given = self.count(name)
+            raise ValueError(f"config.json: {name} must be 1 to {MOST_LAYERS}, got {given}")
+        return self.count(name)
+
+    def depths(self, name: str) -> tuple[int, ...]:
+        """A list of numbers of layers."""
+        return tuple(Sizes({name: entry}).layers(name) for entry in self.counts(name))
 
     def counts(self, name: str) -> tuple[int, ...]:
         """An entry that must be a list of ints >= 1."""

@@ -82,7 +82,7 @@ def from_config(given: Mapping[str, Any], architecture: str) -> Iterator[PlanTen
     yield from layer(projection, kernel, width, "transformers_default", std=std)
     dense = partial(normal_layer, std=std)
     bias = sizes.flag("qkv_bias")
-    for number in range(sizes.count("num_hidden_layers")):
+    for number in range(sizes.layers("num_hidden_layers")):
         block = f"{prefix}layers.{number}"
         for name in ("q_proj", "k_proj", "v_proj"):
             yield from dense(f"{block}.attention.{name}", width, width, bias=bias)
