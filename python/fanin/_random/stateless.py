@@ -108,19 +108,18 @@ class _Call(NamedTuple):
     out: Any
     index: Any
     threads: Any
-    wrong: Mapping[str, Any] = {}  # keywords that there are not
 
 
 def _sample(law: _Law, given: tuple[Any, ...], wrong: Mapping[str, Any], *asked: Any) -> Any:
-    made = None if wrong else DOOR.draw(law.name, given, *asked)
-    return _explained(law, given, _Call(*asked, wrong=wrong)) if made is None else made
+    if wrong:  # keywords that there are not
+        signature = inspect.signature(globals()[law.function])
+        raise unknown_keyword(law.function, signature, next(iter(wrong)))
+    made = DOOR.draw(law.name, given, *asked)
+    return _explained(law, given, _Call(*asked)) if made is None else made
 
 
 def _explained(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     """The way of every call, also of an unusual or a wrong one."""
-    if call.wrong:
-        signature = inspect.signature(globals()[law.function])
-        raise unknown_keyword(law.function, signature, next(iter(call.wrong)))
     if call.seed is None:
         raise needs_seed(law.function)
     if type(call.shape) is int and any(type(v) is tuple and _lists_sizes(v) for v in given):
