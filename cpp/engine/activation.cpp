@@ -44,7 +44,7 @@ int nearest_power(double x) {
 Folded folded(double q) {
   // So many folds that every power of them is 0, 1 or infinite: the limit.
   constexpr int folds_of_infinity = 1 << 16;
-  if (q == kInfinity) return {kTop / 2, folds_of_infinity};
+  if (q == kInfinity) return {kTableTop / 2, folds_of_infinity};
   if (in_table(q) || !(q > 0)) return {q, 0};
   const int exponent = std::ilogb(q);
   const int folds = exponent < kLowestExponent ? -((kLowestExponent - exponent + 1) / 2)

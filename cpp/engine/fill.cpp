@@ -32,9 +32,9 @@ Arguments arguments_at(const Columns& columns, i64 k) {
 
 std::atomic<i64> chosen_stream_bytes{0};
 
-/// From how many bytes on stores go past the caches (docs/decisions/0010). Zen's plain stores to far
-/// memory cost no more, so there only what is bound by memory gains, once it is far larger than the
-/// caches.
+/// From how many bytes on stores go past the caches (docs/decisions/0010). Zen's plain stores to
+/// far memory cost no more, so there only what is bound by memory gains, once it is far larger than
+/// the caches.
 i64 stream_bytes(const Plan& plan) {
   constexpr i64 kMega = 1024 * 1024;
   if (const i64 chosen = chosen_stream_bytes.load(); chosen > 0) return chosen;

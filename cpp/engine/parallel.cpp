@@ -135,7 +135,8 @@ bool parallel_for(u64 chunks, Team team, bool contiguous, const Poll& poll,
     return false;
   };
   u64 done = 0;
-  // Chunks that this thread does alone: all, or while what is left is not known to be worth sharing.
+  // Chunks that this thread does alone: all, or while what is left is not known to be worth
+  // sharing.
   const auto alone = [&](bool all) {
     const DefaultFloatingPoint environment;
     const double begin = all ? 0 : own_time();

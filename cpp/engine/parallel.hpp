@@ -14,11 +14,11 @@ void set_default_threads(int threads);
 /// The threads a call takes that asks for `threads` (0: the default); 1 in a forked child.
 int threads_for(int threads);
 
-/// The same for work whose length is known, in nanoseconds of one thread: by default one thread does
-/// what is not worth sharing (docs/decisions/0011).
+/// The same for work whose length is known, in nanoseconds of one thread: by default one thread
+/// does what is not worth sharing (docs/decisions/0011).
 int threads_for(int threads, double nanoseconds);
 
-/// Threads of a loop: so many, or (0) at most the default, and one while there is little left to do.
+/// Threads of a loop: so many, or (0) at most the default, and one while little is left to do.
 struct Team {
   Team(int asked) : threads(threads_for(asked)), chosen(asked > 0) {}
   int threads;
@@ -32,12 +32,13 @@ unsigned process_number();
 /// throw.
 using Poll = std::function<bool()>;
 
-/// Runs body(chunk) for every chunk in [0, chunks) on at most the threads of `team`, in rising order
-/// per thread; on fewer where the system starts no more. A team that was not chosen by the caller is
-/// called only when its first thread has seen, by its own time, that enough is left to be worth it.
-/// Returns false if `poll` stopped it; without one the loop listens. Serial in a forked child, because the OpenMP runtime
-/// does not survive fork. The floating-point environment of every worker is the default one
-/// meanwhile. An exception of `body` or `poll` is rethrown here after all threads have ended.
+/// Runs body(chunk) for every chunk in [0, chunks) on at most the threads of `team`, in rising
+/// order per thread; on fewer where the system starts no more. A team that the caller did not
+/// choose is called only when the first thread has seen, by its own time, that enough is left to be
+/// worth it. Returns false if `poll` stopped it; without one the loop listens. Serial in a forked
+/// child, because the OpenMP runtime does not survive fork. The floating-point environment of every
+/// worker is the default one meanwhile. An exception of `body` or `poll` is rethrown here after all
+/// threads have ended.
 ///   contiguous   each thread takes one contiguous run of chunks (first touch of fresh memory)
 bool parallel_for(u64 chunks, Team team, bool contiguous, const Poll& poll,
                   const std::function<void(u64)>& body);

@@ -170,7 +170,8 @@ def test_a_kernel_object_exports_its_table_and_nothing_else(root, isa, file, tmp
 
 #: What the engine remembers between calls: the instruction set, the number of threads, whether the
 #: process was forked and the hook that tells; and, in every thread, how many libgomp has started.
-REMEMBERED = {"current", "chosen_threads", "forked", "fork_hook", "own", "worker_stack"}
+REMEMBERED = {"amd", "chosen_stream_bytes", "chosen_threads", "current", "forked", "fork_hook", "own",
+              "worker_stack"}  # fmt: skip
 
 
 def test_the_engine_remembers_nothing_but_its_settings(root, tmp_path):
