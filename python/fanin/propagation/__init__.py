@@ -43,6 +43,7 @@ from ._shaping import ShapedActivation, dks, leaky_tat, tat
 from ._simulate import Simulation, simulate
 from ._singular import largest_singular_value
 from ._stack import propagate
+from ._units import born_dead
 
 __all__ = [
     "Activation",
@@ -75,6 +76,7 @@ __all__ = [
     "ShapedActivation",
     "Simulation",
     "architecture",
+    "born_dead",
     "chi",
     "coordinate_check",
     "correlation_map",
