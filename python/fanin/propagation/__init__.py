@@ -46,6 +46,7 @@ from ._shaping import ShapedActivation, dks, leaky_tat, tat
 from ._simulate import Simulation, simulate
 from ._singular import largest_singular_value
 from ._stack import propagate
+from ._units import born_dead
 
 __all__ = [
     "Activation",
@@ -78,6 +79,7 @@ __all__ = [
     "ShapedActivation",
     "Simulation",
     "architecture",
+    "born_dead",
     "chi",
     "coordinate_check",
     "correlation_map",

@@ -42,6 +42,7 @@ __all__ = [
     "Residual",
     "as_layers",
     "causal_tokens",
+    "tokens_of",
 ]
 
 
@@ -203,6 +204,18 @@ def causal_tokens(layers: Sequence[Any]) -> int | None:
             return layer.tokens
         if isinstance(layer, Residual):
             inner = causal_tokens([*layer.projection, *layer.layers])
+            if inner is not None:
+                return inner
+    return None
+
+
+def tokens_of(layers: Sequence[Any]) -> int | None:
+    """The number of tokens of the first attention, causal or not, inside residuals too."""
+    for layer in layers:
+        if isinstance(layer, Attention):
+            return layer.tokens
+        if isinstance(layer, Residual):
+            inner = tokens_of([*layer.projection, *layer.layers])
             if inner is not None:
                 return inner
     return None

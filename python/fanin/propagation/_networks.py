@@ -15,11 +15,14 @@ from ._layer import any_uneven, demands, passed, swept
 from ._layers import Apply, Attention, MaxPool, Residual, as_layers, causal_tokens
 from ._positions import Pairs, all_pairs
 from ._profile import FIELDS, Profile
+from ._simulate import Simulation, simulate_network
 from ._state import Passage, State, starting_state
 from ._units import dead_fraction, saturated_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from fanin._random.seeds import Seed
 
 
 __all__ = ["Network"]
@@ -133,6 +136,59 @@ class Network:
         passages = passed(self.layers, start, self.pairs_behind)
         fields, maps = _fields(self.layers, start, passages, correlated)
         return Profile(fields, ("input", *(_title(layer) for layer in self.layers)), maps)
+
+    def simulate(
+        self,
+        *,
+        width: int | None = None,
+        q0: float = 1.0,
+        c0: float | None = None,
+        inputs: int = 1,
+        networks: int = 32,
+        seed: Seed,
+    ) -> Simulation:
+        """Draw networks of finite width, run inputs and gradients through them, and compare.
+
+        Every weight is normal, in float64, from `fanin.normal`; the theory is only compared with.
+        Attention has one head as wide as the signal. Last bits are those of NumPy's matrix
+        product.
+
+        Parameters
+        ----------
+        width : int, optional
+            Units or channels that come in; default: the network's.
+        q0 : float, >= 0
+        c0 : float in [0, 1], optional
+            Correlation of every two inputs, or with attention of two tokens of one; makes
+            `inputs` at least 2 in the former case.
+        inputs : int, >= 1
+            Inputs that share a network: the batch of a BatchNorm.
+        networks : int, >= 1
+        seed : int, Stream or Generator
+
+        Returns
+        -------
+        Simulation
+
+        Raises
+        ------
+        TypeError
+            Without a seed.
+        ValueError
+            For a parameter out of its range, without any width, and for layers whose parameters
+            have axes.
+
+        Examples
+        --------
+        >>> from fanin import propagation as p
+        >>> block = p.Residual(["relu", p.Dense(weight_var=2.0)], branch=0.5)
+        >>> found = p.Network([block] * 4, width=300).simulate(networks=50, seed=0)
+        >>> bool(abs(found.z[1:]).max() < 4)
+        True
+        """
+        return simulate_network(
+            self, width=width, q0=q0, c0=c0, inputs=inputs, networks=networks, seed=seed
+        )
 
 
 def _fields(

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
 import numpy as np
 
@@ -17,9 +17,13 @@ from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
 from fanin._types import Floats
 
+from ._drawn import Draws, returned, run
+from ._layers import tokens_of
 from ._stack import propagate
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from fanin._activations.activation import ActivationLike
     from fanin._random.seeds import Seed
 
@@ -67,6 +71,16 @@ class Simulation:
     z_grad: Floats
     norm_kurtosis: Floats
     theory: Profile
+
+
+class Drawable(Protocol):
+    """What is drawn: a Network has it."""
+
+    layers: tuple[Any, ...]
+    width: int | None
+    image: tuple[int, ...] | None
+
+    def propagate(self, q0: ArrayLike = 1.0, c0: ArrayLike | None = None) -> Profile: ...
 
 
 def _correlation_factor(inputs: int, correlation: float) -> list[float]:
@@ -240,6 +254,65 @@ def simulate(
             widths=sizes,
         ),
     )
+
+
+def simulate_network(
+    network: Drawable,
+    *,
+    width: int | None = None,
+    q0: float = 1.0,
+    c0: float | None = None,
+    inputs: int = 1,
+    networks: int = 32,
+    seed: Seed,
+) -> Simulation:
+    """As :meth:`Network.simulate`."""
+    size = network.width if width is None else as_count(width, "width")
+    if size is None:
+        raise ValueError("width= says how many units come in; the network has none of its own")
+    for value, what in ((inputs, "inputs"), (networks, "networks")):
+        as_count(value, what)
+    if not 0 <= q0 < math.inf:
+        raise ValueError(f"q0 is a finite variance, at least 0, got {q0!r}")
+    if c0 is not None and not 0 <= c0 <= 1:
+        raise ValueError(f"c0 of a drawn network is a correlation in [0, 1], got {c0!r}")
+    tokens = tokens_of(network.layers)
+    if c0 is not None and tokens is None:
+        inputs = max(inputs, 2)
+    theory = network.propagate(q0=q0, c0=c0 if tokens is None and inputs == 1 else c0 or 0.0)
+    if theory.q.ndim > 1:
+        raise ValueError("simulate draws one network: its layers' parameters have axes")
+    image = network.image or (() if tokens is None else (tokens,))
+    check_seed(seed)
+    stream, rows = as_stream(seed), []
+    own, common = math.sqrt(q0 * (1 - (c0 or 0.0))), math.sqrt(q0 * (c0 or 0.0))
+    for number in range(networks):
+        draws = Draws(stream[number])
+        # What the two things that c0 speaks of have in common: inputs, or the tokens of one.
+        shared = (1, size, *image) if tokens is None else (inputs, size, *(1 for _ in image))
+        x = own * draws.normal((inputs, size, *image), 1.0) + common * draws.normal(shared, 1.0)
+        signals, ways = run(network.layers, x, draws)
+        gradients = returned(ways, draws.normal(signals[-1].shape, 1.0))
+        rows.append([_means(signals, tokens), _means(gradients, tokens)])
+    square, product, gradient = (
+        np.array([[entry[i] for entry in row[j]] for row in rows])
+        for i, j in ((0, 0), (1, 0), (0, 1))
+    )
+    return _summary(square, product, gradient, theory)
+
+
+def _means(values: Sequence[Floats], tokens: int | None) -> list[tuple[Floats, float]]:
+    """Of each entry the mean square of every input (or token), and the mean product of two."""
+    found = []
+    for x in values:
+        if tokens is not None:  # tokens of a sequence are what is compared; sequences add up
+            x = x.transpose(2, 0, 1)
+        flat = x.reshape(len(x), -1)
+        square, total = (flat * flat).mean(axis=1), flat.sum(axis=0)
+        pairs = len(flat) * (len(flat) - 1)
+        product = ((total * total).mean() - square.sum()) / pairs if pairs else math.nan
+        found.append((square, float(product)))
+    return found
 
 
 def _summary(square: Floats, product: Floats, gradient: Floats, theory: Profile) -> Simulation:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
+from fanin._checks import as_count
 from fanin._functions import upper_tail
 from fanin._types import Floats
 
@@ -53,6 +55,42 @@ def dead_fraction(q: Floats, phi: Activation) -> Floats:
         if _slope_within(phi, low, high) == 0:
             total = total + _between(low, high, q)
     return total
+
+
+def born_dead(widths: int | Sequence[int]) -> float:
+    """Probability that a relu network shows a given input nothing but zeros from some layer on.
+
+    1 - prod_l (1 - 2^-n_l): given a signal that is not zero, each of the n_l units of a layer is
+    off with probability 1/2, independently, for weights (and biases) of symmetric law. It bounds
+    the probability that the network is dead for every input (Lu et al. 2020).
+
+    Parameters
+    ----------
+    widths : int or sequence of int, >= 1
+        Units of each hidden layer.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        For a width below 1.
+
+    Examples
+    --------
+    >>> from fanin import propagation as p
+    >>> round(p.born_dead([4] * 20), 6)  # twenty layers of four units: most are dead
+    0.724941
+    >>> p.born_dead([64] * 100) < 1e-17
+    True
+    """
+    sizes = [widths] if isinstance(widths, SupportsIndex) else list(widths)
+    dead = 0.0
+    for size in sizes:
+        dead += (1 - dead) * 0.5 ** as_count(size, "a width")
+    return dead
 
 
 def _between(low: float, high: float, q: Floats) -> Floats:

@@ -141,28 +141,28 @@ class Conv(EvenLayer):
         object.__setattr__(self, "stride", strides)
 
     @property
-    def _sides(self) -> tuple[int, ...]:
+    def sides(self) -> tuple[int, ...]:
         """Those of the part of the kernel that is not zero."""
         sides: tuple[int, ...] = tuple(self.kernel)  # type: ignore[arg-type]
         return (1,) * len(sides) if self.delta else sides
 
     @property
-    def _strides(self) -> tuple[int, ...]:
+    def strides(self) -> tuple[int, ...]:
         return tuple(self.stride)  # type: ignore[arg-type]
 
     def uneven(self, image: Image) -> bool:
-        return image is not None and self.padding == "zero" and max(self._sides) > 1
+        return image is not None and self.padding == "zero" and max(self.sides) > 1
 
     def image_behind(self, image: Image) -> Image:
         if image is None:
             return None
-        if len(image) != len(self._strides):
-            raise ValueError(f"a kernel of {len(self._strides)} axes on an image of {len(image)}")
-        return tuple(-(-side // step) for side, step in zip(image, self._strides, strict=True))
+        if len(image) != len(self.strides):
+            raise ValueError(f"a kernel of {len(self.strides)} axes on an image of {len(image)}")
+        return tuple(-(-side // step) for side, step in zip(image, self.strides, strict=True))
 
     def _sources(self, d: Displacement, grid: tuple[int, ...]) -> list[Displacement]:
         """Displacements of the two inputs that one tap sees at two outputs that are d apart."""
-        apart = tuple(x * step for x, step in zip(d, self._strides, strict=True))
+        apart = tuple(x * step for x, step in zip(d, self.strides, strict=True))
         return [apart] if self.padding == "zero" else wrapped(apart, grid)
 
     def wanted(self, pairs: Pairs, grid: Image) -> Pairs:
@@ -172,7 +172,7 @@ class Conv(EvenLayer):
 
     def through(self, state: State, wanted: Pairs) -> Passage:
         before = (state.width or self.channels) * state.copies
-        taps = math.prod(self._sides)
+        taps = math.prod(self.sides)
         fan_in, fan_out = before / self.groups * taps, self.channels / self.groups * taps
         number = divisor(self.mode, fan_in, fan_out)
         weight = np.asarray(self.weight_var, np.float64)
@@ -189,9 +189,9 @@ class Conv(EvenLayer):
         factor = state.lifted(fan_out / number * weight)
         weights = shared_weight(made, seen.q)
         if not state.mapped or state.image is None:
-            back = times(factor / math.prod(self._strides) * np.ones_like(state.q))
+            back = times(factor / math.prod(self.strides) * np.ones_like(state.q))
             return Passage(made, back, weights)
-        rows = taps_of_kernel(state.image, self._sides, self._strides, self.padding == "circular")
+        rows = taps_of_kernel(state.image, self.sides, self.strides, self.padding == "circular")
         axes = state.axes
         return Passage(made, lambda g: scattered(g, rows, g.ndim - axes) * (factor / taps), weights)
 
@@ -199,8 +199,8 @@ class Conv(EvenLayer):
         """The signal's mean over the taps of every output, 0 outside."""
         grid = state.image
         assert grid is not None
-        rows = taps_of_kernel(grid, self._sides, self._strides, self.padding == "circular")
-        taps = math.prod(self._sides)
+        rows = taps_of_kernel(grid, self.sides, self.strides, self.padding == "circular")
+        taps = math.prod(self.sides)
 
         def mean(values: Floats) -> Floats:
             return gathered(values, rows, state.first) / taps

@@ -1,0 +1,276 @@
+"""Layers with weights drawn from a stream: what they make of signals, and the way back.
+
+Signals are (inputs, units, *image); each function gives the signal behind the layer and the
+function that takes its gradient to the one in front. Nothing here knows the theory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fanin._functions import exp
+from fanin._modes import divisor
+from fanin._random.stateless import normal, random
+from fanin._random.streams import Stream
+from fanin._types import Floats
+
+from ._apply import Apply
+from ._attention import Attention
+from ._embedding import Embedding
+from ._gated import Gated
+from ._layers import Residual
+from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
+from ._pools import AveragePool, Flatten, MaxPool
+from ._positions import Taps, taps_of_kernel
+from ._weights import Conv, Dense
+
+Back = Callable[[Floats], Floats]
+
+
+class Draws:
+    """Tensors of one network: the k-th of them from the k-th child of its stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream, self._count = stream, 0
+
+    def _next(self) -> Stream:
+        self._count += 1
+        return self._stream[self._count - 1]
+
+    def normal(self, shape: Sequence[int], variance: float) -> Floats:
+        drawn = normal(
+            tuple(shape), scale=math.sqrt(float(variance)), seed=self._next(), dtype="float64"
+        )
+        return np.asarray(drawn)
+
+    def random(self, shape: Sequence[int]) -> Floats:
+        return np.asarray(random(tuple(shape), seed=self._next(), dtype="float64"))
+
+
+def run(layers: Sequence[Any], x: Floats, draws: Draws) -> tuple[list[Floats], list[Back]]:
+    """The signals, the first included, and the way back through each layer."""
+    signals, ways = [x], []
+    for layer in layers:
+        x, back = _LAYERS[type(layer)](layer, x, draws)
+        signals.append(x)
+        ways.append(back)
+    return signals, ways
+
+
+def returned(ways: Sequence[Back], gradient: Floats) -> list[Floats]:
+    """The gradients in front of each layer, and the given one behind the last."""
+    found = [gradient]
+    for back in reversed(ways):
+        found.append(back(found[-1]))
+    return found[::-1]
+
+
+def _mixed(weight: Floats, x: Floats) -> Floats:
+    """weight (out, in) on the units of x."""
+    return np.moveaxis(np.tensordot(x, weight, (1, 1)), -1, 1)
+
+
+def _constant(draws: Draws, like: Floats, variance: Any) -> Floats:
+    """One number a unit, as a bias, which all inputs and positions share."""
+    if not np.any(variance):
+        return np.zeros(())
+    return draws.normal((like.shape[1], *(1 for _ in like.shape[2:])), variance)
+
+
+def _dense(layer: Dense, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    before, after = x.shape[1], layer.width or x.shape[1]
+    variance = layer.weight_var / divisor(layer.mode, before, after)
+    weight = draws.normal((after, before), variance)
+    made = _mixed(weight, x)
+    return made + _constant(draws, made, layer.bias_var), lambda g: _mixed(weight.T, g)
+
+
+def _looks(rows: Sequence[Taps]) -> Iterator[tuple[Any, Any]]:
+    """For every tap the outputs that it serves and the inputs that it sees, as indices."""
+    for pieces in itertools.product(*(list(row.rows()) for row in rows)):
+        yield (
+            (slice(None), slice(None), *np.ix_(*(outputs for outputs, _ in pieces))),
+            (slice(None), slice(None), *np.ix_(*(at for _, at in pieces))),
+        )
+
+
+def _conv(layer: Conv, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    sides = layer.sides
+    rows = taps_of_kernel(x.shape[2:], sides, layer.strides, layer.padding == "circular")
+    groups, fan_in = layer.groups, x.shape[1] // layer.groups * math.prod(sides)
+    fan_out = layer.channels // groups * math.prod(sides)
+    variance = layer.weight_var / divisor(layer.mode, fan_in, fan_out)
+    shape = (math.prod(sides), groups, layer.channels // groups, x.shape[1] // groups)
+    weight = draws.normal(shape, variance)
+
+    def grouped(taps: Floats, values: Floats) -> Floats:
+        parts = np.split(values, groups, axis=1)
+        return np.concatenate([_mixed(w, v) for w, v in zip(taps, parts, strict=True)], axis=1)
+
+    made = np.zeros((len(x), layer.channels, *(row.count for row in rows)))
+    for tap, (outputs, inputs) in zip(weight, _looks(rows), strict=True):
+        made[outputs] += grouped(tap, x[inputs])
+
+    def back(gradient: Floats) -> Floats:
+        found = np.zeros(x.shape)
+        for tap, (outputs, inputs) in zip(weight, _looks(rows), strict=True):
+            found[inputs] += grouped(tap.swapaxes(1, 2), gradient[outputs])
+        return found
+
+    return made + _constant(draws, made, layer.bias_var), back
+
+
+def _apply(layer: Apply, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    phi = layer.activation
+    if phi.name == "crelu":
+        raise ValueError("crelu doubles the units and is not simulated: use relu")
+    slope = np.asarray(phi.derivative(x))
+    return np.asarray(phi(x), np.float64), lambda g: g * slope
+
+
+def _gated(layer: Gated, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    gate_row = [Dense(layer.width, layer.weight_var), Apply(layer.activation)]
+    gates, gate_ways = run(gate_row, x, draws)
+    values, value_ways = run([Dense(layer.width, layer.value_var)], x, draws)
+    gate, value = gates[-1], values[-1]
+    return (
+        gate * value,
+        lambda g: returned(gate_ways, g * value)[0] + returned(value_ways, g * gate)[0],
+    )
+
+
+def _embedding(layer: Embedding, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    root = math.sqrt(layer.weight_var)
+    made = root * x + draws.normal(x.shape[1:], layer.position_var)
+    return made + _constant(draws, made, layer.common_var), lambda g: g * root
+
+
+def _residual(layer: Residual, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    skips, skip_ways = run(layer.projection, x, draws)
+    branches, branch_ways = run(layer.layers, x, draws)
+    return layer.skip * skips[-1] + layer.branch * branches[
+        -1
+    ], lambda g: returned(skip_ways, layer.skip * g)[0] + returned(branch_ways, layer.branch * g)[0]
+
+
+def _dropout(layer: Dropout, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    mask = (draws.random(x.shape) >= layer.rate) / (1 - layer.rate)
+    return x * mask, lambda g: g * mask
+
+
+def _norm(layer: Any, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    axes = (0, *range(2, x.ndim)) if isinstance(layer, BatchNorm) else (1,)
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray(values.mean(axis=axes, keepdims=True))
+
+    centred = not isinstance(layer, RMSNorm)
+    x = x - mean(x) if centred else x
+    scale = 1 / np.sqrt(mean(x * x) + layer.epsilon)
+    shift = _constant(draws, x, layer.beta_var)
+
+    def back(gradient: Floats) -> Floats:
+        gradient = gradient - mean(gradient) if centred else gradient
+        along = mean(gradient * x) * scale * scale
+        return np.asarray(layer.gamma * scale * (gradient - x * along))
+
+    return layer.gamma * scale * x + shift, back
+
+
+def _windows(layer: Any, x: Floats, stride: Sequence[int]) -> tuple[list[Any], tuple[int, ...]]:
+    size = tuple(layer.size or x.shape[2:])
+    if isinstance(layer, MaxPool):
+        rows = taps_of_kernel(x.shape[2:], size, stride, False)
+    else:
+        rows = tuple(
+            Taps(side, side // w, w, tuple(range(w)), False)
+            for side, w in zip(x.shape[2:], size, strict=True)
+        )
+    return list(_looks(rows)), (*x.shape[:2], *(row.count for row in rows))
+
+
+def _average(layer: AveragePool, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    looks, shape = _windows(layer, x, ())
+    made = np.zeros(shape)
+    for outputs, inputs in looks:
+        made[outputs] += x[inputs]
+
+    def back(gradient: Floats) -> Floats:
+        found = np.zeros(x.shape)
+        for outputs, inputs in looks:
+            found[inputs] += gradient[outputs]
+        return found / len(looks)
+
+    return made / len(looks), back
+
+
+def _largest(layer: MaxPool, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    strides: tuple[int, ...] = tuple(layer.stride)  # type: ignore[arg-type]
+    looks, shape = _windows(layer, x, strides)
+    made, which = np.full(shape, -np.inf), np.zeros(shape, np.int64)
+    for i, (outputs, inputs) in enumerate(looks):
+        which[outputs] = np.where(x[inputs] > made[outputs], i, which[outputs])
+        made[outputs] = np.maximum(made[outputs], x[inputs])
+
+    def back(gradient: Floats) -> Floats:
+        found = np.zeros(x.shape)
+        for i, (outputs, inputs) in enumerate(looks):
+            found[inputs] += np.where(which[outputs] == i, gradient[outputs], 0.0)
+        return found
+
+    return made, back
+
+
+def _flatten(layer: Flatten, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    return x.reshape(len(x), -1), lambda g: g.reshape(x.shape)
+
+
+def _attention(layer: Attention, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    """One head as wide as the signal; value_var is that of one matrix."""
+    width = x.shape[1]
+    query, key, value = (
+        draws.normal((width, width), variance / width)
+        for variance in (layer.query_var, layer.key_var, layer.value_var)
+    )
+    q, k, v = (_mixed(weight, x) for weight in (query, key, value))
+    logits = np.matmul(q.swapaxes(1, 2), k) / math.sqrt(width)
+    if layer.causal:
+        logits = np.where(np.tri(layer.tokens) > 0, logits, -np.inf)
+    share = exp(np.maximum(logits - logits.max(axis=-1, keepdims=True), -800.0))
+    share = share / share.sum(axis=-1, keepdims=True)
+
+    def back(gradient: Floats) -> Floats:
+        to_share = np.matmul(gradient.swapaxes(1, 2), v)
+        mean = (share * to_share).sum(axis=-1, keepdims=True)
+        to_logits = share * (to_share - mean) / math.sqrt(width)
+        parts = (
+            (query, np.matmul(k, to_logits.swapaxes(1, 2))),
+            (key, np.matmul(q, to_logits)),
+            (value, np.matmul(gradient, share)),
+        )
+        return np.asarray(sum(_mixed(weight.T, g) for weight, g in parts))
+
+    return np.matmul(v, share.swapaxes(1, 2)), back
+
+
+_LAYERS: dict[type, Callable[..., tuple[Floats, Back]]] = {
+    Dense: _dense,
+    Conv: _conv,
+    Apply: _apply,
+    Gated: _gated,
+    Embedding: _embedding,
+    Residual: _residual,
+    Dropout: _dropout,
+    LayerNorm: _norm,
+    RMSNorm: _norm,
+    BatchNorm: _norm,
+    AveragePool: _average,
+    MaxPool: _largest,
+    Flatten: _flatten,
+    Attention: _attention,
+}
