@@ -168,10 +168,11 @@ def test_a_kernel_object_exports_its_table_and_nothing_else(root, isa, file, tmp
     assert undefined <= allowed
 
 
-#: What the engine remembers between calls: the instruction set, the number of threads, whether the
-#: process was forked and the hook that tells; and, in every thread, how many libgomp has started.
-REMEMBERED = {"amd", "chosen_stream_bytes", "chosen_threads", "current", "forked", "fork_hook", "own",
-              "worker_stack"}  # fmt: skip
+#: What the engine remembers between calls: the instruction set, the number of threads, the maker of
+#: the CPU and from how many bytes on stores go past its caches, whether the process was forked and
+#: the hook that tells; and, in every thread, how many libgomp has started.
+REMEMBERED = {"amd", "chosen_stream_bytes", "chosen_threads", "current", "fork_hook", "forked",
+              "own", "worker_stack"}  # fmt: skip
 
 
 def test_the_engine_remembers_nothing_but_its_settings(root, tmp_path):
