@@ -34,7 +34,7 @@ void run_fill(const std::string& law, const std::vector<double>& arguments, int 
   engine::fill(plan, source, d, threads, {});
 }
 
-using Column = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Column = py::array_t<double, py::array::c_style>;
 
 /// Equally long columns, one for each argument of a law.
 class ColumnsFrom {
@@ -94,10 +94,11 @@ void register_random(py::module_& m) {
   m.def("fill", &run_fill, py::arg("law"), py::arg("arguments"), py::arg("element"),
         py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
         py::arg("steps"), py::arg("threads"), py::arg("fresh"), steady);
-  m.def("check_each", &check_each, py::arg("law"), py::arg("columns"), py::arg("element"), steady);
-  m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns"), py::arg("begin"),
-        py::arg("element"), py::arg("complex"), py::arg("key"), py::arg("id"), py::arg("array"),
-        py::arg("first"), py::arg("steps"), py::arg("threads"), steady);
+  m.def("check_each", &check_each, py::arg("law"), py::arg("columns").noconvert(),
+        py::arg("element"), steady);
+  m.def("fill_each", &run_fill_each, py::arg("law"), py::arg("columns").noconvert(),
+        py::arg("begin"), py::arg("element"), py::arg("complex"), py::arg("key"), py::arg("id"),
+        py::arg("array"), py::arg("first"), py::arg("steps"), py::arg("threads"), steady);
   m.def("words", &words, py::arg("key"), py::arg("id"), py::arg("first_tile"), py::arg("tiles"));
   m.def("truncated_normal_std", &engine::truncated_normal_std, py::arg("low"), py::arg("high"),
         steady);

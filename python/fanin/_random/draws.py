@@ -47,8 +47,7 @@ class Draw(NamedTuple):
             return
         begin = 0
         for block in local_blocks(self.parameters, goal):
-            columns = _arguments(self.law, block, goal.array.dtype)
-            _core.fill_each(self.law, columns, begin, **where)
+            _core.fill_each(self.law, _columns(self.law, block, goal.array.dtype), begin, **where)
             begin += len(block[0])
 
 
@@ -72,7 +71,7 @@ def prepare(
         if check is not None:
             check(*block, dtype)
         if law == "truncated_normal":
-            _core.check_each(law, _arguments(law, block, dtype), KINDS[dtype].element)
+            _core.check_each(law, _columns(law, block, dtype), KINDS[dtype].element)
     return Draw(law, parameters)
 
 
@@ -93,6 +92,12 @@ def _arguments(law: str, parameters: tuple[Any, ...], dtype: np.dtype[Any]) -> t
     if not isinstance(scale, np.ndarray):
         return loc.real, scale, loc.imag
     return np.stack([loc.real, loc.imag], axis=-1), np.stack([scale, scale], axis=-1)
+
+
+def _columns(law: str, block: tuple[Any, ...], dtype: np.dtype[Any]) -> list[Any]:
+    """The arguments of a block of elements, contiguous: the core converts nothing, because NumPy
+    lets go of the interpreter's lock in a copy and a thread must not end within the binding."""
+    return [np.ascontiguousarray(a, np.float64) for a in _arguments(law, block, dtype)]
 
 
 def ends_meet(low: Any, high: Any, dtype: np.dtype[Any]) -> Any:
