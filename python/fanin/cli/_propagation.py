@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -18,6 +18,7 @@ from fanin.propagation._profile import COLUMNS, Profile, figures
 
 from . import _tables
 from ._console import console, waiting
+from ._pictures import PlotOption, draw
 
 __all__ = ["register"]
 
@@ -39,9 +40,6 @@ _DIGITS = 4
 ActivationOption = Annotated[
     str,
     typer.Option("--activation", "-a", metavar="NAME", help="As `fanin gain --list` names them."),
-]
-PlotOption = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="A picture as well: png, svg or pdf.")
 ]
 
 
@@ -65,21 +63,6 @@ def _known(name: str) -> fanin.Activation:
         return fanin.Activation(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _save(figure: Any, path: Path) -> None:
-    formats = sorted(figure.canvas.get_supported_filetypes())
-    if path.suffix.lstrip(".") not in formats:
-        raise typer.BadParameter(f"--plot {path}: the name must end in one of {', '.join(formats)}")
-    figure.savefig(path)
-
-
-def _drawn(make: Any, path: Path) -> None:
-    try:
-        figure = make()
-    except ModuleNotFoundError as error:
-        raise ValueError(str(error)) from None
-    _save(figure, path)
 
 
 def profile_table(profile: Profile) -> Table:
@@ -164,7 +147,7 @@ def propagate(
         if plot is not None:
             from fanin.propagation._pictures import plot_profile
 
-            _drawn(lambda: plot_profile(profile, title=title), plot)
+            draw(lambda: plot_profile(profile, title=title), plot)
     screen.print(f"[bold]{escape(title)}[/]\n")
     screen.print(profile_table(profile))
     screen.print()
@@ -255,7 +238,7 @@ def _draw_phases(
     grid = np.linspace(0.25, 1.4 * widest, 220)
     diagram = fanin.propagation.phase_diagram(phi, grid, np.linspace(0.0, 0.5, 160))
     title = f"{phi.name}: order and chaos"
-    _drawn(lambda: plot_phase_diagram(diagram, point=mark, title=title), path)
+    draw(lambda: plot_phase_diagram(diagram, point=mark, title=title), path)
 
 
 def phase(

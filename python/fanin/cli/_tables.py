@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.bar import Bar
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.measure import Measurement
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UNWRAPPED", "bench", "facts", "models", "plan", "schemes", "tensors", "totals"]
 
+#: Columns of a bar.
+_BAR = 24
 #: Columns of an output that is no terminal: enough that no line is wrapped.
 UNWRAPPED = 400
 
@@ -203,22 +207,28 @@ def schemes(rows: Iterable[Any]) -> Table:
 
 
 def bench(rows: Iterable[Row]) -> Table:
-    """Rates of fanin and of the peers, and how many times as fast fanin is."""
+    """A bar for fanin and one for each peer, case by case, and how many times as fast fanin is."""
     table = new_table(
         ("values", "left"),
-        ("fanin", "right"),
-        ("peer", "right"),
+        ("who", "left"),
+        ("", "right"),
         ("", "left"),
-        ("which peer", "left"),
+        ("", "left"),
         ("fanin/peer", "right"),
     )
-    for row in rows:
-        table.add_row(
-            escape(row.title),
-            f"{row.ours:.3g}",
-            f"{row.theirs:.3g}",
-            row.unit,
-            escape(row.against),
-            f"[bold]{row.compared:.3g} {row.measure}[/]",
-        )
+    for title, case in groupby(rows, key=lambda row: row.title):
+        peers = list(case)
+        largest = max(peers[0].ours, *(row.theirs for row in peers))
+
+        def bar(rate: float, largest: float = largest) -> Bar:
+            return Bar(largest, 0, rate, width=_BAR)
+
+        first = peers[0]
+        own = f"{first.ours:.3g}", first.unit, bar(first.ours)
+        table.add_row(escape(title), "[bold]fanin[/]", *own, "")
+        for row in sorted(peers, key=lambda row: -row.theirs):
+            theirs = f"{row.theirs:.3g}", row.unit, bar(row.theirs)
+            who = row.against.replace(f" {title.rpartition(',')[0]}", "")
+            table.add_row("", escape(who), *theirs, f"[bold]{row.compared:.3g} {row.measure}[/]")
+        table.add_section()
     return table

@@ -518,16 +518,25 @@ def test_schemes_shows_every_scheme_with_formula_and_source():
         assert row.source in done.stdout
 
 
-def test_bench_compares_with_numpy_and_says_how():
-    done = run("bench", "--megabytes", 1, "--rounds", 1, "--threads", 1)
+def test_bench_draws_bars_beside_numpy_and_says_how(tmp_path):
+    picture = tmp_path / "bars.png"
+    done = run("bench", "--megabytes", 1, "--rounds", 1, "--threads", 1, "--plot", picture)
     assert done.returncode == 0, done.stderr
-    row = re.search(
-        r"^float32 normal.* ([\d.]+) +([\d.]+) +G/s +NumPy.* ([\d.]+) x", done.stdout, re.M
-    )
-    assert row, done.stdout
+    case = re.search(r"^float32 normal.*(?:\n +\S.*)+", done.stdout, re.M)
+    assert case, done.stdout
+    ours = re.search(r" fanin +([\d.]+) +G/s +(█+)", case[0])
+    theirs = re.search(r" NumPy .* ([\d.]+) +G/s +([█▉▊▋▌▍▎▏]+) +([\d.]+) x", case[0])
+    assert ours and theirs, case[0]
     # Three figures of three digits each.
-    assert float(row[3]) == pytest.approx(float(row[1]) / float(row[2]), rel=0.02)
+    assert float(theirs[3]) == pytest.approx(float(ours[1]) / float(theirs[1]), rel=0.02)
+    assert len(theirs[2]) <= len(ours[2]) <= 24
     assert "arrays of 1 MB, least of 1 interleaved turns" in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_refuses_a_name_of_no_picture_before_it_runs(tmp_path):
+    done = run("bench", "--megabytes", 1 << 40, "--plot", tmp_path / "bars.xyz")
+    assert done.returncode == 2 and "must end in one of" in done.stderr
 
 
 def test_a_reader_that_goes_away_is_no_traceback():
