@@ -7,6 +7,7 @@ import doctest
 import importlib
 import inspect
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,21 @@ def test_the_python_of_the_page_on_plans_runs_and_its_plan_files_are_plans(tmp_p
     assert (plan.seed, plan.parameters) == (7, 354_823_168)
     changed = {t.name: t.scheme for t in plan.tensors if "c_proj.weight" in t.name}
     assert set(changed.values()) == {"orthogonal"} and len(changed) == 48
+
+
+def test_what_the_page_of_claims_says_is_so():
+    [code] = blocks(ROOT / "docs" / "claims.md", "python")
+    assert code.count("assert") >= 24
+    exec(code, {})
+
+
+def test_the_example_of_claims_shows_what_is_true(capsys):
+    runpy.run_path(str(ROOT / "examples" / "what_is_true.py"), run_name="__main__")
+    said, true = np.array(
+        [line.split()[-2:] for line in capsys.readouterr().out.splitlines()[1:]], float
+    ).T
+    assert said.size == 7 and (np.abs(said - true) > 0.05).all()
+    assert true == pytest.approx([1, 1, 0.8796, 1.5925, 1.4674, 0.8505, 0.9484], abs=5e-3)
 
 
 def test_the_readme_begins_with_the_two_commands_and_ci_runs_them():
