@@ -39,6 +39,7 @@ from ._functions import (
     zeros_,
 )
 from ._modules import InitReport, init_
+from ._networks import network
 from ._patching import patched
 from ._recording import record
 from ._report import Report, lsuv_, report
@@ -59,6 +60,7 @@ __all__ = [
     "kaiming_uniform",
     "kaiming_uniform_",
     "lsuv_",
+    "network",
     "normal",
     "normal_",
     "ones_",

@@ -12,6 +12,8 @@ from torch import nn
 
 import fanin
 
+from ._networks import activation_of
+
 __all__ = ["LayerReport", "Report", "lsuv_", "report"]
 
 #: Layers with a weight matrix or kernel whose outputs are pre-activations.
@@ -24,23 +26,6 @@ _LAYERS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-#: Modules that the theory has an activation for, and its name there.
-_ACTIVATIONS: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-    nn.GELU: "gelu",
-    nn.SiLU: "silu",
-    nn.ELU: "elu",
-    nn.SELU: "selu",
-    nn.Softplus: "softplus",
-    nn.Softsign: "softsign",
-    nn.Mish: "mish",
-    nn.Hardtanh: "hardtanh",
-    nn.Hardswish: "hardswish",
-    nn.Hardsigmoid: "hardsigmoid",
-    nn.ReLU6: "relu6",
-}
 
 
 def _run(module: nn.Module, batch: Any) -> Any:
@@ -271,13 +256,11 @@ def report(
 
 
 def _theory(layer: nn.Module, inputs: Any) -> float | None:
-    name = _ACTIVATIONS.get(type(layer))
-    if name is None or not inputs or not isinstance(inputs[0], torch.Tensor):
+    phi = activation_of(layer)
+    if phi is None or not inputs or not isinstance(inputs[0], torch.Tensor):
         return None
-    if isinstance(layer, nn.GELU) and layer.approximate == "tanh":
-        name = "gelu_tanh"
     q = float(inputs[0].detach().double().square().mean())
-    return float(fanin.propagation.moments(q, name).second)
+    return float(fanin.propagation.moments(q, phi).second)
 
 
 def _row(name: str, layer: nn.Module, output: torch.Tensor, theory: float | None) -> LayerReport:
