@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import fanin
-from fanin import propagation as p
 
 __all__ = ["activation_of", "network"]
+
+p = fanin.propagation
 
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
@@ -295,7 +296,7 @@ def _tokens(example: Any) -> int | None:
 # --- both ---------------------------------------------------------------------------------------
 
 
-def network(module: nn.Module, example: Any) -> p.Network:
+def network(module: nn.Module, example: Any) -> fanin.propagation.Network:
     """The `propagation.Network` of a module that the theory understands.
 
     Of transformers' GPT-2, Llama, BERT, ViT and ResNet (bottlenecks) it is
