@@ -214,10 +214,19 @@ SHARED = ["random", "standard_normal", "normal", "uniform", "integers", "standar
           "exponential", "laplace", "bytes", "spawn"]  # fmt: skip
 
 
+def signature(method):
+    """That of a method; NumPy 1's have theirs in the first line of their text only."""
+    try:
+        return inspect.signature(method)
+    except ValueError:
+        line = re.search(r"\((.*)\)", method.__doc__)[1]
+        return inspect.signature(eval(f"lambda {line}: None"))  # noqa: S307
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_arguments_begin_as_numpys_and_have_its_defaults(name):
     def arguments(owner):
-        entries = inspect.signature(getattr(owner, name)).parameters.values()
+        entries = signature(getattr(owner, name)).parameters.values()
         return [(p.name, p.default) for p in entries if p.name != "self"]
 
     theirs = arguments(np.random.Generator)
@@ -346,6 +355,10 @@ def outcome(generator, call):
     except Exception as error:
         return error
     return type(result), getattr(result, "shape", None), getattr(result, "dtype", None)
+
+
+if np.__version__.startswith("1."):  # its integers refuse a dtype that is an object
+    CALLS.remove("integers(5,dtype=np.dtype(int))")
 
 
 @pytest.mark.parametrize("call", CALLS)

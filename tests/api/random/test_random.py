@@ -119,6 +119,10 @@ def test_out_may_be_a_buffer_or_offer_dlpack():
         def __dlpack_device__(self):
             return self.array.__dlpack_device__()
 
+        @property
+        def __array_interface__(self):  # it says that the memory may be written: NumPy 1's
+            return self.array.__array_interface__  # capsules, without a version, do not
+
     exporter = Exporter()
     assert fanin.random(6, seed=2, out=exporter) is exporter and same(exporter.array, expected)
 
