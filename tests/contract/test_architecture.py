@@ -208,6 +208,14 @@ def test_the_engine_remembers_nothing_but_its_settings(root, tmp_path):
     assert found == REMEMBERED
 
 
+def test_the_driver_of_other_machines_compiles(root):
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    command = [compiler, "-std=gnu++20", "-fopenmp", "-Wno-psabi", f"-I{root / 'cpp'}"]
+    driver = root / "tests" / "portable" / "driver.cpp"
+    made = subprocess.run([*command, "-fsyntax-only", str(driver)], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+
+
 # ---- Python: imports -----------------------------------------------------------------------------
 
 PROBE = """

@@ -25,7 +25,7 @@ void write(const void* data, std::size_t bytes) { std::fwrite(data, 1, bytes, st
 template <class T>
 void run_haar(const Source& source, i64 rows, i64 columns, i64 parts) {
   std::vector<T> out(std::size_t(rows * columns * parts));
-  engine::haar<T>({source, rows, columns, 0, columns, 0, parts == 2}, {0}, out.data(),
+  engine::sample_haar<T>({source, rows, columns, 0, columns, 0, parts == 2}, {0}, out.data(),
                   rows * columns * parts, columns * parts, 2, {});
   write(out.data(), out.size() * sizeof(T));
 }
