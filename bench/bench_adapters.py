@@ -1,6 +1,6 @@
 """fanin.keras, fanin.jax and fanin.dask beside what they replace, each ratio in one run.
 
-    python bench/bench_adapters.py --json bench/results/adapters.json
+    python bench/bench_adapters.py --save
 
 Each backend of Keras is a process of its own; the slowest of fanin is compared with the fastest of
 Keras. The contenders of a process take turns (A, B, A, B, ...) and each keeps its least time.
@@ -144,6 +144,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS))
     options.add_argument("--json", type=Path)
+    options.add_argument("--save", action="store_true")
     chosen = options.parse_args()
     if chosen.part:
         print(json.dumps(PARTS[chosen.part](chosen.rounds)))
@@ -179,8 +180,10 @@ def main() -> None:
             f"{title:<34} {ours:8.3f} s {theirs:8.3f} s   {ratio:6.2f} x of {REQUIRED[title]:.2f}"
             f"  {verdict}"
         )
-    if chosen.json:
-        from fanin._bench import timing
+    if chosen.json or chosen.save:
+        from harness import save
+
+        from fanin._bench.machine import machine
 
         table = [
             {
@@ -192,13 +195,16 @@ def main() -> None:
             for title, ours, theirs in rows
         ]  # fmt: skip
         result = {
-            "bench": "bench_adapters",
+            "bench": "adapters",
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": timing.machine(),
+            "machine": machine(),
             "threads": {"2": {"rows": table}},
             "raw": raw,
         }
-        chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+        if chosen.json:
+            chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+        if chosen.save:
+            save(result)
 
 
 if __name__ == "__main__":

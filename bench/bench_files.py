@@ -1,6 +1,6 @@
 """Whole models to files: 1.07e9 bfloat16 weights in the shapes of a Llama, and what they cost.
 
-python bench/bench_files.py --threads 2 --json bench/results/files.json
+python bench/bench_files.py --threads 2 --save
 
 `tmpfs` (in /dev/shm) is compared with building the same list in torch and saving it with
 safetensors, each to a new file; `disk` (in the folder of TMPDIR) with writing a ready buffer of the

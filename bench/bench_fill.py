@@ -1,6 +1,6 @@
 """Large fills: laws x dtypes x memory x instruction set, beside the peers and the limits.
 
-python bench/bench_fill.py --threads 1 2 --json bench/results/fill.json
+python bench/bench_fill.py --threads 1 2 --save
 
 What is filled by whom stands in `fanin/_bench/cases.py`; here, what is asked of the figures.
 """
@@ -8,6 +8,7 @@ What is filled by whom stands in `fanin/_bench/cases.py`; here, what is asked of
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -42,14 +43,13 @@ def required(threads: int, pair: tuple[float | None, float | None]) -> float | N
     return dict(zip((1, 2), pair, strict=True)).get(threads)
 
 
-def laws(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """Every case of the table beside its peers."""
-    for name, case in CASES.items():
-        ours, *others = case.contenders(setting(choice, threads))
-        timing = timed(report, choice, [ours, *others])
-        for peer in choice.peers:
-            asked = ASKED.get(name, {}).get(peer, (None, None))
-            report.rows += against(timing, ours, peer, required(threads, asked))
+def case(name: str, report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """One case of the table beside its peers."""
+    ours, *others = CASES[name].contenders(setting(choice, threads))
+    timing = timed(report, choice, [ours, *others])
+    for peer in choice.peers:
+        asked = ASKED.get(name, {}).get(peer, (None, None))
+        report.rows += against(timing, ours, peer, required(threads, asked))
 
 
 def beside_normal(report: Report, choice: argparse.Namespace, threads: int) -> None:
@@ -211,7 +211,7 @@ def _pair(timing: _bench.Timing, ours: Contender, other: Contender, needed: floa
 
 
 PARTS = {
-    "laws": laws,
+    **{name: partial(case, name) for name in CASES},
     "beside": beside_normal,
     "memory": memory,
     "truncated": truncated,

@@ -1,6 +1,6 @@
 """Import: whole interpreters that import NumPy, and NumPy and fanin, in turns.
 
-python bench/bench_import.py --json bench/results/import.json
+python bench/bench_import.py --save
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whole models into fresh memory: the list of a Llama's weights, all kept until the last is made.
 
-python bench/bench_models.py --threads 2 --json bench/results/models.json
+python bench/bench_models.py --threads 2 --save
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Haar matrices and the matrix product under them, beside LAPACK and the frameworks.
 
-python bench/bench_orthogonal.py --json bench/results/orthogonal.json
+python bench/bench_orthogonal.py --save
 
 Rates count the flops of the reflectors, 2 m n^2 - 2/3 n^3 (4/3 n^3 if square), whatever a
 contender really spends. torch's wheels hold oneMKL, NumPy's and SciPy's OpenBLAS.

@@ -1,6 +1,6 @@
 """Variance propagation: points per second, beside quadratures that others use.
 
-python bench/bench_propagation.py --threads 1 2 --json bench/results/propagation.json
+python bench/bench_propagation.py --threads 1 2 --save
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every scheme of the table, beside NumPy's normal of the same shape and torch's same scheme.
 
-python bench/bench_schemes.py --threads 1 --json bench/results/schemes.json
+python bench/bench_schemes.py --threads 1 --save
 
 The rows follow from `fanin.schemes()`: each scheme's own example, whose sides are made 16 times as
 long where the values are independent. All write into memory that is there.

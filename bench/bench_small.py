@@ -1,6 +1,6 @@
 """Small calls: what one call costs before the values do.
 
-python bench/bench_small.py --json bench/results/small.json
+python bench/bench_small.py --save
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Threads by default: calls that say no `threads=`, on an idle machine and beside others.
 
-python bench/bench_threads.py --json bench/results/threads.json
+python bench/bench_threads.py --save
 
 Each row is the median of 200 calls, over that of the same call with `threads=1`, taken in turns.
 Beside two busy processes a call that shares its work waits for cores that others have.

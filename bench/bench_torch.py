@@ -1,6 +1,6 @@
 """fanin.torch beside torch.nn.init: small tensors, models touched before, fresh ones, memory.
 
-python bench/bench_torch.py --threads 2 --only small --json bench/results/torch_small.json
+python bench/bench_torch.py --threads 2 --only small --save
 python bench/bench_torch.py --threads 2 --only touched fresh memory --rounds 2 --json FILE
 
 Each contender writes the parameters of one model, or of a new one on meta that gets its memory

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from fanin._bench.timing import Report, Row
 # One bench function: fills a report for one thread count.
 Bench = Callable[[Report, argparse.Namespace, int], None]
 
+RESULTS = Path(__file__).parent / "results"
 REST = 0.04  # seconds between contenders of several threads; OpenBLAS' threads spin for 25 ms
 
 
@@ -34,6 +36,11 @@ def options(description: str, arguments: Sequence[str] | None = None) -> argpars
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--json", type=Path, help="where to write the rows and the machine's facts")
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="put the parts that were run into bench/results/CLASS OF THE MACHINE/NAME.json",
+    )
     parser.add_argument("--megabytes", type=int, default=256, help="size of a reused array, 2^20 B")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contender")
     parser.add_argument("--patience", type=float, default=8.0, help="seconds for a slow contender")
@@ -126,29 +133,31 @@ def main(name: str, description: str, parts: dict[str, Bench]) -> int:
     if unknown:
         raise SystemExit(f"no such part: {sorted(unknown)}; parts: {list(parts)}")
     if len(choice.threads) > 1:
-        return _one_process_each(choice.threads, choice.json)
+        return _one_process_each(choice.threads, choice.json, choice.save)
     [threads] = choice.threads
-    report = Report()
+    report, rows = Report(), []
+    made = datetime.now(UTC).isoformat(timespec="seconds")
     for part, bench in parts.items():
         if not choice.only or part in choice.only:
             print(f"{name}: {part}, threads={threads}", file=sys.stderr, flush=True)
+            before = len(report.rows)
             bench(report, choice, threads)
+            rows += [{"part": part, **row.as_dict()} for row in report.rows[before:]]
     print(f"\n{name}, threads={threads}\n{report.text()}", flush=True)
-    if choice.json:
-        result = {
-            "bench": name,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "options": {**vars(choice), "json": None},
-            "machine": machine(),
-            "threads": {str(threads): report.as_dict()},
-        }
-        _write(choice.json, result)
+    result = {
+        "bench": name,
+        "made": made,
+        "options": {**vars(choice), "json": None},
+        "machine": machine(),
+        "threads": {str(threads): {"rows": rows, "notes": report.notes}},
+    }
+    _keep(result, choice.json, choice.save)
     return 0
 
 
-def _one_process_each(threads: Sequence[int], target: Path | None) -> int:
+def _one_process_each(threads: Sequence[int], target: Path | None, saved: bool) -> int:
     """This script once per thread count, the results merged into one file."""
-    arguments = _without(sys.argv[1:], {"--threads", "--json"})
+    arguments = _without(sys.argv[1:], {"--threads", "--json", "--save"})
     merged: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for count in threads:
@@ -158,8 +167,7 @@ def _one_process_each(threads: Sequence[int], target: Path | None) -> int:
             result = json.loads(part.read_text())
             merged = merged or result
             merged["threads"].update(result["threads"])
-    if target:
-        _write(target, merged)
+    _keep(merged, target, saved)
     return 0
 
 
@@ -173,6 +181,46 @@ def _without(arguments: Sequence[str], dropped: set[str]) -> list[str]:
         if not dropping:
             kept.append(word)
     return kept
+
+
+def _keep(result: dict[str, Any], target: Path | None, saved: bool) -> None:
+    if target:
+        _write(target, result)
+    if saved:
+        save(result)
+
+
+def save(result: dict[str, Any], results: Path = RESULTS) -> Path:
+    """Put a run into the file of its bench and of this class of machine.
+
+    There the parts that were run replace what the same parts gave before with as many threads; the
+    other parts stay. Each row is of one run, so no ratio crosses two.
+
+    Parameters
+    ----------
+    result : dict
+        What `--json` writes. Without "part" in a row the bench counts as one part.
+    results : Path
+        The folder of the classes' folders.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    name = re.sub("[^a-z0-9]+", "-", result["machine"]["class"].lower())
+    target = results / name / f"{result['bench']}.json"
+    merged = json.loads(target.read_text()) if target.exists() else {"threads": {}}
+    threads: dict[str, Any] = merged["threads"]
+    for count, new in result["threads"].items():
+        old = threads.get(count, {"rows": [], "notes": []})
+        parts = {row.get("part") for row in new["rows"]}
+        kept = [row for row in old["rows"] if row.get("part") not in parts]
+        rows = [{**row, "made": result["made"]} for row in new["rows"]]
+        notes = dict.fromkeys([*old.get("notes", []), *new.get("notes", [])])
+        threads[count] = {"rows": kept + rows, "notes": list(notes)}
+    _write(target, {**result, "threads": dict(sorted(threads.items(), key=lambda i: int(i[0])))})
+    return target
 
 
 def _write(target: Path, result: dict[str, Any]) -> None:

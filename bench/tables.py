@@ -1,15 +1,17 @@
-"""Writes the measured tables of docs/benchmarks.md and README.md from bench/results/*.json.
+"""Writes the measured tables of docs/benchmarks.md and README.md from bench/results/*/*.json.
 
 python bench/tables.py
 
-Of rows measured twice the newer counts.
+Each class of machines is a folder of results and a column of the tables. Of rows that one class
+measured twice the newer counts; every ratio is of one row, so of one run on one machine.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +41,73 @@ FACTORISING = {
     "OpenBLAS QR": ("(OpenBLAS geqrf + orgqr)",),
     "JAX `orthogonal`": ("(orthogonal)",),
 }
+NOTHING = "–"
 Key = tuple[str, str, str]  # threads, title, against
 
 
-def measured(of: Callable[[str], bool]) -> tuple[dict[Key, dict[str, Any]], dict[str, Any]]:
-    """The rows of the benches so named, and the machine: that of the file with the most rows, and
-    the versions of what only others have."""
-    reports = [json.loads(path.read_text()) for path in (ROOT / "bench/results").glob("*.json")]
+@dataclass
+class Measured:
+    """What one class of machines has measured.
+
+    Attributes
+    ----------
+    machine : dict
+        That of the file with the most rows, and the versions of what only others have.
+    rows : dict
+        By threads, title and whom it is against.
+    """
+
+    machine: dict[str, Any]
+    rows: dict[Key, dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """The class."""
+        return str(self.machine["class"])
+
+    @property
+    def caption(self) -> str:
+        """The CPU as the system names it, and the software."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions)
+        return f"{self.short_caption}; {versions}"
+
+    @property
+    def short_caption(self) -> str:
+        machine = self.machine
+        return f"{self.name} ({machine['cpu']}), {machine['cores']} cores, {machine['isa']}"
+
+    @property
+    def versions(self) -> list[tuple[str, str]]:
+        return sorted(self.machine["versions"].items())
+
+
+def measured(of: Callable[[str], bool]) -> list[Measured]:
+    """The rows of the benches so named, class by class."""
+    folders = sorted(path for path in (ROOT / "bench/results").iterdir() if path.is_dir())
+    found = [of_class(folder, of) for folder in folders]
+    return [one for one in found if one.rows]
+
+
+def of_class(folder: Path, of: Callable[[str], bool]) -> Measured:
+    """The same of one class."""
+    reports = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     reports = [report for report in reports if of(report["bench"])]
     rows: dict[Key, dict[str, Any]] = {}
     for report in sorted(reports, key=lambda report: str(report["made"])):
         for threads, part in report["threads"].items():
             for row in part["rows"]:
-                rows[threads, row["title"], row["against"]] = row
+                rows[threads, row["title"], of_any_method(row["against"])] = row
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
     for report in sorted(reports, key=size):
         machine = report["machine"]
         versions |= machine["versions"]
-    return rows, {**machine, "versions": versions}
+    return Measured({**machine, "versions": versions}, rows)
+
+
+def of_any_method(against: str) -> str:
+    """Without the generator and the method, if it is oneMKL's best, which differs by machine."""
+    return re.sub(r"\(\w+ \w+, ", "(", against) if against.startswith("oneMKL") else against
 
 
 def size(report: dict[str, Any]) -> int:
@@ -65,68 +115,76 @@ def size(report: dict[str, Any]) -> int:
     return sum(len(part["rows"]) for part in report["threads"].values())
 
 
-def named(machine: dict[str, Any]) -> str:
-    """The CPU, as far as the results say which."""
-    family = machine.get("family")
-    return f"{machine['cpu']} ({family})" if family else str(machine["cpu"])
-
-
 def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
-def whole(rows: dict[Key, dict[str, Any]], machine: dict[str, Any]) -> str:
+def whole(machines: list[Measured]) -> str:
     """Every row, for docs/benchmarks.md."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    lines = [
-        f"{named(machine)}, {machine['cores']} cores, {machine['isa']}; {versions}.",
-        "",
-        "| threads | what | fanin | peer | unit | against | compared | asked | |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for (threads, title, against), row in rows.items():
-        sign = "<=" if row["at_most"] else ">="
-        asked = "" if row["required"] is None else f"{sign} {row['required']:g}"
-        cells = [threads, title, figure(row["ours"]), figure(row["theirs"]), row["unit"], against]
-        cells += [f"{figure(row['compared'])} {row['measure']}", asked, row["verdict"] or ""]
+    lines = [f"* {one.caption}." for one in machines]
+    head = ["threads", "what", "against", "unit"]
+    for one in machines:
+        head += [f"{one.name}: fanin", "peer", "compared"]
+    lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for key in dict.fromkeys(key for one in machines for key in one.rows):
+        found = [one.rows.get(key) for one in machines]
+        cells = [*key, next(row["unit"] for row in found if row)]
+        for row in found:
+            cells += three(row) if row else ["", "", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def short(rows: dict[Key, dict[str, Any]], machine: dict[str, Any]) -> str:
+def three(row: dict[str, Any]) -> list[str]:
+    """Fanin's figure, the peer's, and how they compare."""
+    compared = f"{figure(row['compared'])} {row['measure']}"
+    if row["required"] is not None:
+        sign = "<=" if row["at_most"] else ">="
+        compared += f" ({sign} {row['required']:g}: {row['verdict']})"
+    return [figure(row["ours"]), figure(row["theirs"]), compared]
+
+
+def short(machines: list[Measured]) -> str:
     """Ratios to the peers, for the README."""
-    lines = [
-        f"| 1 thread / 2 threads | 10⁹ values/s | {' | '.join(f'× {peer}' for peer in PEERS)} |",
-        "|---" * (2 + len(PEERS)) + "|",
-    ]
+    lines = heading("10⁹ values/s", PEERS)
     for name, title in SHOWN.items():
-        cells = []
-        for peer in ("", *PEERS):
-            start = f"{peer} {title}" if peer else ""
-            cells.append(
-                both(rows, title, "compared" if peer else "ours", "G/s", lambda key, start=start:
-                     key.startswith(start))
-            )  # fmt: skip
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", f"{named(machine)}, {machine['cores']} cores, {machine['isa']}."]
-    return "\n".join(lines)
+        for one in machines:
+            cells = []
+            for peer in ("", *PEERS):
+                start = f"{peer} {title}" if peer else ""
+                cells.append(
+                    both(one.rows, title, "compared" if peer else "ours", "G/s",
+                         lambda key, start=start: key.startswith(start))
+                )  # fmt: skip
+            if cells[0] != NOTHING:
+                lines.append(f"| {name} | {one.name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *captions(machines)])
 
 
-def matrices(rows: dict[Key, dict[str, Any]]) -> str:
+def matrices(machines: list[Measured]) -> str:
     """The same for orthogonal matrices."""
-    lines = [
-        f"| 1 thread / 2 threads | 10⁹ flops/s | {' | '.join(f'× {how}' for how in FACTORISING)} |",
-        "|---" * (2 + len(FACTORISING)) + "|",
-    ]
+    lines = heading("10⁹ flops/s", FACTORISING)
     for name, size in MATRICES.items():
         title = f"float32 orthogonal, {size}"
-        cells = [both(rows, title, "ours", "Gflop/s", lambda key: True)]
-        cells += [
-            both(rows, title, "compared", "Gflop/s", lambda key, ends=ends: key.endswith(ends))
-            for ends in FACTORISING.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        for one in machines:
+            cells = [both(one.rows, title, "ours", "Gflop/s", lambda key: True)]
+            for ends in FACTORISING.values():
+                cells.append(
+                    both(one.rows, title, "compared", "Gflop/s",
+                         lambda key, ends=ends: key.endswith(ends))
+                )  # fmt: skip
+            if cells[0] != NOTHING:
+                lines.append(f"| {name} | {one.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def heading(unit: str, peers: Iterable[str]) -> list[str]:
+    cells = ["1 thread / 2 threads", "CPU", unit, *(f"× {peer}" for peer in peers)]
+    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+
+
+def captions(machines: list[Measured]) -> list[str]:
+    return ["; ".join(one.short_caption for one in machines) + "."]
 
 
 def both(
@@ -143,7 +201,7 @@ def both(
             and row["unit"] == unit
         ]
         pair.append(f"{found[0]:.{1 if found[0] < 10 else 0}f}" if found else "–")
-    return "–" if pair == ["–", "–"] else " / ".join(pair)
+    return NOTHING if pair == ["–", "–"] else " / ".join(pair)
 
 
 def replace(path: Path, name: str, text: str) -> None:
@@ -153,13 +211,12 @@ def replace(path: Path, name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    # Measured on machines of their own, each named above its table.
-    apart = ("propagation", "files", "adapters")
-    found, on = measured(lambda bench: bench not in apart)
-    replace(ROOT / "docs/benchmarks.md", "measured", whole(found, on))
-    replace(ROOT / "README.md", "measured", short(found, on))
+    apart = ("propagation", "files", "adapters")  # blocks of their own
+    found = measured(lambda bench: bench not in apart)
+    replace(ROOT / "docs/benchmarks.md", "measured", whole(found))
+    replace(ROOT / "README.md", "measured", short(found))
     replace(ROOT / "README.md", "matrices", matrices(found))
     for name in apart:
-        found, on = measured(lambda bench, name=name: bench == name)
+        found = measured(lambda bench, name=name: bench == name)
         if found:
-            replace(ROOT / "docs/benchmarks.md", name, whole(found, on))
+            replace(ROOT / "docs/benchmarks.md", name, whole(found))

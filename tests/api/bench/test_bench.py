@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import math
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fanin._bench import cases, mkl
+from fanin._bench import cases, machine, mkl
 from fanin._bench import peers as _peers
 from fanin._bench import timing as _bench
 from fanin._bench.contenders import Contender
@@ -276,3 +278,87 @@ def test_the_fill_bench_writes_every_part_for_every_thread_count(tmp_path: Path)
 
 def test_a_timing_without_the_peer_has_no_best() -> None:
     assert Timing().best("anybody") is None
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`bench/harness.py`, as the scripts beside it see it."""
+    monkeypatch.syspath_prepend(BENCH)
+    return importlib.import_module("harness")
+
+
+def saved(made: str, rows: dict[str, float], threads: str = "1") -> dict[str, Any]:
+    """A run of some parts, each with one row."""
+    return {
+        "bench": "fill",
+        "made": made,
+        "machine": {"class": "Maker, Model 7"},
+        "threads": {
+            threads: {"rows": [{"part": p, "ours": r} for p, r in rows.items()], "notes": [made]}
+        },
+    }
+
+
+def test_saved_parts_replace_the_same_parts_of_their_class(
+    harness: ModuleType, tmp_path: Path
+) -> None:
+    harness.save(saved("monday", {"normal": 1.0, "uniform": 2.0}), tmp_path)
+    harness.save(saved("monday", {"normal": 3.0}, threads="2"), tmp_path)
+    target = harness.save(saved("friday", {"normal": 4.0}), tmp_path)
+    assert target == tmp_path / "maker-model-7" / "fill.json"
+    merged = json.loads(target.read_text())
+    found = {count: [(row["part"], row["ours"], row["made"]) for row in part["rows"]]
+             for count, part in merged["threads"].items()}  # fmt: skip
+    assert found == {
+        "1": [("uniform", 2.0, "monday"), ("normal", 4.0, "friday")],
+        "2": [("normal", 3.0, "monday")],
+    }
+    assert merged["threads"]["1"]["notes"] == ["monday", "friday"]
+
+
+@pytest.mark.parametrize(
+    ("maker", "flags", "expected"),
+    [
+        ("GenuineIntel", "avx512f avx512_vbmi2 vaes amx_tile", "Intel Sapphire Rapids"),
+        ("GenuineIntel", "avx512f avx512_vbmi2 vaes", "Intel Ice Lake"),
+        ("AuthenticAMD", "avx512f avx512_vbmi2 vaes", "AMD Zen 4"),
+        ("AuthenticAMD", "avx2 vaes", "EPYC 7"),
+    ],
+)
+def test_a_class_of_machines_is_told_by_its_instructions(
+    maker: str, flags: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"vendor_id": maker, "flags": flags, "model name": "EPYC 7"}
+    monkeypatch.setattr(machine, "_cpu_facts", lambda: facts)
+    assert machine.machine_class() == expected
+
+
+def test_the_tables_show_classes_side_by_side_each_with_its_own_ratio(
+    harness: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = importlib.import_module("tables")
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    for name, method, ours in (("A", "ARS5 ICDF", 3.0), ("B", "SFMT19937 ICDF", 1.0)):
+        peer = f"oneMKL float32 normal ({method}, 1 thr)"
+        row = Row("float32 normal, 1 thr", ours, 2.0, "G/s", peer, ours / 2.0, required=1.0)
+        facts = {"class": name, "cpu": "cpu", "cores": 2, "isa": "avx2", "versions": {"numpy": "2"}}
+        harness.save(
+            {
+                "bench": "fill",
+                "made": "monday",
+                "machine": facts,
+                "threads": {"1": {"rows": [{"part": "normal", **row.as_dict()}], "notes": []}},
+            },
+            tmp_path / "bench" / "results",
+        )
+    found = tables.measured(lambda bench: bench == "fill")
+    assert [one.name for one in found] == ["A", "B"]
+    assert tables.whole(found).splitlines()[-1] == (
+        "| 1 | float32 normal, 1 thr | oneMKL float32 normal (1 thr) | G/s "
+        "| 3 | 2 | 1.5 x (>= 1: pass) | 1 | 2 | 0.5 x (>= 1: falls short) |"
+    )
+    lines = [line for line in tables.short(found).splitlines() if line.startswith("| float32")]
+    assert lines == [
+        "| float32 normal | A | 3.0 / – | – | – | – | – | 1.5 / – |",
+        "| float32 normal | B | 1.0 / – | – | – | – | – | 0.5 / – |",
+    ]
