@@ -209,7 +209,7 @@ class Flatten(EvenLayer):
             width=width, image=None, mapped=False,
         )  # fmt: skip
         ones = np.ones(state.image or ()) if state.mapped else np.ones(())
-        return Passage(made, lambda g: g.reshape(*g.shape, *(1,) * ones.ndim) * ones)
+        return Passage(made, lambda g: np.reshape(g, (*g.shape, *(1,) * ones.ndim)) * ones)
 
 
 @public("fanin.propagation")

@@ -14,7 +14,7 @@ from torch import nn
 
 import fanin
 
-__all__ = ["activation_of", "network"]
+__all__ = ["activation_of", "named_network", "network"]
 
 p = fanin.propagation
 
@@ -232,7 +232,7 @@ def _chain(
     return before if layer is None else [*before, (node, layer)]
 
 
-def _traced(module: nn.Module) -> list[Any]:
+def _traced(module: nn.Module) -> list[Step]:
     try:
         graph = torch.fx.Tracer().trace(module)  # modules of torch.nn stay whole
     except Exception as error:
@@ -250,7 +250,7 @@ def _traced(module: nn.Module) -> list[Any]:
     if unknown:
         listed = "; ".join(f"{name}: {why}" for name, why in unknown.items())
         raise ValueError(f"network does not understand {listed}")
-    return [layer for _, layer in steps]
+    return steps
 
 
 # --- models of transformers ---------------------------------------------------------------------
@@ -335,6 +335,13 @@ def network(module: nn.Module, example: Any) -> fanin.propagation.Network:
     >>> [round(float(x), 1) for x in q]  # the input, then each layer
     [1.0, 2.0, 1.0, 2.0]
     """
+    return named_network(module, example)[0]
+
+
+def named_network(
+    module: nn.Module, example: Any
+) -> tuple[fanin.propagation.Network, tuple[str | None, ...]]:
+    """The network, and the names of the modules that its layers are, None for a call."""
     config = getattr(module, "config", None)
     if config is not None and hasattr(config, "to_dict"):
         asked = _family(config)
@@ -349,8 +356,10 @@ def network(module: nn.Module, example: Any) -> fanin.propagation.Network:
                 asked["image"] = size
             elif asked["name"] != "vit":
                 asked["tokens"] = size
-        return p.architecture(**asked)
-    layers = _traced(module)
+        return p.architecture(**asked), ()
+    steps = _traced(module)
+    layers = [layer for _, layer in steps]
+    names = tuple(str(node.target) if node.op == "call_module" else None for node, _ in steps)
     first = example[0] if isinstance(example, Sequence) else example
     if isinstance(first, dict):
         [first] = first.values()
@@ -359,5 +368,5 @@ def network(module: nn.Module, example: Any) -> fanin.propagation.Network:
         raise ValueError(f"the example needs a batch and features, got the shape {shape}")
     image = shape[2:] or None
     if image is not None and not any(isinstance(layer, p.Conv) for layer in layers):
-        return p.Network(layers, width=shape[-1])  # features are last, as Linear has them
-    return p.Network(layers, width=shape[1], image=image)
+        return p.Network(layers, width=shape[-1]), names  # features are last, as Linear has them
+    return p.Network(layers, width=shape[1], image=image), names

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 import fanin
 
-from ._networks import activation_of
+from ._networks import activation_of, named_network
 
 __all__ = ["LayerReport", "Report", "lsuv_", "report"]
 
@@ -26,6 +28,7 @@ _LAYERS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def _run(module: nn.Module, batch: Any) -> Any:
@@ -40,15 +43,23 @@ def _layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 @contextmanager
-def _in_evaluation(module: nn.Module) -> Iterator[None]:
-    """Without dropout and without a change of running statistics; every mode is put back."""
+def _in_evaluation(module: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
+    """Without dropout and without a change of running statistics; every mode is put back.
+
+    With `batch_statistics` a batch norm normalises by its batch, as in training."""
     modes = [(one, one.training) for one in module.modules()]
+    norms = [(one, one.track_running_stats) for one in module.modules() if isinstance(one, _NORMS)]
     module.eval()
+    if batch_statistics:
+        for one, _ in norms:
+            one.training, one.track_running_stats = True, False
     try:
         yield
     finally:
         for one, mode in modes:
             one.training = mode
+        for one, tracks in norms:
+            one.track_running_stats = tracks
 
 
 def lsuv_(
@@ -139,10 +150,12 @@ def lsuv_(
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One module of a `Report`: its outputs, their gradients, and the theory's value.
+    """One module of a `Report`: its outputs, their gradients, and the theory's values.
 
-    `theory` is E phi(z)^2 for the measured second moment of an activation's inputs, None for
-    modules that the theory has no name for.
+    `second` is the mean square of the outputs. `theory` is E phi(z)^2 for the measured second
+    moment of an activation's inputs. `predicted` and `predicted_gradient_std` are those of
+    `fanin.torch.network`, which knows only the mean square of the batch, the variances of the
+    weights and the gradient at the end. None where the theory has no answer.
     """
 
     name: str
@@ -153,6 +166,8 @@ class LayerReport:
     gradient_std: float
     second: float
     theory: float | None
+    predicted: float | None = None
+    predicted_gradient_std: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,15 +179,17 @@ class Report:
     def table(self) -> str:
         """The rows as text."""
         wide = max((len(row.name) for row in self.layers), default=4)
-        widths = {"mean": 10, "std": 10, "zeros": 6, "grad std": 10, "E x^2": 10, "theory": 10}
-        titles = " ".join(f"{title:>{width}}" for title, width in widths.items())
-        head = f"{'name':{wide}}  {'kind':12} {titles}"
-        lines = [head]
+        widths = {"mean": 10, "std": 10, "zeros": 6, "E x^2": 10, "of input": 10, "predicted": 10,
+                  "grad std": 10, "predicted ": 10}  # fmt: skip
+        titles = " ".join(f"{title.strip():>{width}}" for title, width in widths.items())
+        lines = [f"{'name':{wide}}  {'kind':12} {titles}"]
         for row in self.layers:
-            theory = "" if row.theory is None else f"{row.theory:10.4g}"
+            numbers = (row.second, row.theory, row.predicted,
+                       row.gradient_std, row.predicted_gradient_std)  # fmt: skip
+            shown = " ".join(" " * 10 if x is None else f"{x:10.4g}" for x in numbers)
             lines.append(
                 f"{row.name:{wide}}  {row.kind:12.12} {row.mean:10.3g} {row.std:10.4g} "
-                f"{row.zeros:6.1%} {row.gradient_std:10.3g} {row.second:10.4g} {theory:>10}"
+                f"{row.zeros:6.1%} {shown}"
             )
         return "\n".join(lines)
 
@@ -180,20 +197,26 @@ class Report:
         return self.table()
 
     def plot(self) -> Any:
-        """A matplotlib figure: std of activations and of gradients along the depth."""
+        """A matplotlib figure: sizes of outputs and of gradients along the depth, and predicted."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
-        depth = range(len(self.layers))
-        axes.semilogy(depth, [row.std for row in self.layers], "o-", label="std of outputs")
-        axes.semilogy(
-            depth, [row.gradient_std for row in self.layers], "s-", label="std of gradients"
-        )
-        known = [(i, row.theory) for i, row in enumerate(self.layers) if row.theory is not None]
-        axes.semilogy([i for i, _ in known], [t**0.5 for _, t in known], "k_", ms=14,
-                      label="theory, root mean square")  # fmt: skip
+        lines = {
+            "outputs, root mean square": ("C0o", [row.second**0.5 for row in self.layers]),
+            "predicted": ("C0_", [(row.predicted or math.nan) ** 0.5 for row in self.layers]),
+            "gradients, std": ("C1s", [row.gradient_std for row in self.layers]),
+            "predicted gradients": (
+                "C1_", [row.predicted_gradient_std or math.nan for row in self.layers]
+            ),
+        }  # fmt: skip
+        for label, (style, values) in lines.items():
+            if np.isfinite(values).any():
+                measured = not style.endswith("_")
+                axes.semilogy(values, style + "-" * measured, ms=5 if measured else 16, label=label)
         axes.set_xlabel("module")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         return figure
 
@@ -215,7 +238,14 @@ def report(
     batch : Tensor, tuple or dict
         What the module is called with.
     loss : callable, optional
-        From the output to a scalar. None: half the sum of the squared floats of the output.
+        From the output to a scalar. None: the inner product of the output with independent
+        normal values, so that gradients are as the theory takes them to be.
+
+    Returns
+    -------
+    Report
+        A `LayerReport` for every module without children. Batch norms use the batch's
+        statistics, dropout is off.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -240,11 +270,12 @@ def report(
     hooks = [layer.register_forward_hook(keep(name)) for name, layer in leaves]
     kept = [(p, p.grad) for p in module.parameters()]
     try:
-        with _in_evaluation(module), torch.enable_grad():
+        with _in_evaluation(module, batch_statistics=True), torch.enable_grad():
+            predict = _predictor(module, batch)
             for parameter, _ in kept:
                 parameter.grad = None
             made = _run(module, batch)
-            value = _squares(made) if loss is None else loss(made)
+            value = _against_noise(made) if loss is None else loss(made)
             if value.requires_grad:
                 value.backward()
     finally:
@@ -252,7 +283,8 @@ def report(
             hook.remove()
         for parameter, gradient in kept:
             parameter.grad = gradient
-    return Report(tuple(_row(*entry) for entry in outputs))
+    rows = [_row(*entry) for entry in outputs]
+    return Report(tuple(predict(rows)))
 
 
 def _theory(layer: nn.Module, inputs: Any) -> float | None:
@@ -279,12 +311,46 @@ def _row(name: str, layer: nn.Module, output: torch.Tensor, theory: float | None
     )
 
 
-def _squares(made: Any) -> torch.Tensor:
-    """Half the sum of the squares of every float in an output."""
+def _against_noise(made: Any) -> torch.Tensor:
+    """The sum of every float in an output times a normal value of its own."""
     if isinstance(made, torch.Tensor):
-        return made.float().square().sum() / 2
-    if isinstance(made, dict):
+        made = [made]
+    elif isinstance(made, dict):
         made = list(made.values())
-    floats = [one for one in made if isinstance(one, torch.Tensor) and one.is_floating_point()]
-    total: torch.Tensor = sum((one.float().square().sum() / 2 for one in floats), torch.zeros(()))
+    total = torch.zeros(())
+    for i, one in enumerate(made):
+        if isinstance(one, torch.Tensor) and one.is_floating_point():
+            noise = torch.from_numpy(fanin.normal(tuple(one.shape), seed=fanin.Stream(0)[i]))
+            total = total + (one.float().cpu() * noise).sum()
     return total
+
+
+def _predictor(module: nn.Module, batch: Any) -> Callable[[list[LayerReport]], list[LayerReport]]:
+    """What adds the predictions of `network` to rows; nothing where the theory has no network."""
+    try:
+        if not isinstance(batch, torch.Tensor) or not batch.is_floating_point():
+            return lambda rows: rows
+        net, names = named_network(module, batch)
+        profile = net.propagate(float(batch.detach().double().square().mean()))
+    except ValueError:  # it says which module is no layer of the theory
+        return lambda rows: rows
+    entry = {name: i for i, name in enumerate(names, 1) if name is not None}
+
+    def predict(rows: list[LayerReport]) -> list[LayerReport]:
+        known = [row for row in rows if row.name in entry]
+        if not known:
+            return rows
+        last = known[-1]
+        unit = last.gradient_std**2 / float(profile.grad[entry[last.name]])
+        return [
+            row
+            if row.name not in entry
+            else replace(
+                row,
+                predicted=float(profile.q[entry[row.name]]),
+                predicted_gradient_std=(unit * float(profile.grad[entry[row.name]])) ** 0.5,
+            )
+            for row in rows
+        ]
+
+    return predict

@@ -229,6 +229,10 @@ def test_the_pool_of_a_whole_image_needs_its_sides():
         p.Network(["relu", p.AveragePool(None)]).propagate()
     found = p.Network(["relu", p.AveragePool(None)], image=(4, 4)).propagate(q0=2.0)
     assert_allclose(found.q[2], (1 + 15 / math.pi) / 16, rtol=1e-14)
+    # A gradient comes back to the Flatten as a scalar, which has no axes to reshape.
+    layers = ["relu", p.AveragePool(None), p.Flatten(), p.Dense(9, weight_var=2.0), "tanh"]
+    behind = p.Network(layers, image=(4, 4), width=3).propagate()
+    assert_allclose(behind.grad[1], behind.grad[4] * 9 / 3 * 2 / 16**2, rtol=1e-14)
     with pytest.raises(ValueError, match="fit"):
         p.Network([p.AveragePool(5)], image=(4, 4)).propagate()
     with pytest.raises(ValueError, match="axes"):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import fanin
 from fanin import torch as init
 
 
@@ -61,7 +62,50 @@ def test_a_report_measures_activations_and_gradients_and_changes_nothing():
     # 30000 pre-activations that are nearly normal: E max(0, z)^2 is half of E z^2 to some percent
     assert relu.theory == pytest.approx(float(x.double().square().mean()) / 2, rel=1e-9)
     assert relu.second == pytest.approx(relu.theory, rel=0.1)
-    assert report.layers[5].gradient_std == pytest.approx(report.layers[5].std, rel=0.2)
+    # The loss is the inner product of the output with independent normal values.
+    assert report.layers[5].gradient_std == pytest.approx(1.0, rel=0.1)
     assert report.layers[0].gradient_std > 0 and report.layers[0].theory is None
     assert str(report).count("\n") == 6
     assert len(report.plot().axes) == 1
+
+
+CONVOLUTIONS = [nn.Conv1d(50, 400, 1), nn.BatchNorm1d(400), nn.ReLU(), nn.AdaptiveAvgPool1d(1),
+                nn.Flatten(), nn.Linear(400, 400)]  # fmt: skip
+DENSE = [layer for _ in range(3) for layer in (nn.Linear(400, 400), nn.Tanh())]
+
+
+@pytest.mark.parametrize("layers, shape", [(CONVOLUTIONS, (40, 50, 7)), (DENSE, (40, 400))])
+def test_a_report_shows_what_the_theory_predicts_of_the_whole_module(layers, shape):
+    """A mean square of 16000 values is within 4 sqrt(2/16000) = .045 of its expectation, and
+    1/width corrections of three layers stay below 6/400; .1 covers both. Behind the pool all
+    samples are alike: 400 outputs are as good as those of one, within 4 sqrt(2/400) = .28."""
+    module = nn.Sequential(*layers)
+    init.init_(module, seed=1)
+    for i, layer in enumerate(module):
+        if isinstance(layer, nn.Linear):
+            init.normal_(layer.weight, 0.0, 1.5 / 20, generator=fanin.Stream(i))
+    inputs = torch.from_numpy(fanin.normal(shape, seed=9))
+    report = init.report(module, inputs)
+    q = init.network(module, inputs).propagate(float(inputs.double().square().mean())).q
+    assert [row.predicted for row in report.layers] == [float(x) for x in q[1:]]
+    for row in report.layers:
+        alike = 0.28 if layers is CONVOLUTIONS and row.name == "5" else 0.1
+        assert row.second == pytest.approx(row.predicted, rel=alike), row
+        assert row.gradient_std == pytest.approx(row.predicted_gradient_std, rel=0.1), row
+    labels = [text.get_text() for text in report.plot().axes[0].get_legend().get_texts()]
+    assert labels == ["outputs, root mean square", "predicted", "gradients, std",
+                      "predicted gradients"]  # fmt: skip
+
+
+def test_a_batch_norm_is_reported_by_its_batch_and_keeps_its_statistics():
+    module = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+    report = init.report(module, 5.0 * torch.randn(64, 8))
+    assert report.layers[1].std == pytest.approx(1.0, rel=1e-3)
+    assert module[1].training and module[1].track_running_stats
+    assert (module[1].running_mean == 0).all() and module[1].num_batches_tracked == 0
+
+
+def test_a_module_that_the_theory_does_not_know_is_reported_without_predictions():
+    report = init.report(nn.Sequential(nn.Linear(8, 8), nn.Softmax(-1)), torch.randn(4, 8))
+    assert [row.predicted for row in report.layers] == [None, None]
+    assert "nan" not in str(report)
