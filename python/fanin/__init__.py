@@ -72,7 +72,8 @@ if TYPE_CHECKING:
     from ._models.verifying import Verification, verify
     from ._random.bit_generator import BitGenerator
     from ._random.generator import Generator, default_rng
-    from .propagation._recommend import Recommendation, recommend
+    from .propagation._recommend import recommend
+    from .propagation._recommendation import Recommendation
 
 STREAM: str = _core.STREAM
 """Name of the stream: it changes whenever any produced bit changes."""
@@ -87,7 +88,7 @@ _LAZY = {
     "PlanTensor": "_models.tensors",
     "Verification": "_models.verifying",
     "verify": "_models.verifying",
-    "Recommendation": "propagation._recommend",
+    "Recommendation": "propagation._recommendation",
     "default_rng": "_random.generator",
     "recommend": "propagation._recommend",
 }

@@ -167,8 +167,10 @@ def not_a_seed(seed: Any) -> TypeError:
     if kind.startswith("jax"):
         advice = "a key's splits are names here, fanin.Stream(0)[name]; fanin.jax takes keys"
     elif kind == "torch.Generator":
-        advice = "take its number, generator.initial_seed(), and a name for each tensor, " \
+        advice = (
+            "take its number, generator.initial_seed(), and a name for each tensor, "
             "fanin.Stream(number)[name]"
+        )
     elif is_array(seed):
         advice = "one number, as int(array[0]), or fanin.Stream(seed)[name]"
     elif kind.startswith("numpy.random") or kind.startswith("numpy.") and "rng" in kind.lower():

@@ -72,5 +72,3 @@ def build_config() -> dict[str, Any]:
     ['compiler', 'openmp', 'optimized', 'version']
     """
     return dict(_core.build_config())
-
-

@@ -312,5 +312,3 @@ def depth_scales(
     933.4
     """
     return _scales(solve(as_activation(activation), weight_var, bias_var, 0.0))
-
-

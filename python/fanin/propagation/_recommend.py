@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import check_moments, check_slope
-from fanin._public import public
-from fanin._schemes.registry import get
-from fanin._types import Floats
 
 from ._critical import critical
 from ._findings import findings
 from ._jacobian import doubles, jacobian
-from ._layer import demands, passed, swept
-from ._layers import Attention, Conv, Dense, Residual
 from ._maps import chi as chi_of
 from ._maps import moments, variance_map
 from ._networks import Network
-from ._positions import Pairs
-from ._profile import Profile
+from ._recommend_network import for_network
+from ._recommendation import Recommendation
 from ._stack import propagate
-from ._state import Passage, State
 from ._units import dead_fraction
 
-__all__ = ["Recommendation", "recommend"]
+__all__ = ["recommend"]
 
 OBJECTIVES = ("forward", "backward", "both", "critical", "isometry")
 #: Layers of the expected table where no depth is given.
@@ -38,143 +28,6 @@ _DEPTH = 50
 _NEAR = 1e-9
 #: A variance at which a smooth activation is linear, and a spread of slopes that is none.
 _TINY, _ALIKE = 1e-8, 1e-3
-#: Choices of weights in turn where positions share a gradient unequally: the first finds out how,
-#: and only slopes that depend on q make it change afterwards.
-_SWEEPS = 4
-
-
-@public("fanin")
-@dataclass(frozen=True)
-class Recommendation:
-    """Weights, and what they do.
-
-    Attributes
-    ----------
-    scheme : str
-        Name of a scheme of fanin; "variance_scaling" takes `weight_var` as its scale.
-    weight_var, bias_var : float
-        fan times the variance of a weight; the variance of a bias. For a Network weight_var is an
-        array, one for each layer with weights.
-    gain : float
-        sqrt(weight_var): the standard deviation of a weight is gain/sqrt(fan). An array likewise.
-        It is the whole factor, not one on top of `scheme`: :meth:`weight` draws what is meant.
-    mode : str
-        The fan.
-    profile : Profile
-        What to expect, layer by layer.
-    reasons, warnings : tuple of str
-    """
-
-    scheme: str
-    weight_var: float | Floats
-    bias_var: float
-    gain: float | Floats
-    mode: str
-    profile: Profile
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    def initializer(self, layer: int | None = None) -> Callable[..., Any]:
-        """The scheme with its arguments, whose weights have `weight_var`.
-
-        Parameters
-        ----------
-        layer : int, optional
-            For a Network: which of its layers with weights, from 0.
-
-        Returns
-        -------
-        callable
-            Called as every scheme: ``(shape, *, seed, dtype=None, layout="io", ...)``. A `gain` of
-            the call multiplies on top.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a Network's layer is not named, or there is none of that number.
-
-        Examples
-        --------
-        >>> import fanin
-        >>> init = fanin.recommend("tanh", "critical", depth=20).initializer()
-        >>> init((64, 32), seed=fanin.Stream(0)["layer1.weight"]).shape
-        (64, 32)
-        """
-        variance = self._variance_of(layer)
-        if self.scheme == "variance_scaling":
-            return get(self.scheme, scale=variance, mode=self.mode)
-        if self.scheme == "orthogonal":
-            return get(self.scheme, gain=math.sqrt(variance))
-        if self.scheme == "looks_linear":  # [W, -W], W orthogonal: twice the inputs of W
-            return get(self.scheme, gain=math.sqrt(variance / 2))
-        return get(self.scheme)
-
-    def weight(
-        self,
-        shape: Any,
-        *,
-        seed: Any,
-        layout: Any = "io",
-        dtype: Any = None,
-        out: Any = None,
-        index: Any = None,
-        threads: int | None = None,
-        layer: int | None = None,
-    ) -> Any:
-        """One weight as recommended: ``initializer(layer)(shape, ...)``.
-
-        Parameters
-        ----------
-        shape, seed, layout, dtype, out, index, threads
-            As of every scheme, see :func:`fanin.he_normal`.
-        layer : int, optional
-            As of :meth:`initializer`.
-
-        Returns
-        -------
-        ndarray or `out`
-
-        Raises
-        ------
-        TypeError, ValueError
-            As the scheme and :meth:`initializer`.
-
-        Examples
-        --------
-        >>> import fanin
-        >>> he = fanin.recommend("relu").weight((64, 32), seed=0)
-        >>> bool((he == fanin.he_normal((64, 32), seed=0)).all())
-        True
-        """
-        draw = self.initializer(layer)
-        return draw(
-            shape, seed=seed, layout=layout, dtype=dtype, out=out, index=index, threads=threads
-        )
-
-    def _variance_of(self, layer: int | None) -> float:
-        variances = np.asarray(self.weight_var)
-        if variances.ndim == 0:
-            if layer is not None:
-                raise TypeError("layer= belongs to the recommendation for a Network")
-            return float(variances)
-        if layer is None:
-            raise TypeError(
-                f"this recommendation is for a Network of {variances.size} layers with weights: "
-                "say which by layer=, from 0"
-            )
-        number = operator.index(layer)
-        if not 0 <= number < variances.size:
-            raise ValueError(f"layer is in 0 .. {variances.size - 1}, got {layer!r}")
-        return float(variances[number])
-
-    def __str__(self) -> str:
-        weight = np.array2string(np.asarray(self.weight_var), precision=6)
-        lines = [
-            f"{self.scheme}, weight_var {weight}, bias_var {self.bias_var:.6g}, {self.mode}",
-            *(f"  because  {reason}" for reason in self.reasons),
-            *(f"  beware   {warning}" for warning in self.warnings),
-        ]
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -246,7 +99,7 @@ def recommend(
     if bias_var is not None and not 0 <= bias_var < np.inf:
         raise ValueError(f"bias_var is a finite variance, at least 0, got {bias_var!r}")
     if isinstance(activation_or_network, Network):
-        return _for_network(activation_or_network, objective, bias_var or 0.0)
+        return for_network(activation_or_network, objective, bias_var or 0.0)
     phi = as_activation(activation_or_network)
     check_slope(phi)
     check_moments(phi)
@@ -396,129 +249,3 @@ def _known_traps(phi: Activation, q: float) -> list[str]:
     if dead >= 0.25:
         traps.append(f"{dead:.0%} of the units have slope zero at any time.")
     return traps
-
-
-# ---- networks ------------------------------------------------------------------------------------
-
-
-def _for_network(network: Network, objective: str, bias_var: float) -> Recommendation:
-    blocks = sum(isinstance(layer, Residual) for layer in network.layers)
-    start, _ = network.start(1.0, None)
-    behind = network.pairs_behind
-    ahead: list[Floats] | None = None
-    for _ in range(_SWEEPS if start.mapped and objective != "forward" else 1):
-        made, variances = _rebuilt(
-            network.layers, objective, bias_var, start, behind, blocks, ahead
-        )
-        passages = passed(made, start, behind)
-        end = np.ones_like(passages[-1].after.q) if passages else np.ones(())
-        ahead = [*swept(passages, end)[0], end][1:]
-    advised = Network(made, width=network.width, image=network.image)
-    profile = advised.propagate()
-    notes, warnings = _network_words(objective, bias_var, variances, made, profile)
-    weights = np.array(variances)
-    return Recommendation(
-        scheme="orthogonal" if objective == "isometry" else "variance_scaling",
-        weight_var=weights,
-        bias_var=bias_var,
-        gain=np.sqrt(weights),
-        mode="fan_in",
-        profile=profile,
-        reasons=tuple(notes),
-        warnings=(*warnings, *findings(profile)),
-    )
-
-
-def _network_words(
-    objective: str,
-    bias_var: float,
-    variances: Sequence[float],
-    layers: Sequence[Any],
-    profile: Profile,
-) -> tuple[list[str], list[str]]:
-    """Reasons, and what to beware of."""
-    reasons = {
-        "forward": "Every dense or convolutional layer puts out variance 1.",
-        "backward": "Every dense or convolutional layer keeps the gradient of the one before it.",
-    }
-    shared = "Weights are the geometric mean of what signals and gradients ask for."
-    notes, warnings = [reasons.get(objective, shared)], []
-    if objective in ("critical", "isometry"):
-        notes.append(
-            f"A network of different layers has no one edge of chaos: {objective!r} chooses "
-            "variances as 'both' does" + (", for orthogonal weights." if objective == "isometry"
-                                          else ".")
-        )  # fmt: skip
-    at = [i for i, layer in enumerate(layers) if isinstance(layer, Residual)]
-    if at:
-        growth = math.prod(float(profile.q[i + 1] / profile.q[i]) for i in at)
-        notes.append(
-            f"{len(at)} residual branches of weight {len(at)}**-0.5 multiply q by {growth:.4g} "
-            "altogether."
-        )
-    if _has_attention(layers):
-        warnings.append(
-            "Attention keeps the variances it has: what they do depends on how tokens correlate."
-        )
-    if not variances:
-        warnings.append("There are no dense or convolutional layers: nothing is recommended.")
-    elif bias_var >= 1 and objective != "backward":
-        warnings.append(
-            f"bias_var {bias_var:g} alone makes variance 1 or more: no weights are left."
-        )
-    return notes, warnings
-
-
-def _has_attention(layers: Sequence[Any]) -> bool:
-    return any(
-        isinstance(layer, Attention)
-        or (isinstance(layer, Residual) and _has_attention([*layer.projection, *layer.layers]))
-        for layer in layers
-    )
-
-
-def _rebuilt(
-    layers: Sequence[Any],
-    objective: str,
-    bias_var: float,
-    state: State,
-    pairs: Pairs,
-    blocks: int,
-    ahead: Sequence[Floats] | None = None,
-) -> tuple[list[Any], list[float]]:
-    """The layers with new weights, front to back; `pairs` are those wanted behind the last, and
-    `ahead` the gradients behind each layer, which count by how positions share them."""
-    made: list[Any] = []
-    variances: list[float] = []
-    since: list[Passage] = []  # of the layers behind the last weights
-    wanted = demands(layers, pairs, state.image, state.mapped)
-    state = state.selected(wanted[0])
-    for i, (layer, behind) in enumerate(zip(layers, wanted[1:], strict=True)):
-        if isinstance(layer, Dense | Conv):
-            unit = replace(layer, weight_var=1.0, bias_var=0.0, mode="fan_in")
-            passage = unit.through(state, behind)
-            after = passage.after
-            forward = (1 - min(bias_var, 1.0)) / float(after.over_positions(after.q))
-            given = np.ones_like(after.q) if ahead is None else ahead[i] / np.mean(ahead[i])
-            [gradient, *_], _ = swept([*since, passage], given)
-            backward = 1 / float(np.mean(gradient))
-            both = float(np.sqrt(forward * backward))
-            chosen = {"forward": forward, "backward": backward}.get(objective, both)
-            layer = replace(unit, weight_var=chosen, bias_var=bias_var)
-            variances.append(chosen)
-            since = []
-            passage = layer.through(state, behind)
-        elif isinstance(layer, Residual):
-            skip, first = _rebuilt(layer.projection, objective, bias_var, state, behind, 0)
-            inner, more = _rebuilt(layer.layers, objective, bias_var, state, behind, 0)
-            branch = layer.branch / float(np.sqrt(blocks)) if blocks else layer.branch
-            layer = replace(layer, layers=inner, branch=branch, projection=skip)
-            variances += first + more
-            passage = layer.through(state, behind)
-            since.append(passage)
-        else:
-            passage = layer.through(state, behind)
-            since.append(passage)
-        state = passage.after
-        made.append(layer)
-    return made, variances

@@ -156,7 +156,6 @@ vit_mlp_bias = add(
 )
 
 
-
 def _own_fan_in(weight: Weight) -> int:
     """The weight's own fan; a bias, which has none, is told where to take it from."""
     try:
