@@ -12,8 +12,8 @@ from fanin._hints import is_array, not_a_shape
 _MAX_SIZE = (1 << 63) - 1
 
 
-def as_shape(shape: Any) -> tuple[int, ...]:
-    """`shape` as a tuple of Python ints, in NumPy's words where it is refused."""
+def as_sizes(shape: Any) -> tuple[int, ...]:
+    """`shape` as a tuple of Python ints >= 0, in NumPy's words where it is refused."""
     listed = is_array(shape)
     if isinstance(shape, (bool, np.bool_, float)) or listed and len(shape.shape) > 1:
         raise not_a_shape(shape)
@@ -35,7 +35,13 @@ def as_shape(shape: Any) -> tuple[int, ...]:
                 raise not_a_shape(shape) from None
             raise
     if any(size < 0 for size in sizes):
-        raise ValueError("negative dimensions are not allowed")
+        raise ValueError(f"negative dimensions are not allowed, got shape {tuple(sizes)}")
+    return tuple(sizes)
+
+
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """`as_sizes` of an array that an address reaches: of at most 2^63 - 1 elements."""
+    sizes = as_sizes(shape)
     if any(size > _MAX_SIZE for size in sizes):
         raise ValueError("Maximum allowed dimension exceeded")
     total = 1
@@ -43,6 +49,6 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         total *= size
     if total > _MAX_SIZE:
         raise ValueError(
-            f"array is too big; shape {tuple(sizes)} has {total} elements, more than 2**63 - 1"
+            f"array is too big; shape {sizes} has {total} elements, more than 2**63 - 1"
         )
-    return tuple(sizes)
+    return sizes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fanin._arrays.shapes import as_sizes
+
 from .accepts import REQUIRED, Parameter
-from .fans import as_shape
 from .scheme import Scheme
 
 _WIDTH = 96
@@ -80,7 +81,7 @@ def example(row: Scheme) -> str:
     call = f"fanin.{row.name}({', '.join([repr(shape), *arguments])})"
     return (
         f">>> import fanin\n>>> stream = fanin.Stream(0)\n>>> weight = {call}\n"
-        f">>> weight.shape, weight.dtype.name\n({as_shape(shape)!r}, {row.default_dtype!r})"
+        f">>> weight.shape, weight.dtype.name\n({as_sizes(shape)!r}, {row.default_dtype!r})"
     )
 
 

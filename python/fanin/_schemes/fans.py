@@ -8,13 +8,12 @@ size are exact.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias, cast
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
+from fanin._arrays.shapes import as_sizes
 from fanin._checks import as_integer
-from fanin._hints import is_array, not_a_shape
 from fanin._public import public
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Order",
     "ShapeLike",
     "as_layout",
-    "as_shape",
     "fans",
     "fans_of",
 ]
@@ -256,7 +254,7 @@ def fans(shape: ShapeLike, layout: LayoutLike = "io") -> Fans:
     >>> fanin.fans((4, 1, 3, 3), fanin.Layout("oi", groups=4))
     Fans(fan_in=9, fan_out=9, receptive_field=9)
     """
-    return fans_of(as_shape(shape), as_layout(layout))
+    return fans_of(as_sizes(shape), as_layout(layout))
 
 
 def fans_of(shape: tuple[int, ...], layout: Layout) -> Fans:
@@ -279,28 +277,6 @@ def as_layout(layout: LayoutLike) -> Layout:
     if isinstance(layout, str):
         return _BASE_LAYOUTS.get(layout) or Layout(layout)
     raise TypeError(f'layout must be "io", "oi" or a fanin.Layout, got {layout!r}')
-
-
-def as_shape(shape: ShapeLike) -> tuple[int, ...]:
-    """A shape as a tuple of non-negative Python integers; an int is a shape of one axis."""
-    if shape is None or isinstance(shape, str) or is_array(shape) and _is_no_list(shape):
-        raise not_a_shape(shape)
-    sizes = shape if isinstance(shape, Iterable) else (shape,)
-    full_shape = tuple([as_integer(size, "every size of shape") for size in sizes])
-    if full_shape and min(full_shape) < 0:
-        raise ValueError(f"negative dimensions are not allowed, got shape {full_shape}")
-    return full_shape
-
-
-def _is_no_list(array: Any) -> bool:
-    """An array that lists no sizes: of two axes or more, or not of integers."""
-    if len(array.shape) > 1:
-        return True
-    try:
-        [operator.index(size) for size in array]
-    except TypeError:
-        return True
-    return False
 
 
 def _per_group(channels: int, groups: int, side: str, shape: tuple[int, ...]) -> int:

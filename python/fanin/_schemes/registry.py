@@ -10,12 +10,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from fanin._arrays.shapes import as_sizes
 from fanin._floating_point import steady
 from fanin._hints import did_you_mean, foreign_call, needs_seed, short
 from fanin._random.doors import DOOR
 
 from .docs import docstring, table_text
-from .fans import LayoutLike, as_layout, as_shape
+from .fans import LayoutLike, as_layout
 from .scheme import Scheme, SchemeFunction
 from .weight import Weight
 
@@ -37,14 +38,14 @@ _KEPT = 256
 
 def add(row: Scheme) -> SchemeFunction:
     """Enter a row in the table and return its public function."""
-    known = functools.lru_cache(_KEPT, typed=True)(steady(row.common_draw)) if row.law else None
+    known = functools.lru_cache(_KEPT, typed=True)(row.common_draw) if row.law else None
 
     @steady
     def explained(
         arguments: Any, named: Any, layout: LayoutLike, gain: Any, shape: Any, *asked: Any
     ) -> Any:
         parameters = row.read(arguments, named)
-        sizes, axes = as_shape(shape), as_layout(layout)
+        sizes, axes = as_sizes(shape), as_layout(layout)
         seed = asked[0]
         if seed is None and row.needs_seed:
             raise needs_seed(row.name)

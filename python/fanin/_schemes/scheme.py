@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fanin._activations.gains import gain as gain_of_activation
+from fanin._arrays.shapes import as_sizes
 from fanin._checks import non_negative
 from fanin._hints import meant_keyword, short
 from fanin._public import public
 
 from .accepts import REQUIRED, Parameter
-from .fans import LayoutLike, ShapeLike, as_layout, as_shape
+from .fans import LayoutLike, ShapeLike, as_layout
 from .laws import Law
 from .weight import Weight
 
@@ -25,7 +26,10 @@ __all__ = ["Scheme", "SchemeFunction"]
 
 
 class SchemeFunction(Protocol):
-    """The type of ``fanin.he_normal`` and of every other scheme."""
+    """The type of ``fanin.he_normal`` and of every other scheme.
+
+    Signatures are made of its keywords and their defaults.
+    """
 
     __name__: str
 
@@ -44,14 +48,11 @@ class SchemeFunction(Protocol):
     ) -> Any: ...
 
 
-_COMMON_DEFAULTS: Mapping[str, Any] = {
-    "dtype": None,
-    "layout": "io",
-    "gain": 1.0,
-    "out": None,
-    "index": None,
-    "threads": None,
-}
+_COMMON = tuple(
+    parameter.replace(annotation=inspect.Parameter.empty)
+    for parameter in inspect.signature(SchemeFunction.__call__).parameters.values()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+)
 
 
 @public("fanin")
@@ -116,12 +117,9 @@ class Scheme:
         positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
         kind = inspect.Parameter.KEYWORD_ONLY if self.keyword_only else positional
         own = [inspect.Parameter(p.name, kind, default=p.default) for p in self.parameters]
-        common = {"seed": REQUIRED if self.needs_seed else None, **_COMMON_DEFAULTS}
-        shared = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-            for name, default in common.items()
-        ]
-        full = inspect.Signature([inspect.Parameter("shape", positional), *own, *shared])
+        seed = _COMMON[0].replace(default=REQUIRED if self.needs_seed else None)
+        shape = inspect.Parameter("shape", positional)
+        full = inspect.Signature([shape, *own, seed, *_COMMON[1:]])
         object.__setattr__(self, "own_signature", inspect.Signature(own))
         object.__setattr__(self, "signature", full)
 
@@ -186,7 +184,7 @@ class Scheme:
     ) -> tuple[str, tuple[float, ...]]:
         """The core's law of a call, and its parameters; for a scheme that has a law."""
         parameters = self.read(arguments, named)
-        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
+        weight = Weight(as_sizes(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
         assert drawn is not None
         law, spread = drawn
@@ -197,7 +195,7 @@ class Scheme:
     ) -> float | None:
         """Standard deviation that the formula promises; None where it promises none."""
         parameters = self.read((), named)
-        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
+        weight = Weight(as_sizes(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
         if drawn is not None:
             law, spread = drawn

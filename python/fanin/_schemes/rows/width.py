@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from fanin._arrays.shapes import as_sizes
 from fanin._schemes.accepts import NON_NEGATIVE, Accepts, Parameter, one_of
-from fanin._schemes.fans import as_shape
 from fanin._schemes.laws import LAWS, NORMAL
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
@@ -16,7 +16,7 @@ from .parameters import DENSE, SCALING
 _ROLES = one_of("multiplier", "weight", "zeros")
 _BASE_SHAPE = Parameter(
     "base_shape",
-    Accepts("int or sequence of int", lambda name, value: as_shape(value)),
+    Accepts("int or sequence of int", lambda name, value: as_sizes(value)),
     "Shape of the same weight in the base model. Axes that differ are those that grow.",
 )
 _OUTPUT = Parameter(
