@@ -119,6 +119,29 @@ def _score(found: Floats, expected: Floats, error: Floats) -> Floats:
         return np.asarray((found - expected) / error)
 
 
+def _sizes(width: int | Sequence[int], depth: int, weights: str) -> list[int]:
+    """The units of every layer."""
+    sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
+    sizes = [operator.index(n) for n in sizes]
+    if len(sizes) != depth + 1 or min(sizes) < 1:
+        raise ValueError(f"width is a positive int, or {depth + 1} of them, got {width!r}")
+    if weights == "orthogonal" and len(set(sizes)) > 1:
+        raise ValueError(f"orthogonal weights need equal widths, got {width!r}")
+    return sizes
+
+
+def _refuse_beyond_memory(sizes: Sequence[int], inputs: int, networks: int, weights: str) -> None:
+    widest = max(sizes)
+    for numbers, what in (
+        (inputs * widest, "signals of a layer"),
+        (inputs * inputs, "pairs of inputs"),
+        (networks * len(sizes) * inputs, "mean squares"),
+        (widest * widest if weights == "orthogonal" else 0, "weights of a layer"),
+    ):
+        if numbers > _MOST_NUMBERS:
+            raise ValueError(f"{numbers} {what} are more than any memory holds")
+
+
 def simulate(
     activation: ActivationLike,
     depth: int,
@@ -198,12 +221,7 @@ def simulate(
         (networks, 1, "networks"),
     ):
         as_count(value, what, least)
-    sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
-    sizes = [operator.index(n) for n in sizes]
-    if len(sizes) != depth + 1 or min(sizes) < 1:
-        raise ValueError(f"width is a positive int, or {depth + 1} of them, got {width!r}")
-    if weights == "orthogonal" and len(set(sizes)) > 1:
-        raise ValueError(f"orthogonal weights need equal widths, got {width!r}")
+    sizes = _sizes(width, depth, weights)
     for number, what in ((weight_var, "weight_var"), (bias_var, "bias_var"), (q0, "q0")):
         if not 0 <= number < math.inf:
             raise ValueError(f"{what} is a finite variance, at least 0, got {number!r}")
@@ -211,15 +229,7 @@ def simulate(
         if not -1 <= c0 <= 1:
             raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
         inputs = max(inputs, 2)
-    widest = max(sizes)
-    for numbers, what in (
-        (inputs * widest, "signals of a layer"),
-        (inputs * inputs, "pairs of inputs"),
-        (networks * (depth + 1) * inputs, "mean squares"),
-        (widest * widest if weights == "orthogonal" else 0, "weights of a layer"),
-    ):
-        if numbers > _MOST_NUMBERS:
-            raise ValueError(f"{numbers} {what} are more than any memory holds")
+    _refuse_beyond_memory(sizes, inputs, networks, weights)
     root = math.sqrt(q0)
     start = [root * entry for entry in _correlation_factor(inputs, c0 or 0.0)]
     phi = as_activation(activation)
