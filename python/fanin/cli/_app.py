@@ -52,7 +52,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failed(f"{where}{error.strerror or error}", FAILURE)
-    except (ValueError, TypeError, MemoryError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
         return _failed(str(error) or type(error).__name__, FAILURE)
     except Exception as error:
         # typer's usage errors; their class lives in another package from version to version.

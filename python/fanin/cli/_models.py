@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +43,9 @@ INTERRUPTED = 130
 #: Larger models are not read again for the table: `fanin verify` compares every byte.
 _MEASURED_UP_TO = 4_000_000_000
 
+#: A number of a shard: as many digits as the names of a million shards have.
+_SHARD_NUMBER = re.compile("[0-9]{1,6}")
+
 #: Endings of other formats: such a name is a slip, not a folder.
 _OTHER_FORMATS = (".pt", ".pth", ".bin", ".ckpt", ".h5", ".npz", ".gguf", ".onnx", ".msgpack")
 
@@ -58,53 +63,57 @@ SizeOption = Annotated[
 ]
 
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="A name ending in .safetensors or .npy is a file, any other a folder "
+        "(default: MODEL.safetensors).",
+    ),
+]
+ModelSeedOption = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="INT", help="Which weights, 0 to 2^128 - 1 (default: the plan's, 0)."
+    ),
+]
+ShardSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard-size", metavar="SIZE", help="The most bytes of a file of a folder: 5GB, 5GiB."
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Keep the files of an earlier run that are whole.")
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--only", metavar="NUMBERS", help="Shards to write, as 1,4-6: for several writers at once."
+    ),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="One line per tensor: layers not grouped.")
+]
+ListOption = Annotated[bool, typer.Option("--list", help="List the architectures and leave.")]
+
+
 def init(
     model: SourceArgument = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="A name ending in .safetensors or .npy is a file, any other a folder "
-            "(default: MODEL.safetensors).",
-        ),
-    ] = None,
+    out: OutOption = None,
     dtype: DTypeOption = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", metavar="INT", help="Which weights, 0 to 2^128 - 1 (default: the plan's, 0)."
-        ),
-    ] = None,
+    seed: ModelSeedOption = None,
     size: SizeOption = None,
-    shard_size: Annotated[
-        str | None,
-        typer.Option(
-            "--shard-size", metavar="SIZE", help="The most bytes of a file of a folder: 5GB, 5GiB."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Keep the files of an earlier run that are whole."),
-    ] = False,
-    only: Annotated[
-        str | None,
-        typer.Option(
-            "--only",
-            metavar="NUMBERS",
-            help="Shards to write, as 1,4-6: for several writers at once.",
-        ),
-    ] = None,
+    shard_size: ShardSizeOption = None,
+    resume: ResumeOption = False,
+    only: OnlyOption = None,
     force: ForceOption = False,
     threads: ThreadsOption = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="One line per tensor: layers not grouped.")
-    ] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-    show_list: Annotated[
-        bool, typer.Option("--list", help="List the architectures and leave.")
-    ] = False,
+    show_list: ListOption = False,
 ) -> None:
     """Write a freshly initialised model, straight to disk.
 
@@ -121,47 +130,27 @@ def init(
     check_seed(seed)
     seed = seed if seed is not None else plan.seed or 0
     path = out or Path(f"{model if model in catalogue.MODELS else 'model'}.safetensors")
-    is_file = path.suffix in (".safetensors", ".npy")
-    if path.suffix in _OTHER_FORMATS:
-        raise typer.BadParameter(
-            f"--out {path}: the name must end in .safetensors or .npy, or be that of a folder"
-        )
-    if is_file and (shard_size is not None or only is not None):
-        raise typer.BadParameter("--shard-size and --only are for folders: --out FOLDER")
-    if shard_size is not None:
-        try:
-            _shards.as_size(shard_size)
-        except ValueError as error:
-            raise typer.BadParameter(f"--shard-size: {error}") from None
+    is_file = _is_file(path, shard_size, only)
     replaced = is_file and path.is_file()
     if not force and not resume and is_file:
         refuse_existing(path)
 
     begin = time.perf_counter()
-    try:
-        with progress(f"writing {path.name}", quiet=quiet or as_json) as report:
-            written = plan.write(
-                path,
-                seed=seed,
-                dtype=dtype,
-                shard_size=shard_size,
-                resume=resume,
-                only=None if only is None else _numbers(only),
-                threads=threads,
-                progress=report,
-                replace=force,
-            )
-    except KeyboardInterrupt:
-        left = "nothing half is left"
-        if not is_file:
-            left += "; whole files stay, and --resume goes on from there"
-        print(f"fanin: interrupted: {left}", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
-    except FileExistsError as error:
-        text = str(error.strerror)
-        if text == os.strerror(errno.EEXIST):
-            text += "; --force replaces what has the same name"
-        raise FileExistsError(error.errno, text, error.filename) from None
+    with (
+        _ends_in_words(is_file),
+        progress(f"writing {path.name}", quiet=quiet or as_json) as report,
+    ):
+        written = plan.write(
+            path,
+            seed=seed,
+            dtype=dtype,
+            shard_size=shard_size,
+            resume=resume,
+            only=None if only is None else _numbers(only),
+            threads=threads,
+            progress=report,
+            replace=force,
+        )
     seconds = time.perf_counter() - begin
     named = dtype or plan.dtype or "float32"
     if as_json:
@@ -186,6 +175,41 @@ def init(
     count = len(plan.tensors)
     totals = _tables.totals(numbers=plan.parameters, count=count, size=written, seconds=seconds)
     screen.print(totals)
+
+
+def _is_file(path: Path, shard_size: str | None, only: str | None) -> bool:
+    """Whether the name is that of a file and not of a folder; options that do not fit it."""
+    is_file = path.suffix in (".safetensors", ".npy")
+    if path.suffix in _OTHER_FORMATS:
+        raise typer.BadParameter(
+            f"--out {path}: the name must end in .safetensors or .npy, or be that of a folder"
+        )
+    if is_file and (shard_size is not None or only is not None):
+        raise typer.BadParameter("--shard-size and --only are for folders: --out FOLDER")
+    if shard_size is not None:
+        try:
+            _shards.as_size(shard_size)
+        except (ValueError, OverflowError) as error:
+            raise typer.BadParameter(f"--shard-size: {error}") from None
+    return is_file
+
+
+@contextmanager
+def _ends_in_words(is_file: bool) -> Iterator[None]:
+    """What is left where the writing ends early, and what --force would do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        left = "nothing half is left"
+        if not is_file:
+            left += "; whole files stay, and --resume goes on from there"
+        print(f"fanin: interrupted: {left}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    except FileExistsError as error:
+        text = str(error.strerror)
+        if text == os.strerror(errno.EEXIST):
+            text += "; --force replaces what has the same name"
+        raise FileExistsError(error.errno, text, error.filename) from None
 
 
 def plan(
@@ -305,9 +329,10 @@ def _numbers(text: str) -> list[int]:
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not first.strip().isdigit() or (dash and not last.strip().isdigit()):
+        ends = [end.strip() for end in ((first, last) if dash else (first, first))]
+        if not all(_SHARD_NUMBER.fullmatch(end) for end in ends) or int(ends[0]) > int(ends[1]):
             raise typer.BadParameter(f"--only {text}: it is numbers and ranges, as 1,4-6")
-        numbers += range(int(first), int(last if dash else first) + 1)
+        numbers += range(int(ends[0]), int(ends[1]) + 1)
     return numbers
 
 
