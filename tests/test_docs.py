@@ -132,6 +132,30 @@ def test_links_between_pages_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_code_cites_no_page_that_a_reader_has_not():
+    known = {page.name for page in PAGES}
+    for folder in ("python", "cpp", "tests", "tools", "bench", "examples"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".pyi", ".hpp", ".cpp"):
+                text = path.read_text("utf-8")
+                cited = {name for name in re.findall(r"\b(\w+\.md)\b", text)} - known
+                assert not cited, f"{path.name} cites {cited}"
+                assert "seed docu" + "ment" not in text, path.name
+
+
+def test_the_recipes_name_files_and_folders_that_are_there():
+    # In the recipes paths begin at python/fanin unless they begin at the root.
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    recipes = text[text.index("## Recipes") : text.index("## What a change must keep")]
+    named = re.findall(r"`([\w./-]+)`", recipes)
+    paths = {name for name in named if "/" in name or name.endswith((".py", ".hpp", ".cpp"))}
+    assert len(paths) > 25
+    for name in paths:
+        places = [ROOT, ROOT / "python" / "fanin", ROOT / "python/fanin/propagation",
+                  ROOT / "cpp", *(ROOT / "cpp").iterdir()]  # fmt: skip
+        assert any((place / name).exists() for place in places), f"there is no {name}"
+
+
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Any]:
     """The names that the program in docs/contract.md defines."""

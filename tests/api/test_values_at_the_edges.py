@@ -119,6 +119,13 @@ def test_an_empty_part_that_starts_before_the_array_is_empty(name):
         assert made.shape == expected.shape
 
 
+def test_a_place_beyond_64_bits_in_an_empty_array_gives_the_empty_part():
+    shape, index = (0, 2**62, 2**62), (slice(None), 2**61, -1)
+    assert fanin.zeros(shape, index=index).shape == (0,)
+    for dtype in ("float32", "complex64"):
+        assert fanin.normal(shape, seed=0, dtype=dtype, index=index).shape == (0,)
+
+
 def test_a_step_of_2_to_the_70_takes_the_first_element():
     whole = fanin.constant(5, [1, 2, 3, 4, 5])
     for step in (2**70, -(2**70)):

@@ -166,7 +166,7 @@ def test_the_comparison_with_the_oracle_sees_a_planted_defect(defect):
     assert np.abs(got - right).max() <= bound < np.abs(got - wrong).max()
 
 
-# O1. LAPACK's figures for norm_F(Q^T Q - I) / (eps n): reliability.md.
+# LAPACK's figures for norm_F(Q^T Q - I) / (eps n).
 @pytest.mark.parametrize(
     ("rows", "columns", "lapack"),
     [(64, 64, 0.35), (257, 257, 0.27), (1024, 1024, 0.18), (600, 200, 0.15)],
@@ -252,7 +252,7 @@ def test_late_ids_and_high_bits_of_them_count():
 
 
 # ---------------------------------------------------------------------------------------------
-# Haar's law: fixed seeds; a failure has p < 1e-7 (reliability.md, section 3)
+# Haar's law: fixed seeds; a failure has p < 1e-7
 
 P_FAIL = 1e-7
 

@@ -100,7 +100,7 @@ def test_constants_at_variance_one_are_the_exact_ones(name):
     assert fanin.gain(name, kind="std") == pytest.approx(std, abs=6e-9)
 
 
-# Two closed forms of theory.md, evaluated in 40 digits.
+# Two closed forms, evaluated in 40 digits.
 def test_elu_and_hardtanh_agree_with_their_closed_forms():
     for q in (0.01, 1.0, 31.0):
         with mp.workdps(40):

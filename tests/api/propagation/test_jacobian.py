@@ -71,7 +71,8 @@ def test_rectangular_relu_net_has_the_published_relative_variance():
     widths = [256, 512, 384, 128]
     gaussian = p.jacobian("relu", 3, widths=widths)
     orthogonal = p.jacobian("relu", 3, widths=widths, weights="orthogonal")
-    # Sum of n_0/n_l mu_2/mu_1^2 = 2 (1/2 + 2/3 + 2), and theory.md 6 for the other
+    # Sum of n_0/n_l mu_2/mu_1^2 = 2 (1/2 + 2/3 + 2), and sum of n_0/n_l - n_0/n_(l-1), where
+    # that is positive, and n_0/n_l for the other
     assert_allclose(gaussian.relative_variance, 19 / 3, rtol=EXACT)
     assert_allclose(orthogonal.relative_variance, 14 / 3, rtol=EXACT)
 

@@ -21,7 +21,7 @@ CLOSE = 1e-10
 
 
 def test_tanh_fades_as_published():
-    # theory.md 12, row 22: six digits.
+    # Computed with mpmath, six digits.
     found = p.propagate("tanh", 100, weight_var=1.0)
     at = [1, 2, 3, 10, 50, 100]
     expected = [0.394294, 0.236450, 0.166656, 0.0522001, 0.0102193, 0.00506902]
@@ -48,7 +48,7 @@ def test_entries_are_iterated_maps():
 
 
 def test_relu_inputs_merge_as_published():
-    # From c = 0 to 1 - c = 3.6e-3 in 100 layers (theory.md 1, two digits), and 9 pi^2/(2 l^2) times
+    # From c = 0 to 1 - c = 3.6e-3 in 100 layers (two digits), and 9 pi^2/(2 l^2) times
     # 0.805 there and 0.971 after 1000 (three digits).
     apart = p.propagate("relu", 1000, weight_var=2.0, c0=0.0).one_minus_c
     assert abs(apart[100] - 3.6e-3) < 5e-5
@@ -69,7 +69,7 @@ def test_distances_stay_accurate_where_correlations_cannot():
 
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg", "fan_geo"])
 def test_widths_enter_by_the_fan(mode):
-    # theory.md 2.6, the table of factors per unit.
+    # Factors per unit of each fan.
     widths = [100, 300, 60]
     found = p.propagate("relu", 2, weight_var=2.0, widths=widths, mode=mode)
     q, grad = [1.0], [1.0]
@@ -223,7 +223,7 @@ def test_dense_layers_with_widths_are_the_stack_with_widths():
 
 
 def test_residual_relu_nets_double_or_grow_by_e():
-    # theory.md 12, row 21: q_L = (1 + b^2)^L, gradients likewise.
+    # Yang & Schoenholz 2017: q_L = (1 + b^2)^L, gradients likewise.
     def net(branch, blocks):
         block = p.Residual(["relu", p.Dense(weight_var=2.0)], branch=branch)
         return p.Network([block] * blocks).propagate()
@@ -249,7 +249,7 @@ def test_residual_covariances_add():
 
 @pytest.mark.parametrize(
     ("activation", "factor"),
-    # theory.md 10.5, four digits: mu_1(1)/F(1).
+    # mu_1(1)/F(1), four digits.
     [("relu", 1.0), ("tanh", 1.178), ("gelu", 1.072)],
 )
 @pytest.mark.parametrize("norm", [p.LayerNorm(), p.RMSNorm()])
@@ -277,7 +277,7 @@ def test_layer_norm_on_activations_removes_their_mean():
 
 
 def test_batch_norm_explodes_relu_gradients_by_the_published_constant():
-    # theory.md 12, row 12: pi/(pi - 1) = 1.466942206924260361 a layer.
+    # Martens et al. 2021: pi/(pi - 1) = 1.466942206924260361 a layer.
     net = p.Network(["relu", p.Dense(weight_var=3.0), p.BatchNorm()] * 5).propagate()
     assert_allclose(net.grad[:-1:3] / net.grad[3::3], 1.466942206924260361, rtol=1e-12)
     # mu_1(1)/Var phi for another activation.

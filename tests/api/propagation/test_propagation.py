@@ -143,7 +143,7 @@ def test_iterated_tanh_keeps_the_published_digits():
 
 
 def test_relu_correlations_after_a_hundred_and_a_thousand_layers():
-    # 1 - c ~ 9 pi^2 / (2 l^2); ratios 0.805 and 0.971 (theory.md 4)
+    # 1 - c ~ 9 pi^2 / (2 l^2); ratios 0.805 and 0.971 (Hayou et al. 2019)
     delta = 1.0
     for layer in range(1, 1001):
         delta = float(p.one_minus_correlation_map(delta, 1.0, "relu", weight_var=2.0))

@@ -40,7 +40,7 @@ def test_selu_keeps_its_design_with_a_word_on_its_gradients():
 
 def test_tanh_is_put_on_the_edge_of_chaos_for_its_depth():
     found = fanin.recommend("tanh", depth=16)
-    # theory.md 12, row 14: q* = 1/16.
+    # The delta-orthogonal demonstration of Xiao et al. 2018: q* = 1/16.
     assert_allclose([found.weight_var, found.bias_var], [1.1154, 2.369e-4], rtol=1e-4)
     assert_allclose(found.profile.grad, 1.0, rtol=1e-8)
     assert any("5/3 is chaotic" in text and "1.210" in text for text in found.warnings)
@@ -61,7 +61,7 @@ def test_a_bias_variance_chooses_the_point_of_the_edge():
 
 @pytest.mark.parametrize(
     ("name", "weight_var", "bias_var", "slope"),
-    # theory.md 4, the table.
+    # Critical points at q = 1, four digits.
     [
         ("gelu", 2.1937, 0.0672, "1.067"),
         ("silu", 2.6352, 0.0625, "1.099"),

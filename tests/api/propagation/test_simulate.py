@@ -162,7 +162,7 @@ def test_orthogonal_linear_networks_keep_every_norm(method):
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
 @pytest.mark.parametrize("inputs", [1, 3])
 def test_sampling_without_matrices_has_the_law_of_matrices(weights, inputs):
-    # theory.md 7.2: means and variances of norms, gradients and of their product, n = 12, L = 3.
+    # Means and variances of norms, gradients and of their product, n = 12, L = 3.
     given = {
         "networks": 40_000,
         "weights": weights,

@@ -10,7 +10,7 @@ import fanin
 from fanin import Layout, Stream, cli, orthogonal, unitary
 
 # With k columns of m elements, every entry of Q^T Q - I is a sum of m rounded products and of the
-# error of Q, which O1 of reliability.md bounds by about eps k / sqrt(k) an entry: 40 eps is ample
+# error of Q, which is bounded by about eps k / sqrt(k) an entry: 40 eps is ample
 # for the shapes below.
 TOLERANCE = {
     np.dtype(np.float32): 40 * 2.0**-23,
