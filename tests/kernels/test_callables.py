@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -52,7 +53,6 @@ def test_a_function_of_float32_is_computed_to_its_precision(name):
 
 
 def test_shorter_floats_have_their_precision_too():
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     for dtype, unit in ((np.float16, 2.0**-10), (ml_dtypes.bfloat16, 2.0**-7)):
         own = fanin.Activation(narrow(np.tanh, dtype))
         assert own.precision == unit and own.kinks == ()

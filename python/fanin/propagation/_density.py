@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,21 +15,18 @@ from fanin._public import public
 from fanin._types import Floats
 
 from ._jacobian import check_depth, doubles, slope_law
+from ._spectra import by_root, over_positive
 from ._units import straight_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    Complex = np.ndarray[Any, np.dtype[np.complex128]]
+    from ._spectra import Complex
 
 __all__ = ["JacobianAtoms", "jacobian_atoms", "jacobian_density"]
 
-#: Steps from far above the real axis, where the root is known, down to it.
-_STEPS = 160
-_FACTOR = 0.85
 #: Of one orthogonal layer: pieces of the axis of u that are searched, in deviations and in units.
 _REACH, _PIECES, _BEND, _FINE = 10.0, 4096, 24.0, 64
-_TOGETHER = 256
 _ROOT_TAU = 2.5066282746310002
 
 
@@ -163,26 +161,20 @@ def jacobian_density(
     check_depth(depth, weights, None)
     variance, phi = _checked_variance(q), as_activation(activation)
     check_slope(phi)
-    goal = np.asarray(x, np.float64)
-    good = (goal > 0) & np.isfinite(goal)
-    target = np.where(good, goal, 1.0).ravel()
-    density = np.empty_like(target)
-    for first in range(0, target.size, _TOGETHER):
-        some = slice(first, first + _TOGETHER)
-        if weights == "orthogonal" and depth == 1 and not doubles(phi):
-            density[some] = _of_slopes(target[some], phi, variance)
-        else:
-            density[some] = _of_product(target[some], phi, depth, weights == "gaussian", variance)
-    return np.where(good, density.reshape(goal.shape), np.nan)
+    if weights == "orthogonal" and depth == 1 and not doubles(phi):
+        return over_positive(x, lambda target: _of_slopes(target, phi, variance))
+    at = _product(phi, depth, weights == "gaussian", variance)
+    return over_positive(x, lambda target: by_root(target, at))
 
 
-def _of_product(target: Floats, phi: Activation, depth: int, gaussian: bool, q: float) -> Floats:
-    """By the root of lambda(z) = x."""
+def _product(
+    phi: Activation, depth: int, gaussian: bool, q: float
+) -> Callable[[Complex], tuple[Complex, Complex, Complex]]:
+    """z, lambda and d ln lambda/d ln w; far away psi(w) ~ w and lambda ~ 1/w."""
     law = slope_law(phi, q)
     halved = doubles(phi) and not gaussian  # (1 + z)/(1 + z/2) a layer
 
     def at(w: Complex) -> tuple[Complex, Complex, Complex]:
-        """z, lambda and d ln lambda/d ln w."""
         share = w[:, None] * law.size
         part = law.mass * share / (1 - share)
         z, slope = part.sum(axis=1), (part / (1 - share)).sum(axis=1)
@@ -196,24 +188,7 @@ def _of_product(target: Floats, phi: Activation, depth: int, gaussian: bool, q: 
             of_z = of_z - depth * z / (2 + z)
         return z, value, slope / z * of_z - depth
 
-    # Far away psi(w) ~ w and lambda ~ 1/w.
-    height = target.max() * 1e6 + 1e6
-    w = 1 / (target + 1j * height)
-    for step in range(_STEPS):
-        height = height * _FACTOR if step < _STEPS - 1 else 0.0
-        aim = target + 1j * height
-        for _ in range(40):
-            _, value, slope = at(w)
-            change = (aim / value - 1) / slope
-            # A step of more than a tenth could leave the branch.
-            size = np.abs(change)
-            w = w * (1 + change * np.minimum(1.0, 0.1 / np.maximum(size, 1e-300)))
-            # On the way the root need only be near; the last step goes to rounding.
-            if float(size.max()) < (1e-13 if height == 0 else 1e-3):
-                break
-    z, value, _ = at(w)
-    density = np.maximum(-((1 + z) / value).imag / np.pi, 0.0)
-    return np.where(density < 1e-9, 0.0, density)
+    return at
 
 
 def _of_slopes(target: Floats, phi: Activation, q: float) -> Floats:

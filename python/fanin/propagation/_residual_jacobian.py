@@ -16,12 +16,14 @@ from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._types import Floats
 
+from ._spectra import by_root, over_positive
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["ResidualJacobian", "residual_jacobian", "residual_jacobian_density"]
+    from ._spectra import Complex
 
-_STEPS, _FACTOR, _TOGETHER = 160, 0.85, 4096
+__all__ = ["ResidualJacobian", "residual_jacobian", "residual_jacobian_density"]
 
 
 @public("fanin.propagation")
@@ -138,30 +140,10 @@ def residual_jacobian_density(x: ArrayLike, c: float) -> Floats:
     """
     if not 0 < c < math.inf:
         raise ValueError(f"c is above 0, got {c!r}")
-    goal = np.asarray(x, np.float64)
-    good = (goal > 0) & np.isfinite(goal)
-    target = np.where(good, goal, 1.0).ravel()
-    density = np.empty_like(target)
-    for first in range(0, target.size, _TOGETHER):
-        some = slice(first, first + _TOGETHER)
-        density[some] = _density(target[some], float(c))
-    return np.where(good, density.reshape(goal.shape), np.nan)
+    spread = 2 * float(c)
 
+    def at(z: Complex) -> tuple[Complex, Complex, Complex]:
+        value = (1 + z) / z * np.exp(spread * z)
+        return z, value, z / (1 + z) - 1 + spread * z
 
-def _density(target: Floats, c: float) -> Floats:
-    """The root is followed from far above the real axis, where z is 1/lambda."""
-    height = target.max() * 1e6 + 1e6
-    z = 1 / (target + 1j * height)
-    for step in range(_STEPS):
-        height = height * _FACTOR if step < _STEPS - 1 else 0.0
-        aim = target + 1j * height
-        for _ in range(60):
-            value = (1 + z) / z * np.exp(2 * c * z)
-            slope = z / (1 + z) - 1 + 2 * c * z  # d ln lambda/d ln z
-            change = (aim / value - 1) / slope
-            size = np.abs(change)
-            z = z * (1 + change * np.minimum(1.0, 0.1 / np.maximum(size, 1e-300)))
-            if float(size.max()) < (1e-13 if height == 0 else 1e-3):
-                break
-    density = np.maximum(-((1 + z) / target).imag / np.pi, 0.0)
-    return np.where(density < 1e-9, 0.0, density)
+    return over_positive(x, lambda target: by_root(target, at))

@@ -1,0 +1,63 @@
+"""Densities of squared singular values from the equation that their resolvent satisfies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fanin._types import Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    Complex = np.ndarray[Any, np.dtype[np.complex128]]
+
+#: Values of x that are followed together: their tables of nodes stay in a cache.
+_TOGETHER = 256
+#: Steps from far above the real axis, where the root is known, down to it.
+_STEPS = 160
+_FACTOR = 0.85
+_ITERATIONS = 60
+#: A Newton step of more than a tenth could leave the branch.
+_LONGEST = 0.1
+#: On the way the root need only be near; the last step goes to rounding.
+_NEAR, _EXACT = 1e-3, 1e-13
+#: Smaller densities are rounding, outside the spectrum.
+_NOTHING = 1e-9
+
+
+def over_positive(x: ArrayLike, density: Callable[[Floats], Floats]) -> Floats:
+    """A density at the x that are positive and finite, NaN at the others."""
+    goal = np.asarray(x, np.float64)
+    good = (goal > 0) & np.isfinite(goal)
+    target = np.where(good, goal, 1.0).ravel()
+    made = np.empty_like(target)
+    for first in range(0, target.size, _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        made[some] = density(target[some])
+    return np.where(good, made.reshape(goal.shape), np.nan)
+
+
+def by_root(target: Floats, at: Callable[[Complex], tuple[Complex, Complex, Complex]]) -> Floats:
+    """-Im G(x + i0)/pi with the resolvent G = (1 + z)/lambda, lambda(z) = x.
+
+    `at` gives z, lambda and d ln lambda/d ln w of a parameter w that is 1/lambda far above the real
+    axis; from there the root is followed down to it.
+    """
+    height = target.max() * 1e6 + 1e6
+    w = 1 / (target + 1j * height)
+    for step in range(_STEPS):
+        height = height * _FACTOR if step < _STEPS - 1 else 0.0
+        aim = target + 1j * height
+        for _ in range(_ITERATIONS):
+            _, value, slope = at(w)
+            change = (aim / value - 1) / slope
+            size = np.abs(change)
+            w = w * (1 + change * np.minimum(1.0, _LONGEST / np.maximum(size, 1e-300)))
+            if float(size.max()) < (_EXACT if height == 0 else _NEAR):
+                break
+    z, value, _ = at(w)
+    density = np.maximum(-((1 + z) / value).imag / np.pi, 0.0)
+    return np.where(density < _NOTHING, 0.0, density)
