@@ -10,12 +10,13 @@ import numpy as np
 from fanin._public import public
 from fanin._types import Floats
 
+from ._gradient import Back, Gradient
 from ._laws import Moments, between, moments_of, parted
 from ._layer import EvenLayer
 from ._maps import moments
 from ._pairs import covariance, one_minus_correlation_map, pairs_at
 from ._positions import Pairs
-from ._state import Passage, State, times
+from ._state import Passage, State
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
@@ -56,8 +57,8 @@ class Apply(EvenLayer):
         factor = np.asarray(found.slope_second)
         if phi.name == "crelu":
             # Both relu(x) and relu(-x) go out, and a unit's gradient comes back over either.
-            return Passage(replace(made, copies=2), times(2 * factor))
-        return Passage(made, times(factor))
+            return Passage(replace(made, copies=2), self._back(state, factor, 2.0))
+        return Passage(made, self._back(state, factor))
 
     def _of_laws(self, state: State) -> Passage:
         """Of units whose law is carried along; correlations by the parabola of `between`."""
@@ -84,15 +85,44 @@ class Apply(EvenLayer):
             state, q=every.second, m=every.mean, c=c, one_minus_c=one_minus_c, same=same,
             cross=cross, gaussian=False, applied=(phi, state), laws=None,
         )  # fmt: skip
-        return Passage(made, times(every.slope_second))
+        # Of two positions or inputs slopes count as independent.
+        apart = np.asarray(every.slope * every.slope)
+        far = apart[..., None]
+        return Passage(made, lambda g: g.scaled(every.slope_second, far, apart, far))
+
+    def _back(self, state: State, factor: Floats, copies: float = 1.0) -> Back:
+        """By E phi'(u)^2, and E phi'(u) phi'(v) for every pair that shares a gradient."""
+
+        def slopes(products: Floats) -> Floats:
+            here, there = state.q[..., None], state.beside(state.q)
+            there = np.where(there > 0, there, here)  # beyond the edge there is no gradient
+            return copies * self._of_pair(here, there, products, slopes=True)
+
+        def back(g: Gradient) -> Gradient:
+            same = factor[..., None] if g.same is None else slopes(state.same)
+            own, cross = factor, factor[..., None]
+            if g.own is not None:
+                [own] = pairs_at(
+                    self.activation, state.q, state.q, state.one_minus_c, missing=True, slopes=True
+                )
+                own = copies * own
+            if g.cross is not None:
+                cross = slopes(state.cross)
+            return g.scaled(copies * factor, same, own, cross)
+
+        return back
 
     def _between(self, state: State, products: Floats) -> Floats:
         """E phi(u) phi(v) for u and v at two positions."""
         if not state.pairs:
             return products
         here, there = state.q[..., None], state.beside(state.q)
+        return state.inside(self._of_pair(here, there, products, covariance=True))
+
+    def _of_pair(self, here: Floats, there: Floats, products: Floats, **what: bool) -> Floats:
+        """What `pairs_at` knows of pairs of these variances and product moments."""
         with np.errstate(invalid="ignore", divide="ignore"):
             c = products / (np.sqrt(here) * np.sqrt(there))
         c = np.where((here > 0) & (there > 0), np.clip(c, -1.0, 1.0), 0.0)
-        [found] = pairs_at(self.activation, here, there, c, covariance=True)
-        return state.inside(found)
+        [found] = pairs_at(self.activation, here, there, c, **what)
+        return found

@@ -12,10 +12,11 @@ from fanin._functions import power
 from fanin._public import public
 from fanin._types import Floats
 
+from ._gradient import Gradient
 from ._layer import EvenLayer, Image, variance_parameters
 from ._positions import Pairs, all_pairs
 from ._softmax import softmax_moments
-from ._state import Passage, State, times
+from ._state import Passage, State
 
 
 @public("fanin.propagation")
@@ -89,7 +90,9 @@ class Attention(EvenLayer):
         made = replace(
             state.selected(wanted), q=q, m=np.zeros_like(q), c=c, one_minus_c=apart, gaussian=True
         )
-        return Passage(made, times(self.value_var * (share + spread * (2 - state.c) * slope)))
+        factor = self.value_var * (share + spread * (2 - state.c) * slope)
+        # Losses of different tokens are independent; what their queries share is left out.
+        return Passage(made, lambda g: Gradient(g.q * factor))
 
     def _mapped(self, state: State, wanted: Pairs) -> Passage:
         """With all pairs of tokens, under a mask or without one."""
@@ -133,11 +136,11 @@ class Attention(EvenLayer):
         with np.errstate(divide="ignore", invalid="ignore"):
             deviating = np.where(state.q > 0, spare / state.q, 0.0)
 
-        def back(gradient: Floats) -> Floats:
-            by_key = gradient * (share + spread * slope) / keys
+        def back(g: Gradient) -> Gradient:
+            by_key = g.q * (share + spread * slope) / keys
             # Key j hears from the queries that see it.
             heard = np.where(keys[:, None] > at, by_key[..., :, None], 0.0).sum(axis=-2)
-            return np.asarray(value * (heard + gradient * spread * deviating * slope))
+            return Gradient(value * (heard + g.q * spread * deviating * slope))
 
         return Passage(made, back)
 

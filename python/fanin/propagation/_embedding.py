@@ -53,4 +53,4 @@ class Embedding(EvenLayer):
         position = state.lifted(self.position_var)
         made = state.selected(wanted).mixed(self.weight_var, self.common_var, position)
         made = replace(made, m=np.zeros_like(made.q), gaussian=True)
-        return Passage(made, times(weight * np.ones_like(state.q)))
+        return Passage(made, times(state, wanted, weight * np.ones_like(state.q)))

@@ -13,6 +13,7 @@ from fanin._public import public
 from fanin._types import Floats
 
 from ._apply import Apply
+from ._gradient import Gradient
 from ._layer import EvenLayer, passed, swept, variance_parameters
 from ._positions import Pairs
 from ._state import Passage, State
@@ -74,14 +75,17 @@ class Gated(EvenLayer):
             gaussian=False,
         )
 
-        def back(gradient: Floats) -> Floats:
-            through_gate = swept(gates, gradient * value.q)[0][0]
-            through_value = swept(values, gradient * gate.q)[0][0]
-            return np.asarray(through_gate + through_value)
+        def met(g: Gradient, factor: State) -> Gradient:
+            """At one factor, through the other."""
+            return g.scaled(factor.q, factor.same, factor.q * factor.c, factor.cross)
 
-        def weights(gradient: Floats) -> list[Floats]:
-            of_gate = swept(gates, gradient * value.q)[1]
-            of_value = swept(values, gradient * gate.q)[1]
+        def back(g: Gradient) -> Gradient:
+            through_gate = swept(gates, met(g, value))[0][0]
+            return through_gate.plus(swept(values, met(g, gate))[0][0])
+
+        def weights(g: Gradient) -> list[Floats]:
+            of_gate = swept(gates, met(g, value))[1]
+            of_value = swept(values, met(g, gate))[1]
             return [*of_gate[0], *of_value[0]]
 
         return Passage(made, back, weights)

@@ -18,6 +18,7 @@ from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._types import Floats
 
+from ._nodes import gaussian_nodes
 from ._pairs import as_correlation, pairs_at
 from ._stack import propagate
 
@@ -62,8 +63,24 @@ def slope_covariance(q1: ArrayLike, q2: ArrayLike, c: ArrayLike, activation: Act
     0.3333333333
     """
     a, b = as_variance("q1", q1), as_variance("q2", q2)
-    [found] = pairs_at(as_activation(activation), a, b, as_correlation(c), slopes=True)
+    phi = as_activation(activation)
+    found = np.array(pairs_at(phi, a, b, as_correlation(c), slopes=True)[0])
+    first, second = np.broadcast_to(a, found.shape), np.broadcast_to(b, found.shape)
+    for at in np.argwhere((first == 0) != (second == 0)):
+        q = float(max(first[tuple(at)], second[tuple(at)]))
+        found[tuple(at)] = _slope_at_zero(phi) * _mean_slope(phi, q)
     return found[()]
+
+
+def _slope_at_zero(phi: Activation) -> float:
+    """At a kink the mean of both sides."""
+    least = np.nextafter(0.0, 1.0)
+    return float(np.mean(phi.derivative(np.array([-least, least]))))
+
+
+def _mean_slope(phi: Activation, q: float) -> float:
+    u, mass = gaussian_nodes(q, phi.kinks)
+    return float((mass * phi.derivative(u)).sum())
 
 
 def gradient_correlation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from fanin._types import Floats
 
+from ._gradient import Back, Gradient
 from ._positions import Pairs
 from ._state import Passage, State
 
@@ -65,8 +66,9 @@ def demands(layers: Sequence[Any], pairs: Pairs, image: Image, mapped: bool) -> 
     return found[::-1]
 
 
-def _scaled(back: Callable[[Floats], Floats], factor: Floats) -> Callable[[Floats], Floats]:
-    return lambda gradient: back(gradient * factor)
+def _scaled(back: Back, factor: Floats) -> Back:
+    both = factor * factor
+    return lambda g: back(g.scaled(factor, both[..., None], both, both[..., None]))
 
 
 def passed(layers: Sequence[Any], state: State, pairs: Pairs) -> list[Passage]:
@@ -90,7 +92,9 @@ def passed(layers: Sequence[Any], state: State, pairs: Pairs) -> list[Passage]:
     return found
 
 
-def swept(passages: Sequence[Passage], gradient: Any) -> tuple[list[Any], list[list[Any]]]:
+def swept(
+    passages: Sequence[Passage], gradient: Gradient
+) -> tuple[list[Gradient], list[list[Floats]]]:
     """Gradients in front of each layer, and those of each layer's weights."""
     gradients, weights = [], []
     for passage in reversed(passages):

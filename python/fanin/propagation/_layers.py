@@ -16,6 +16,7 @@ from ._apply import Apply
 from ._attention import Attention
 from ._embedding import Embedding
 from ._gated import Gated
+from ._gradient import Gradient
 from ._laws import Law, applied_law, gaussian_law
 from ._layer import Image, any_uneven, demands, images_along, passed, swept
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
@@ -103,9 +104,10 @@ class Residual:
         )
 
     def through(self, state: State, wanted: Pairs) -> Passage:
-        rows, ends = [], []
+        rows, starts, ends = [], [], []
         for layers in (self.projection, self.layers):
             start = state.selected(demands(layers, wanted, state.image, state.mapped)[0])
+            starts.append(start.pairs)
             rows.append(passed(layers, start, wanted))
             ends.append(rows[-1][-1].after if layers else start)
         skip, inner = ends
@@ -124,18 +126,24 @@ class Residual:
             laws=self._laws(skip, inner),
         )  # fmt: skip
 
-        def back(gradient: Floats) -> Floats:
-            paths = (
-                swept(row, g)[0][:1] or [g]
-                for row, g in zip(rows, (a * gradient, b * gradient), strict=True)
-            )
-            return sum((path[0] for path in paths), np.zeros(()))
-
-        def weights(gradient: Floats) -> list[Floats]:
-            found: list[Floats] = []
-            for row, g in zip(rows, (a * gradient, b * gradient), strict=True):
-                found += [w for some in swept(row, g)[1] for w in some]
+        def both(g: Gradient) -> list[tuple[list[Gradient], list[list[Floats]]]]:
+            """Along the skip and along the branch, in front of each layer and at its weights."""
+            parts = [g.scaled(*[np.asarray(share)] * 4) for share in (a, b)]
+            found = []
+            for row, part in zip(rows, parts, strict=True):
+                ahead, weights = swept(row, part)
+                found.append(([*ahead, part], weights))
             return found
+
+        def back(g: Gradient) -> Gradient:
+            skip, branch = (
+                path[0].among(pairs, state.pairs)
+                for (path, _), pairs in zip(both(g), starts, strict=True)
+            )
+            return skip.plus(branch)
+
+        def weights(g: Gradient) -> list[Floats]:
+            return [w for _, some in both(g) for layer in some for w in layer]
 
         return Passage(made, back, weights)
 

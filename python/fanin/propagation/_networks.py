@@ -11,6 +11,7 @@ from fanin._checks import as_count
 from fanin._public import public
 from fanin._types import Floats
 
+from ._gradient import Gradient
 from ._layer import any_uneven, demands, passed, swept
 from ._layers import Apply, Attention, MaxPool, Residual, as_layers, causal_tokens
 from ._positions import Pairs, all_pairs
@@ -196,8 +197,9 @@ def _fields(
 ) -> tuple[dict[str, Floats], dict[str, list[Any]]]:
     """The fields of a Profile, and the maps over positions behind some of them."""
     states = [start, *(passage.after for passage in passages)]
-    gradients, weights = swept(passages, np.ones_like(states[-1].q))
-    gradients.append(np.ones_like(states[-1].q))
+    end = Gradient(np.ones_like(states[-1].q))
+    along, weights = swept(passages, end)
+    gradients = [g.q for g in (*along, end)]
     lanes = np.broadcast_shapes(
         *(s.over_positions(s.q).shape for s in states),
         *(s.over_positions(g).shape for s, g in zip(states, gradients, strict=True)),
@@ -223,7 +225,7 @@ def _fields(
     for i, passage in enumerate(passages):
         # Where all positions are alike the factor itself, which neither underflows nor overflows.
         one = np.ones_like(states[i + 1].q)
-        factor = passage.back(one) if not states[i].mapped else gradients[i]
+        factor = passage.back(Gradient(one)).q if not states[i].mapped else gradients[i]
         over = one if not states[i].mapped else gradients[i + 1]
         with np.errstate(invalid="ignore", divide="ignore"):
             out["chi"][..., i] = states[i].over_positions(factor) / (

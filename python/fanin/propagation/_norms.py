@@ -10,9 +10,10 @@ from fanin._checks import non_negative
 from fanin._public import public
 from fanin._types import Floats
 
+from ._gradient import Gradient
 from ._layer import EvenLayer, Image
 from ._positions import Pairs, all_pairs, moved, positions
-from ._state import Passage, State, times
+from ._state import Passage, State
 
 #: Positions of an image up to which BatchNorm's mean takes every pair of them.
 _ALL_PAIRS = 1024
@@ -48,7 +49,8 @@ class Dropout(EvenLayer):
         keep = 1 - self.rate
         made = state.selected(wanted).mixed(1.0, 0.0, state.q * (self.rate / keep))
         made = replace(made, gaussian=state.gaussian and self.rate == 0)
-        return Passage(made, times(np.ones_like(state.q) / keep))
+        one = np.ones_like(state.q)
+        return Passage(made, lambda g: g.scaled(one / keep, one[..., None], one, one[..., None]))
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class _Norm(EvenLayer):
                 for values in (state.same, state.cross)
             )
         made = replace(state, q=q, c=c, one_minus_c=apart, same=same, cross=cross)
-        return Passage(made, times(factor))
+        return Passage(made, lambda g: g.scaled(factor, both, factor, both))
 
 
 @public("fanin.propagation")
@@ -192,7 +194,33 @@ class BatchNorm(_Norm):
             far = with_mean[..., None] + part.beside(with_mean) - mean[..., None]
         variance = np.broadcast_to(state.lifted(state.over_positions(kept)), kept.shape)
         passage = self._normed(part, kept, removed, far, variance)
-        return replace(passage, after=replace(passage.after, m=np.zeros_like(state.q)))
+
+        def back(g: Gradient) -> Gradient:
+            return self._without_mean(state, passage.back(g).among(wanted, state.pairs))
+
+        after = replace(passage.after, m=np.zeros_like(state.q))
+        return replace(passage, after=after, back=back)
+
+    @staticmethod
+    def _without_mean(state: State, g: Gradient) -> Gradient:
+        """What all inputs and positions share of a gradient does not go back: with K its moments
+        of two positions, over all inputs, (1 - J/n) K (1 - J/n) is left of them."""
+        count = positions(state.image) if state.mapped else 1
+        pairs = [x for x in (g.same, g.cross) if x is not None]
+        rows = g.q if g.own is None else g.q + g.own
+        for values in pairs:
+            rows = rows + values.sum(axis=-1)
+            if state.mapped:
+                for i, d in enumerate(state.pairs):
+                    rows = rows + moved(values[..., i], tuple(-x for x in d), state.first)
+        own = np.zeros_like(rows) if g.own is None else g.own
+        if not state.mapped or count > _ALL_PAIRS:
+            return Gradient(g.q, g.same, own - rows, g.cross)
+        mean = rows / count
+        both = state.lifted(state.over_positions(mean)) / count
+        cross = -(mean[..., None] + state.beside(mean)) + both[..., None]
+        cross = state.inside(cross if g.cross is None else g.cross + cross)
+        return Gradient(g.q, g.same, own - 2 * mean + both, cross)
 
     @staticmethod
     def _with_mean(state: State, own: Floats) -> Floats:

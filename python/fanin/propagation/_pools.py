@@ -14,6 +14,7 @@ from fanin._checks import as_count
 from fanin._public import public
 from fanin._types import Floats
 
+from ._gradient import Gradient
 from ._laws import Moments, largest_law, moments_of, parted, shared_second
 from ._layer import EvenLayer, Image
 from ._maps import moments
@@ -30,7 +31,7 @@ from ._positions import (
     window_differences,
     within,
 )
-from ._state import Passage, State, times
+from ._state import PairSums, Passage, State, times
 
 
 @public("fanin.propagation")
@@ -121,8 +122,17 @@ class AveragePool(EvenLayer):
         covered = 1.0
         if image is not None:  # pixels that no window sees have no gradient
             covered = positions(image) * pixels / positions(state.image)
-        # A unit's gradient is spread over r pixels: 1/r each, 1/r^2 of its square.
-        return Passage(made, times(covered * np.ones_like(state.q) / pixels**2))
+        known = bool(state.pairs)
+
+        def back(g: Gradient) -> Gradient:
+            """A unit's gradient is spread over r pixels, 1/r each: 1/r^2 of its square, which the
+            r - 1 others of its window share."""
+            same = (pixels - 1) * g.q[..., None] + pixels * (0.0 if g.same is None else g.same)
+            own = None if g.own is None else g.own * (covered / pixels)
+            spread = covered / pixels**2
+            return Gradient(g.q * spread, same * spread if known else None, own)
+
+        return Passage(made, back)
 
     def _mapped(self, state: State, wanted: Pairs, size: tuple[int, ...]) -> Passage:
         grid, image = state.image, self.image_behind(state.image)
@@ -174,7 +184,26 @@ class AveragePool(EvenLayer):
         same, cross = (np.stack([f[i] for f in far], -1) if far else none for i in range(2))
         made = replace(made, same=made.inside(same), cross=made.inside(cross))
         axes = state.axes
-        return Passage(made, lambda g: scattered(g, whole, g.ndim - axes) / pixels**2)
+
+        def given(values: Floats, places: Sequence[Taps]) -> Floats:
+            return scattered(values, places, values.ndim - axes) / pixels**2
+
+        def shared(one: Floats | None, pairs: Floats | None) -> Floats | None:
+            """The pairs in front, from windows and from pairs of windows."""
+            found = PairSums(state)
+            for e, places in differences.items():
+                if one is not None and e in state.pairs:
+                    found.add(e, given(one, rows(places)))
+                for i, d in enumerate(wanted if pairs is not None else ()):
+                    assert pairs is not None
+                    found.add(self._apart(d, e, size), given(pairs[..., i], rows(places)))
+            return found.total()
+
+        def back(g: Gradient) -> Gradient:
+            own = None if g.own is None else given(g.own, whole)
+            return Gradient(given(g.q, whole), shared(g.q, g.same), own, shared(g.own, g.cross))
+
+        return Passage(made, back)
 
 
 @public("fanin.propagation")
@@ -209,7 +238,14 @@ class Flatten(EvenLayer):
             width=width, image=None, mapped=False,
         )  # fmt: skip
         ones = np.ones(state.image or ()) if state.mapped else np.ones(())
-        return Passage(made, lambda g: np.reshape(g, (*g.shape, *(1,) * ones.ndim)) * ones)
+
+        def given(values: Floats) -> Floats:
+            return np.reshape(values, (*np.shape(values), *(1,) * ones.ndim)) * ones
+
+        # The units behind have weights of their own: positions share no gradient.
+        return Passage(
+            made, lambda g: Gradient(given(g.q), own=None if g.own is None else given(g.own))
+        )
 
 
 @public("fanin.propagation")
@@ -305,5 +341,5 @@ class MaxPool(EvenLayer):
         with np.errstate(invalid="ignore", divide="ignore"):
             # The slope at the largest pixel, not at any.
             earlier = np.asarray(every.slope_second / slopes)
-        back = times(np.ones_like(state.q) / steps)
+        back = times(state, wanted, np.ones_like(state.q) / steps)
         return Passage(made.selected(wanted), back, earlier=earlier)

@@ -44,7 +44,8 @@ class Profile:
     weight_grad : array
         Variance of the gradient with respect to one weight of the layer that made entry l, in the
         same unit; NaN for a layer without weights, for a residual its branch's last layer with
-        weights. A weight that all pixels of an image share has the sum over its outputs.
+        weights. A weight that all pixels of an image share has the sum over its outputs, which
+        share gradients in front of a pool.
     weight_grads : array
         The same for every layer with weights, those inside residuals too, in their order: its
         last axis has an entry for each of them.

@@ -12,6 +12,7 @@ import numpy as np
 from fanin._types import Floats
 
 from ._findings import findings
+from ._gradient import Gradient
 from ._layer import demands, passed, swept
 from ._layers import Attention, Conv, Dense, Residual
 from ._networks import Network
@@ -36,8 +37,8 @@ def for_network(network: Network, objective: str, bias_var: float) -> Recommenda
             network.layers, objective, bias_var, start, behind, blocks, ahead
         )
         passages = passed(made, start, behind)
-        end = np.ones_like(passages[-1].after.q) if passages else np.ones(())
-        ahead = [*swept(passages, end)[0], end][1:]
+        end = Gradient(np.ones_like(passages[-1].after.q) if passages else np.ones(()))
+        ahead = [g.q for g in (*swept(passages, end)[0], end)][1:]
     advised = Network(made, width=network.width, image=network.image)
     profile = advised.propagate()
     notes, warnings = _network_words(objective, bias_var, variances, made, profile)
@@ -125,8 +126,8 @@ def _rebuilt(
             after = passage.after
             forward = (1 - min(bias_var, 1.0)) / float(after.over_positions(after.q))
             given = np.ones_like(after.q) if ahead is None else ahead[i] / np.mean(ahead[i])
-            [gradient, *_], _ = swept([*since, passage], given)
-            backward = 1 / float(np.mean(gradient))
+            [gradient, *_], _ = swept([*since, passage], Gradient(given))
+            backward = 1 / float(np.mean(gradient.q))
             both = float(np.sqrt(forward * backward))
             chosen = {"forward": forward, "backward": backward}.get(objective, both)
             layer = replace(unit, weight_var=chosen, bias_var=bias_var)

@@ -11,6 +11,7 @@ import numpy as np
 from fanin._checks import as_variance
 from fanin._types import Floats
 
+from ._gradient import Back, Gradient
 from ._positions import Displacement, Pairs, moved, partners, positions
 
 if TYPE_CHECKING:
@@ -133,27 +134,67 @@ class Passage:
     """How a signal passed a layer.
 
     after     the state behind it
-    back      gradient variance of a unit in front of it, from the one behind
-    weights   gradient variances of one weight of each layer with weights in it, from the one behind
+    back      the gradient in front of it, from the one behind
+    weights   gradient variances of one weight of each layer with weights in it, likewise
     earlier   what the layer changes of the way back through the activation in front of it
     """
 
     after: State
-    back: Callable[[Floats], Floats]
-    weights: Callable[[Floats], list[Floats]] = lambda gradient: []
+    back: Back
+    weights: Callable[[Gradient], list[Floats]] = lambda gradient: []
     earlier: Floats | None = None
 
 
-def times(factor: Floats) -> Callable[[Floats], Floats]:
-    """Back through a layer that treats all units alike."""
-    return lambda gradient: gradient * factor
+class PairSums:
+    """Values for the pairs of positions of `state`, added up one displacement at a time."""
+
+    def __init__(self, state: State) -> None:
+        self._state, self._parts = state, dict[Displacement, Floats]()
+
+    def add(self, d: Displacement, values: Floats) -> None:
+        """Values at a of the pairs (a, a + d), d of either sign; nothing for pairs that nobody
+        asked for."""
+        if d not in self._state.pairs:
+            back = tuple(-x for x in d)
+            if back not in self._state.pairs:
+                return
+            d, values = back, moved(values, back, values.ndim - self._state.axes)
+        self._parts[d] = self._parts[d] + values if d in self._parts else values
+
+    def total(self) -> Floats | None:
+        """In the order of the pairs, 0 for those that leave the image."""
+        if not self._parts:
+            return None
+        none = np.zeros_like(next(iter(self._parts.values())))
+        made = np.stack([self._parts.get(d, none) for d in self._state.pairs], axis=-1)
+        return self._state.inside(made)
 
 
-def shared_weight(state: State, seen: Floats) -> Callable[[Floats], list[Floats]]:
-    """Gradient of a weight that all positions of `state`, behind it, share: gradients of different
-    positions are independent, so their variances, times the second moments `seen`, add up."""
-    count = positions(state.image)
-    return lambda gradient: [state.over_positions(gradient * seen) * count]
+def times(state: State, behind: Pairs, factor: Floats) -> Back:
+    """Back through a layer that treats all units of `state`, in front of it, alike."""
+    beside = factor[..., None]
+    if state.mapped and factor.ndim > state.first:
+        root = np.sqrt(np.broadcast_to(factor, np.broadcast_shapes(factor.shape, state.q.shape)))
+        beside = root[..., None] * replace(state, pairs=behind).beside(root)
+    return lambda g: g.scaled(factor, beside, factor, beside).among(behind, state.pairs)
+
+
+def shared_weight(state: State, seen: State) -> Callable[[Gradient], list[Floats]]:
+    """Gradient of a weight that all positions of `state`, behind it, share, `seen` being what its
+    taps see there: over all pairs of positions and inputs the gradient's moments times those."""
+
+    def weights(g: Gradient) -> list[Floats]:
+        one = g.q * seen.q
+        if g.own is not None:
+            one = one + g.own * (seen.q * seen.c)
+        # Each pair of different positions is kept once, of alike ones the sum over all others.
+        twice = 2.0 if state.mapped else 1.0
+        for values, moments in ((g.same, seen.same), (g.cross, seen.cross)):
+            if values is not None:
+                one = one + twice * (values * moments).sum(axis=-1)
+        return [state.over_positions(one) * positions(state.image)]
+
+    return weights
 
 
 def starting_state(

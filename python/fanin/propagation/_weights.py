@@ -14,6 +14,7 @@ from fanin._modes import as_mode, divisor
 from fanin._public import public
 from fanin._types import Floats
 
+from ._gradient import Back, Gradient
 from ._layer import EvenLayer, Image, variance_parameters
 from ._positions import (
     Displacement,
@@ -25,7 +26,7 @@ from ._positions import (
     within,
     wrapped,
 )
-from ._state import Passage, State, shared_weight, times
+from ._state import PairSums, Passage, State, shared_weight, times
 
 
 @public("fanin.propagation")
@@ -68,12 +69,13 @@ class Dense(EvenLayer):
         before, after = units * state.copies, self.width or units
         number = divisor(self.mode, before, after)
         weight = np.asarray(self.weight_var, np.float64)
-        made = state.selected(wanted).mixed(before / number * weight, self.bias_var)
+        seen = state.selected(wanted)
+        made = seen.mixed(before / number * weight, self.bias_var)
         made = replace(
             made, m=np.zeros_like(made.q), width=self.width or state.width, copies=1, gaussian=True
         )
-        back = times(state.lifted(after / number * weight) * np.ones_like(state.q))
-        return Passage(made, back, shared_weight(made, state.q))
+        back = times(state, wanted, state.lifted(after / number * weight) * np.ones_like(state.q))
+        return Passage(made, back, shared_weight(made, seen))
 
 
 @public("fanin.propagation")
@@ -187,13 +189,35 @@ class Conv(EvenLayer):
             gaussian=True,
         )
         factor = state.lifted(fan_out / number * weight)
-        weights = shared_weight(made, seen.q)
+        weights = shared_weight(made, seen)
         if not state.mapped or state.image is None:
-            back = times(factor / math.prod(self.strides) * np.ones_like(state.q))
-            return Passage(made, back, weights)
-        rows = taps_of_kernel(state.image, self.sides, self.strides, self.padding == "circular")
-        axes = state.axes
-        return Passage(made, lambda g: scattered(g, rows, g.ndim - axes) * (factor / taps), weights)
+            even = factor / math.prod(self.strides) * np.ones_like(state.q)
+            return Passage(made, times(state, wanted, even), weights)
+        return Passage(made, self._back(state, wanted, factor / taps), weights)
+
+    def _back(self, state: State, behind: Pairs, factor: Floats) -> Back:
+        """Every tap gives what it sees at an output, and at a pair of outputs, back."""
+        grid, axes = state.image, state.axes
+        assert grid is not None
+        rows = taps_of_kernel(grid, self.sides, self.strides, self.padding == "circular")
+
+        def given(values: Floats) -> Floats:
+            return scattered(values, rows, values.ndim - axes) * factor
+
+        def pairs(values: Floats | None) -> Floats | None:
+            if values is None:
+                return None
+            found = PairSums(state)
+            for i, d in enumerate(behind):
+                for e in self._sources(d, grid):
+                    found.add(e, given(values[..., i]))
+            return found.total()
+
+        def back(g: Gradient) -> Gradient:
+            own = None if g.own is None else given(g.own)
+            return Gradient(given(g.q), pairs(g.same), own, pairs(g.cross))
+
+        return back
 
     def _averaged(self, state: State, wanted: Pairs) -> State:
         """The signal's mean over the taps of every output, 0 outside."""

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fanin
+from fanin.propagation._gradient import Gradient
 from fanin.propagation._softmax import softmax_moments
 
 p = fanin.propagation
@@ -82,7 +83,7 @@ def test_a_mask_that_hides_nothing_is_none():
     passage = p.Attention(12, 1.5).through(start, start.pairs)
     assert_allclose(passage.after.q, free.q[1], rtol=1e-12)
     assert_allclose(passage.after.same[0, 0], free.q[1] * free.c[1], rtol=1e-12)
-    assert_allclose(passage.back(np.ones(12)), free.grad[0], rtol=1e-12)
+    assert_allclose(passage.back(Gradient(np.ones(12))).q, free.grad[0], rtol=1e-12)
 
 
 def test_causal_layers_batch_and_refuse_other_lengths():

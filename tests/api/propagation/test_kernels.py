@@ -77,6 +77,15 @@ def convolutional(x, y, depth, weight, bias, kernel, zero, mean):
     return last, last + weight * read(tangent)
 
 
+def test_a_slope_at_variance_zero_is_the_slope_at_zero():
+    # tanh' = 1 - tanh^2; sigma' = sigma - sigma^2, and 1/4 at 0.
+    rest = 1 - float(p.moments(1.0, "tanh").second)
+    assert_allclose(p.slope_covariance([1.0, 0.0], [0.0, 1.0], 0.0, "tanh"), rest, rtol=1e-12)
+    second = float(p.moments(1.0, "sigmoid").second)
+    found = p.slope_covariance(1.0, 0.0, 0.0, "sigmoid")
+    assert_allclose(found, (0.5 - second) / 4, rtol=1e-12)
+
+
 def test_covariances_of_slopes_are_the_derivative_of_covariances():
     c, h = np.array([-0.8, -0.3, 0.2, 0.6, 0.9]), 1e-5
     for name in ("tanh", "gelu", "relu", "softplus", "erf", "silu"):

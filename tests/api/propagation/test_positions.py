@@ -136,6 +136,109 @@ def test_a_gradient_goes_back_by_the_same_taps():
     assert_allclose(found.chi[0] * found.grad[1], found.grad[0], rtol=CLOSE)
 
 
+def slow_weights(layers, image, q0):
+    """Gradient variances of the weights of every convolution, from the moments of a gradient at
+    every two positions; the loss is independent at those of the output."""
+    q = {(a, b): q0 * (a == b) for a in grid(image) for b in grid(image)}
+    steps = []
+    for layer in layers:
+        if isinstance(layer, str):
+            steps.append((layer, q, None))
+            q = {
+                (a, b): float(p.covariance(q[a, a], q[b, b], correlation(q, a, b), layer))
+                for a, b in q
+            }
+            continue
+        if isinstance(layer, p.Conv):
+            out = [-(-side // step) for side, step in zip(image, layer.stride, strict=True)]
+            taps = {o: seen(o, image, layer.kernel, layer.stride, layer.padding) for o in grid(out)}
+            ways = {
+                (o, r): [(a, b) for a, b in zip(taps[o], taps[r], strict=True) if a and b]
+                for o in taps for r in taps
+            }  # fmt: skip
+            factor, bias = layer.weight_var / len(taps[tuple(0 for _ in out)]), layer.bias_var
+        else:
+            out = [side // w for side, w in zip(image, layer.size, strict=True)]
+            windows = {
+                o: [tuple(x * w + y for x, w, y in zip(o, layer.size, b, strict=True))
+                    for b in grid(layer.size)]
+                for o in grid(out)
+            }  # fmt: skip
+            ways = {
+                (o, r): list(itertools.product(windows[o], windows[r]))
+                for o in windows for r in windows
+            }  # fmt: skip
+            factor, bias = 1 / math.prod(layer.size) ** 2, 0.0
+        steps.append((layer, q, (ways, factor)))
+        q = {key: factor * sum(q[pair] for pair in pairs) + bias for key, pairs in ways.items()}
+        image = tuple(out)
+    g = {(a, b): 1.0 * (a == b) for a in grid(image) for b in grid(image)}
+    found = []
+    for layer, before, back in reversed(steps):
+        if back is None:
+            g = {
+                (a, b): v * float(p.slope_covariance(before[a, a], before[b, b],
+                                                     correlation(before, a, b), layer))
+                for (a, b), v in g.items()
+            }  # fmt: skip
+            continue
+        ways, factor = back
+        if isinstance(layer, p.Conv):
+            seen_there = (sum(before[pair] for pair in ways[key]) * v for key, v in g.items())
+            found.append(sum(seen_there) * factor / layer.weight_var)
+        gave = dict.fromkeys(before, 0.0)
+        for key, v in g.items():
+            for pair in ways[key]:
+                gave[pair] += factor * v
+        g = gave
+    return found[::-1]
+
+
+def correlation(q, a, b):
+    return np.clip(q[a, b] / math.sqrt(q[a, a] * q[b, b]), -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "image"),
+    [
+        (["relu", conv(), "relu", conv(bias_var=0.3), "tanh", p.AveragePool(2)], (5, 4)),
+        (["relu", conv(stride=2, kernel=(3, 2)), "relu", p.AveragePool((1, 2)), conv(), "relu",
+          p.AveragePool((2, 1))], (7, 8)),
+        (["relu", conv(padding="circular", stride=(2, 1)), "gelu", conv(padding="circular"),
+          "relu", conv(kernel=(1, 3)), "relu", p.AveragePool(2)], (6, 4)),
+        # Alike positions: one number stands for all pairs.
+        (["relu", conv(padding="circular"), "relu", conv(padding="circular"), "relu",
+          p.AveragePool(2), conv(padding="circular"), "relu", p.AveragePool((2, 1))], (4, 4)),
+    ],
+)  # fmt: skip
+def test_weights_in_front_of_pools_see_that_positions_share_their_gradient(layers, image):
+    found = p.Network(layers, width=8, image=image).propagate(q0=0.8)
+    assert_allclose(found.weight_grads, slow_weights(layers, image, 0.8), rtol=CLOSE)
+
+
+@pytest.mark.parametrize("padding", ["circular", "zero"])
+def test_residuals_pass_shared_gradients_along_both_paths(padding):
+    # A branch of weight 0 changes nothing, and the skip of weight 0 leaves the branch.
+    first, inner = conv(padding=padding), ["relu", conv(padding=padding)]
+    pool = ["relu", p.AveragePool(2)]
+    for skip, branch, plain in ((1.0, 0.0, []), (0.0, 1.0, inner)):
+        block = p.Residual(inner, skip, branch)
+        found = p.Network([first, block, *pool], width=8, image=(4, 4)).propagate()
+        bare = p.Network([first, *plain, *pool], width=8, image=(4, 4)).propagate()
+        assert_allclose(found.weight_grads[0], bare.weight_grads[0], rtol=CLOSE)
+
+
+def test_weights_in_front_of_a_batch_norm_see_deviations_from_the_batch():
+    net = p.Network(["relu", p.Dense(), p.BatchNorm()]).propagate()
+    deviation = 0.5 - 1 / (2 * math.pi)
+    assert_allclose(net.weight_grads[0], net.grad[2] * deviation, rtol=1e-12)
+    # An activation between them: its slopes at two inputs have a covariance.
+    net = p.Network(["relu", p.Dense(), "gelu", p.BatchNorm(), p.Dense()]).propagate()
+    both = float(p.slope_covariance(0.5, 0.5, 1 / math.pi, "gelu")) / (2 * math.pi)
+    expected = net.grad[3] * (p.moments(0.5, "gelu").slope_second / 2 - both)
+    assert_allclose(net.weight_grads[0], expected, rtol=1e-12)
+
+
 # ---- published and measured figures --------------------------------------------------------------
 
 

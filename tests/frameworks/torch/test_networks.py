@@ -17,13 +17,16 @@ p = fanin.propagation
 SCORE = 4.0
 
 
-def compared(network, *, networks, c0, width_effect=0.0, weights=True, **given):
+def compared(network, *, networks, c0, width_effect=0.0, **given):
     """Means over networks within SCORE standard errors, and a share for what is finite."""
     theory = network.propagate(q0=given.get("q0", 1.0), c0=c0)
     found = torch_networks.measured(network, networks=networks, c0=c0, **given)
-    expected = {"square": theory.q, "product": theory.q * theory.c, "grad": theory.grad}
-    if weights:
-        expected["weight_grads"] = theory.weight_grads
+    expected = {
+        "square": theory.q,
+        "product": theory.q * theory.c,
+        "grad": theory.grad,
+        "weight_grads": theory.weight_grads,
+    }
     for name, values in expected.items():
         mean, error = found[name].mean(0), found[name].std(0, ddof=1) / math.sqrt(networks)
         room = SCORE * error + width_effect * abs(values) + 1e-12
@@ -40,60 +43,56 @@ CASES = {
     "a pool behind an activation": (
         [conv(128, padding="circular"), "relu", p.AveragePool(2), p.LayerNorm(), p.Dense(128, 2.0)],
         (6, 6),
-        True,
     ),
     "zero padding, biases, pools": (
         [*["relu", conv(96, bias_var=0.1)] * 3, p.AveragePool(2), "relu", p.AveragePool(None),
          p.Dense(96)],
         (6, 6),
-        False,
     ),
     "strides and a flattened image": (
         [conv(96, stride=2), "relu", conv(96, padding="circular"), "relu", p.AveragePool((2, 1)),
          p.Dense(96, 2.0), "gelu", p.Flatten(), p.Dense(96)],
         (7, 6),
-        False,
     ),
     "a projected skip and a norm": (
         [p.Residual(["relu", conv(96, stride=2)], 0.8, 0.7, [p.Conv(96, 1, stride=2)]), "relu",
          p.Residual([conv(96)]), p.RMSNorm(1.3, 0.2, 0.1), p.Dense(96)],
         (7, 7),
-        True,
     ),
     "groups and a delta kernel": (
         ["relu", conv(96, groups=4), "tanh", conv(96, 5, delta=True), "relu", conv(96)],
         (5, 5),
-        True,
     ),
     "norms and dropout behind activations": (
         [p.Dense(800), "relu", p.Dropout(0.3), p.LayerNorm(epsilon=0.05), p.Dense(800), "gelu",
          p.RMSNorm(), p.Dense(800)],
         None,
-        True,
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_layers_agree_with_networks_drawn_in_torch(name):
-    layers, image, weights = CASES[name]
+    layers, image = CASES[name]
     width = 800 if image is None else 128 if "pool behind" in name else 96
     network = p.Network(layers, width=width, image=image)
     networks = 60 if image is None else 100
     # Width n shifts a mean by O(1/n) a layer, about (kappa - 1)/n with kappa up to 7 for relu
     # behind a norm: 1/n for each of the layers.
     effect = len(layers) / width
-    # Behind a pool the gradients of positions are no longer independent: no weights there.
-    compared(network, networks=networks, c0=0.5, width_effect=effect, weights=weights)
+    compared(network, networks=networks, c0=0.5, width_effect=effect)
 
 
 def test_batch_norm_takes_its_mean_over_inputs_and_positions():
     layers = ["relu", conv(128), p.BatchNorm(), "relu", p.BatchNorm(), p.Dense(128)]
     network = p.Network(layers, width=128, image=(4, 4))
-    # 256 uncorrelated inputs of 16 pixels; weights see inputs without their batch mean.
+    # 256 uncorrelated inputs of 16 pixels; weights see inputs without their batch mean, and the
+    # loss of one input goes to the others through it.
     theory = network.propagate(c0=0.0)
     found = torch_networks.measured(network, networks=10, c0=0.0, inputs=256)
-    for name, values in (("square", theory.q), ("grad", theory.grad)):
+    for name, values in (
+        ("square", theory.q), ("grad", theory.grad), ("weight_grads", theory.weight_grads),
+    ):  # fmt: skip
         mean, error = found[name].mean(0), found[name].std(0, ddof=1) / math.sqrt(10)
         assert (abs(mean - values) <= SCORE * error + values * 6 / 128).all(), (name, mean, values)
 
