@@ -29,7 +29,20 @@ __all__ = ["normal", "orthogonal", "random", "truncated_normal", "uniform"]
 
 
 def random(shape: Any, *, seed: Any, chunks: Any = "auto", dtype: Any = None) -> Any:
-    """Uniform numbers in [0, 1), as `fanin.random`; see :func:`normal`."""
+    """Uniform numbers in [0, 1), as `fanin.random`.
+
+    Parameters
+    ----------
+    shape, seed, chunks, dtype
+        As in :func:`normal`.
+
+    Examples
+    --------
+    >>> import fanin.dask
+    >>> x = fanin.dask.random((60, 40), seed=0, chunks=16)
+    >>> bool((x.compute() == fanin.random((60, 40), seed=0)).all())
+    True
+    """
     return _array(fanin.random, shape, {}, seed, chunks, dtype)
 
 
@@ -65,6 +78,13 @@ def normal(
     ------
     TypeError, ValueError
         For bad arguments, at once and not when it is computed.
+
+    Examples
+    --------
+    >>> import fanin.dask
+    >>> x = fanin.dask.normal((60, 40), 0.0, 0.02, seed=0, chunks=16)
+    >>> bool((x.compute() == fanin.normal((60, 40), 0.0, 0.02, seed=0)).all())
+    True
     """
     return _array(fanin.normal, shape, {"loc": loc, "scale": scale}, seed, chunks, dtype)
 
@@ -78,7 +98,21 @@ def uniform(
     chunks: Any = "auto",
     dtype: Any = None,
 ) -> Any:
-    """Uniform numbers in [low, high), as `fanin.uniform`; see :func:`normal`."""
+    """Uniform numbers in [low, high), as `fanin.uniform`.
+
+    Parameters
+    ----------
+    shape, seed, chunks, dtype
+        As in :func:`normal`.
+    low, high : float
+
+    Examples
+    --------
+    >>> import fanin.dask
+    >>> x = fanin.dask.uniform((60, 40), -0.1, 0.1, seed=0, chunks=16)
+    >>> bool((x.compute() == fanin.uniform((60, 40), -0.1, 0.1, seed=0)).all())
+    True
+    """
     return _array(fanin.uniform, shape, {"low": low, "high": high}, seed, chunks, dtype)
 
 
@@ -93,7 +127,24 @@ def truncated_normal(
     chunks: Any = "auto",
     dtype: Any = None,
 ) -> Any:
-    """Normal numbers cut to [low, high] in units of scale, as `fanin.truncated_normal`."""
+    """Normal numbers cut to [low, high], as `fanin.truncated_normal`.
+
+    Parameters
+    ----------
+    shape, seed, chunks, dtype
+        As in :func:`normal`.
+    loc, scale : float
+        Mean and standard deviation before the cut.
+    low, high : float
+        In units of scale.
+
+    Examples
+    --------
+    >>> import fanin.dask
+    >>> x = fanin.dask.truncated_normal((60, 40), 0.0, 0.02, seed=0, chunks=16)
+    >>> bool((x.compute() == fanin.truncated_normal((60, 40), 0.0, 0.02, seed=0)).all())
+    True
+    """
     law = {"loc": loc, "scale": scale, "low": low, "high": high}
     return _array(fanin.truncated_normal, shape, law, seed, chunks, dtype)
 
@@ -115,6 +166,18 @@ def orthogonal(
         As in :func:`normal`; an int for `chunks` is the width of a part.
     gain : float
         Multiplies the matrix.
+
+    Raises
+    ------
+    ValueError
+        For a shape that has not two axes.
+
+    Examples
+    --------
+    >>> import fanin.dask
+    >>> x = fanin.dask.orthogonal((60, 40), seed=0, chunks=16)
+    >>> bool((x.compute() == fanin.orthogonal((60, 40), seed=0)).all())
+    True
     """
     full = _as_shape(shape)
     if len(full) != 2:

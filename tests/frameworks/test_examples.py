@@ -43,3 +43,33 @@ def test_what_the_readme_shows_of_a_framework_runs(framework: str, tmp_path: Pat
     program.write_text(f"import fanin\n{shown}\n{SHOWN[framework]}\nprint('ran')\n")
     said = run_python(str(program), KERAS_BACKEND="torch", HF_HUB_OFFLINE="1")
     assert said.splitlines()[-1] == "ran"
+
+
+#: Runs the examples in the docstrings of a module's public functions and classes; prints the names
+#: of what has none, but for records, what is the framework's own, and old names.
+DOCSTRINGS = """
+import dataclasses, doctest, importlib, sys
+import fanin
+module = importlib.import_module(sys.argv[1])
+runner = doctest.DocTestRunner()
+for name in module.__all__:
+    value = getattr(module, name)
+    if not value.__module__.startswith("fanin") or dataclasses.is_dataclass(value):
+        continue
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = [t for t in finder.find(value, name, module=False, globs={}) if t.examples]
+    for example in found:
+        assert runner.run(example).failed == 0, example.name
+    if not found and not value.__doc__.startswith(("Deprecated", "``keras.")):
+        print("without an example:", name)
+print("ran", runner.tries)
+"""
+
+
+@pytest.mark.parametrize(
+    "framework, least", [("torch", 70), ("keras", 30), ("jax", 50), ("dask", 15)]
+)
+def test_every_docstring_of_an_adapter_has_an_example_that_runs(framework: str, least: int) -> None:
+    said = run_python("-c", DOCSTRINGS, f"fanin.{framework}", KERAS_BACKEND="torch").splitlines()
+    assert not [line for line in said if line.startswith("without")]
+    assert said[-1].startswith("ran") and int(said[-1].split()[1]) >= least

@@ -50,12 +50,22 @@ kaiming_normal, kaiming_uniform = he_normal, he_uniform
 
 
 def zeros_init() -> Any:
-    """A factory of ``zeros``, for flax's spelling."""
+    """A factory of ``zeros``, for flax's spelling.
+
+    >>> import jax, fanin.jax
+    >>> float(fanin.jax.zeros_init()(jax.random.key(0), (3,)).sum())
+    0.0
+    """
     return zeros
 
 
 def ones_init() -> Any:
-    """A factory of ``ones``, for flax's spelling."""
+    """A factory of ``ones``, for flax's spelling.
+
+    >>> import jax, fanin.jax
+    >>> float(fanin.jax.ones_init()(jax.random.key(0), (3,)).sum())
+    3.0
+    """
     return ones
 
 

@@ -12,24 +12,20 @@ import keras
 from ._seeds import next_stream, read_seed, seed_config
 from ._tensors import tensor
 
+#: What the documentation of every initializer ends with.
+CALLED = """Notes
+-----
+Called as ``init(shape, dtype=None, layout=None)``: dtype float32, float64, float16 or bfloat16,
+else ``keras.config.floatx()``; with a layout on JAX every device makes its own part only. A
+TypeError or ValueError says what is wrong before anything is drawn.
+
+``seed`` as Keras has it: an int, or none given, repeats its values at every call; a
+``keras.random.SeedGenerator`` gives new ones. So do a `fanin.Stream` and a `fanin.Generator`:
+call n of an initializer draws from its stream's child number n."""
+
 
 class Drawn(keras.initializers.Initializer):
-    """A random initializer of Keras whose values are fanin's: ``init(shape, dtype, layout)``.
-
-    Parameters of a call
-    --------------------
-    shape : sequence of ints
-    dtype : str, optional
-        float32, float64, float16 or bfloat16; None is ``keras.config.floatx()``.
-    layout : keras.distribution.TensorLayout or the backend's own, optional
-        With JAX every device makes its own part only.
-
-    Notes
-    -----
-    ``seed`` as Keras has it: an int, or none given, repeats its values at every call; a
-    ``keras.random.SeedGenerator`` gives new ones. So do a `fanin.Stream` and a `fanin.Generator`:
-    call n of an initializer draws from its stream's child number n.
-    """
+    """A random initializer of Keras whose values are fanin's: ``init(shape, dtype, layout)``."""
 
     arguments: ClassVar[inspect.Signature]  # of the constructor
     seed: Any

@@ -10,7 +10,7 @@ import keras
 
 import fanin
 
-from ._drawn import Drawn, register
+from ._drawn import CALLED, Drawn, register
 
 Shape = tuple[int, ...]
 
@@ -22,22 +22,66 @@ class _OfKeras(Drawn):
         super().__init_subclass__()
         cls.arguments = inspect.signature(cls.__bases__[-1])
         cls.__signature__ = cls.arguments
-        cls.__doc__ = (
-            f"``keras.initializers.{cls.__name__}`` with fanin's values.\n\n{Drawn.__doc__}"
-        )
+        law, _, example = inspect.cleandoc(cls.__doc__ or "").partition("Examples\n")
+        cls.__doc__ = f"{law}{CALLED}\n\nExamples\n{example}"
 
 
 class RandomNormal(_OfKeras, keras.initializers.RandomNormal):
+    """N(mean, stddev^2).
+
+    Parameters
+    ----------
+    mean, stddev : float
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.RandomNormal(0.0, 0.02, seed=5)((64, 32)))
+    >>> bool((made == fanin.normal((64, 32), 0.0, 0.02, seed=5)).all())
+    True
+    """
+
     def draw(self, shape: Shape, **where: Any) -> Any:
         return fanin.normal(shape, float(self.mean), float(self.stddev), **where)
 
 
 class TruncatedNormal(_OfKeras, keras.initializers.TruncatedNormal):
+    """N(mean, stddev^2) cut at two sigma; `stddev` is that before the cut.
+
+    Parameters
+    ----------
+    mean, stddev : float
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.TruncatedNormal(0.0, 0.02, seed=5)((64, 32)))
+    >>> bool((made == fanin.truncated_normal((64, 32), 0.0, 0.02, seed=5)).all())
+    True
+    """
+
     def draw(self, shape: Shape, **where: Any) -> Any:
         return fanin.truncated_normal(shape, float(self.mean), float(self.stddev), **where)
 
 
 class RandomUniform(_OfKeras, keras.initializers.RandomUniform):
+    """U[minval, maxval).
+
+    Parameters
+    ----------
+    minval, maxval : float
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.RandomUniform(-0.1, 0.1, seed=5)((64, 32)))
+    >>> bool((made == fanin.uniform((64, 32), -0.1, 0.1, seed=5)).all())
+    True
+    """
+
     def draw(self, shape: Shape, **where: Any) -> Any:
         return fanin.uniform(shape, float(self.minval), float(self.maxval), **where)
 
@@ -58,28 +102,153 @@ class _Scaled(_OfKeras):
         return fanin.uniform(shape, -limit, limit, **where)
 
 
-class VarianceScaling(_Scaled, keras.initializers.VarianceScaling): ...
+class VarianceScaling(_Scaled, keras.initializers.VarianceScaling):
+    """Variance scale / n, n a fan as Keras counts it.
+
+    Parameters
+    ----------
+    scale : float, > 0
+    mode : {"fan_in", "fan_out", "fan_avg"}
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}
+        The first is cut at two sigma and widened to the stated variance.
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> init = fanin.keras.VarianceScaling(2.0, "fan_avg", "uniform", seed=5)
+    >>> made = numpy.asarray(init((64, 32)))
+    >>> bool((made == fanin.variance_scaling((64, 32), 2.0, "fan_avg", "uniform", seed=5)).all())
+    True
+    """
 
 
-class GlorotUniform(_Scaled, keras.initializers.GlorotUniform): ...
+class GlorotUniform(_Scaled, keras.initializers.GlorotUniform):
+    """U(-r, r), r = sqrt(6 / (fan_in + fan_out))      (Glorot & Bengio 2010)
+
+    Parameters
+    ----------
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.GlorotUniform(seed=5)((64, 32)))
+    >>> bool((made == fanin.glorot_uniform((64, 32), seed=5)).all())
+    True
+    """
 
 
-class GlorotNormal(_Scaled, keras.initializers.GlorotNormal): ...
+class GlorotNormal(_Scaled, keras.initializers.GlorotNormal):
+    """A normal cut at two sigma, std sqrt(2 / (fan_in + fan_out))      (Glorot & Bengio 2010)
+
+    Parameters
+    ----------
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.GlorotNormal(seed=5)((64, 32)))
+    >>> bool((made == fanin.glorot_normal((64, 32), seed=5)).all())
+    True
+    """
 
 
-class HeUniform(_Scaled, keras.initializers.HeUniform): ...
+class HeUniform(_Scaled, keras.initializers.HeUniform):
+    """U(-r, r), r = sqrt(6 / fan_in)      (He et al. 2015)
+
+    Parameters
+    ----------
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.HeUniform(seed=5)((64, 32)))
+    >>> bool((made == fanin.he_uniform((64, 32), seed=5)).all())
+    True
+    """
 
 
-class HeNormal(_Scaled, keras.initializers.HeNormal): ...
+class HeNormal(_Scaled, keras.initializers.HeNormal):
+    """A normal cut at two sigma, std sqrt(2 / fan_in)      (He et al. 2015)
+
+    Parameters
+    ----------
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.HeNormal(seed=5)((64, 32)))
+    >>> bool((made == fanin.he_normal((64, 32), seed=5)).all())
+    True
+    """
 
 
-class LecunUniform(_Scaled, keras.initializers.LecunUniform): ...
+class LecunUniform(_Scaled, keras.initializers.LecunUniform):
+    """U(-r, r), r = sqrt(3 / fan_in)      (LeCun et al. 1998)
+
+    Parameters
+    ----------
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.LecunUniform(seed=5)((64, 32)))
+    >>> bool((made == fanin.lecun_uniform((64, 32), seed=5)).all())
+    True
+    """
 
 
-class LecunNormal(_Scaled, keras.initializers.LecunNormal): ...
+class LecunNormal(_Scaled, keras.initializers.LecunNormal):
+    """A normal cut at two sigma, std sqrt(1 / fan_in)      (LeCun et al. 1998)
+
+    Parameters
+    ----------
+    input_axes, output_axes : sequence of int, optional
+        The axes that make the fans, alone.
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.LecunNormal(seed=5)((64, 32)))
+    >>> bool((made == fanin.lecun_normal((64, 32), seed=5)).all())
+    True
+    """
 
 
 class Orthogonal(_OfKeras, keras.initializers.Orthogonal):
+    """A Haar-distributed orthogonal matrix, the last axis its columns, times `gain`.
+
+    Parameters
+    ----------
+    gain : float
+    seed : int, SeedGenerator, Stream or Generator, optional
+
+    Examples
+    --------
+    >>> import numpy, fanin.keras
+    >>> made = numpy.asarray(fanin.keras.Orthogonal(2.0, seed=5)((64, 32)))
+    >>> bool((made == fanin.orthogonal((64, 32), gain=2.0, seed=5)).all())
+    True
+    """
+
     def draw(self, shape: Shape, **where: Any) -> Any:
         if len(shape) < 2:
             raise ValueError(

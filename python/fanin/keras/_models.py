@@ -70,6 +70,13 @@ def init_(model: Any, seed: Any = 0) -> InitReport:
     ValueError
         If the model is not built, or an initializer cannot make its variable; then nothing has been
         changed.
+
+    Examples
+    --------
+    >>> import keras, fanin.keras
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> fanin.keras.init_(model, seed=1).filled
+    ('layers/dense/vars/0', 'layers/dense/vars/1')
     """
     if not isinstance(model, keras.Layer):
         raise TypeError(f"model must be a keras.Model or keras.Layer, got {type(model).__name__}")

@@ -10,7 +10,7 @@ import keras
 
 import fanin
 
-from ._drawn import Drawn, register
+from ._drawn import CALLED, Drawn, register
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _COMMON = {"gain": 1.0, "layout": "io", "seed": None}
@@ -69,6 +69,6 @@ def _class(row: fanin.Scheme) -> type:
     text = f"{row.summary}\n\n{row.formula} ({row.source}); see `fanin.{row.name}`.\n"
     kind = type(name, (_OfScheme,), {
         "row": row, "arguments": signature, "__signature__": signature,
-        "__doc__": text + str(Drawn.__doc__),
+        "__doc__": f"{text}\n{CALLED}",
     })  # fmt: skip
     return register(kind, row.name)

@@ -15,7 +15,20 @@ _KEYED = fanin.Stream(0).__reduce__()[0]  # the function that pickle makes a Str
 
 @keras.saving.register_keras_serializable(package="fanin")
 class StreamSeed:
-    """A :class:`fanin.Stream` that counts its calls: call n draws from its child number n."""
+    """A :class:`fanin.Stream` that counts its calls: call n draws from its child number n.
+
+    Parameters
+    ----------
+    key : Stream, or str
+        Its key in 32 hexadecimal digits, as `get_config` gives it.
+
+    Examples
+    --------
+    >>> import fanin, fanin.keras
+    >>> seed = fanin.keras.StreamSeed(fanin.Stream(0))
+    >>> [seed.next_stream() == fanin.Stream(0)[n] for n in range(2)]
+    [True, True]
+    """
 
     def __init__(self, key: str | fanin.Stream) -> None:
         stream = key if isinstance(key, fanin.Stream) else _KEYED(bytes.fromhex(key)[::-1])
