@@ -17,6 +17,9 @@ from ._fixed_points import Solved as Solved
 from ._jacobian import Jacobian, jacobian
 from ._kernels import Kernels, gradient_correlation, kernels, slope_covariance
 from ._layers import (
+    GRU,
+    LSTM,
+    RNN,
     Attention,
     AveragePool,
     BatchNorm,
@@ -61,11 +64,13 @@ __all__ = [
     "Dropout",
     "Embedding",
     "FixedPoints",
+    "GRU",
     "Flatten",
     "Gated",
     "Jacobian",
     "JacobianAtoms",
     "Kernels",
+    "LSTM",
     "LayerNorm",
     "LayerRate",
     "MaxPool",
@@ -74,6 +79,7 @@ __all__ = [
     "PhaseDiagram",
     "Profile",
     "RMSNorm",
+    "RNN",
     "Residual",
     "ResidualJacobian",
     "ShapedActivation",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin._activations.activation import as_activation
 from fanin._functions import exp
 from fanin._modes import divisor
 from fanin._random.stateless import normal, random
@@ -27,9 +28,14 @@ from ._layers import Residual
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
 from ._pools import AveragePool, Flatten, MaxPool
 from ._positions import Taps, taps_of_kernel
+from ._recurrent import GRU, LSTM, RNN
 from ._weights import Conv, Dense
 
 Back = Callable[[Floats], Floats]
+#: Output and state behind a step, and the way back from their gradients to those of W x, of U h,
+#: of the output before and of the state before.
+Step = tuple[Floats, Floats, Callable[[Floats, Floats], tuple[Floats, Floats, Floats, Floats]]]
+_SIGMOID, _TANH = as_activation("sigmoid"), as_activation("tanh")
 
 
 class Draws:
@@ -258,6 +264,84 @@ def _attention(layer: Attention, x: Floats, draws: Draws) -> tuple[Floats, Back]
     return np.matmul(v, share.swapaxes(1, 2)), back
 
 
+def _recurrent(layer: RNN | LSTM | GRU, x: Floats, draws: Draws) -> tuple[Floats, Back]:
+    """Step by step; a cell's `step` gives its state, output and way back."""
+    before, after = x.shape[1], layer.width or x.shape[1]
+    gates = {RNN: 1, LSTM: 4, GRU: 3}[type(layer)]
+    w = draws.normal((gates, after, before), layer.weight_var / before)
+    u = draws.normal((gates, after, after), layer.recurrent_var / after)
+    biases = [draws.normal((gates, after), layer.bias_var / 2) for _ in range(2)]
+    steps_of: dict[type, Callable[..., Step]]
+    steps_of = {RNN: _plain_step, LSTM: _lstm_step, GRU: _gru_step}
+    step = steps_of[type(layer)]
+    inputs, steps = len(x), x.shape[2]
+    hidden = cell = np.zeros((inputs, after))
+    outputs, ways = [], []
+    for t in range(steps):
+        of_x, of_h = (
+            np.einsum("goi,bi->gbo", weight, value) + bias[:, None]
+            for weight, value, bias in zip((w, u), (x[:, :, t], hidden), biases, strict=True)
+        )
+        hidden, cell, way = step(layer, of_x, of_h, hidden, cell)
+        outputs.append(hidden)
+        ways.append(way)
+
+    def back(gradient: Floats) -> Floats:
+        found = np.zeros(x.shape)
+        of_hidden = of_cell = np.zeros((inputs, after))
+        for t in reversed(range(steps)):
+            if not layer.last or t == steps - 1:
+                of_hidden = of_hidden + (gradient if layer.last else gradient[:, :, t])
+            to_x, to_h, of_hidden, of_cell = ways[t](of_hidden, of_cell)
+            found[:, :, t] = np.einsum("goi,gbo->bi", w, to_x)
+            of_hidden = of_hidden + np.einsum("goi,gbo->bi", u, to_h)
+        return found
+
+    return outputs[-1] if layer.last else np.stack(outputs, axis=-1), back
+
+
+def _plain_step(layer: RNN, of_x: Floats, of_h: Floats, hidden: Floats, cell: Floats) -> Step:
+    [total] = of_x + of_h
+    slope = np.asarray(layer.activation.derivative(total))
+    return (
+        np.asarray(layer.activation(total), np.float64),
+        cell,
+        lambda g, of_cell: ((g * slope)[None], (g * slope)[None], np.zeros_like(g), of_cell),
+    )
+
+
+def _lstm_step(layer: LSTM, of_x: Floats, of_h: Floats, hidden: Floats, cell: Floats) -> Step:
+    i, f, g, o = of_x + of_h
+    i, f, o = (np.asarray(_SIGMOID(v)) for v in (i, f + layer.forget_bias, o))
+    g = np.asarray(_TANH(g))
+    made = f * cell + i * g
+    bent = np.asarray(_TANH(made))
+
+    def back(of_hidden: Floats, of_cell: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        of_cell = of_cell + of_hidden * o * (1 - bent * bent)
+        to = np.stack([
+            of_cell * g * i * (1 - i), of_cell * cell * f * (1 - f),
+            of_cell * i * (1 - g * g), of_hidden * bent * o * (1 - o),
+        ])  # fmt: skip
+        return to, to, np.zeros_like(of_hidden), of_cell * f
+
+    return o * bent, made, back
+
+
+def _gru_step(layer: GRU, of_x: Floats, of_h: Floats, hidden: Floats, cell: Floats) -> Step:
+    reset, update = (np.asarray(_SIGMOID(of_x[k] + of_h[k])) for k in range(2))
+    made = np.asarray(_TANH(of_x[2] + reset * of_h[2]))
+
+    def back(of_hidden: Floats, of_cell: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        bent = of_hidden * (1 - update) * (1 - made * made)
+        of_reset = bent * of_h[2] * reset * (1 - reset)
+        of_update = of_hidden * (hidden - made) * update * (1 - update)
+        to_x, to_h = (np.stack([of_reset, of_update, last]) for last in (bent, bent * reset))
+        return to_x, to_h, of_hidden * update, of_cell
+
+    return (1 - update) * made + update * hidden, cell, back
+
+
 _LAYERS: dict[type, Callable[..., tuple[Floats, Back]]] = {
     Dense: _dense,
     Conv: _conv,
@@ -273,4 +357,7 @@ _LAYERS: dict[type, Callable[..., tuple[Floats, Back]]] = {
     MaxPool: _largest,
     Flatten: _flatten,
     Attention: _attention,
+    RNN: _recurrent,
+    LSTM: _recurrent,
+    GRU: _recurrent,
 }

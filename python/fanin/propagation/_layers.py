@@ -22,6 +22,7 @@ from ._layer import Image, any_uneven, demands, images_along, passed, swept
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
 from ._pools import AveragePool, Flatten, MaxPool
 from ._positions import Pairs, sorted_pairs
+from ._recurrent import GRU, LSTM, RNN
 from ._state import Passage, State
 from ._weights import Conv, Dense
 
@@ -34,7 +35,10 @@ __all__ = [
     "Conv",
     "Dense",
     "Dropout",
+    "GRU",
+    "LSTM",
     "MaxPool",
+    "RNN",
     "Gated",
     "Embedding",
     "Flatten",
@@ -192,6 +196,9 @@ LAYERS = (
     RMSNorm,
     BatchNorm,
     Attention,
+    RNN,
+    LSTM,
+    GRU,
     Apply,
 )
 

@@ -46,8 +46,9 @@ class Network:
     ----------
     layers : sequence
         `Dense`, `Conv`, `Gated`, `Embedding`, `Residual`, `Dropout`, `AveragePool`, `MaxPool`,
-        `Flatten`, `LayerNorm`, `RMSNorm`, `BatchNorm`, `Attention` (the last and MaxPool in part
-        approximations), and activations: a name, an `Activation` or a function. The first one
+        `RNN`, `LSTM`, `GRU`, `Flatten`, `LayerNorm`, `RMSNorm`, `BatchNorm`, `Attention` (the
+        last and MaxPool in part approximations), and activations: a name, an `Activation` or a
+        function. The first one
         meets Gaussian pre-activations.
     width : int, optional
         Units or channels that come in; needed only where a mode other than fan_in, or a
