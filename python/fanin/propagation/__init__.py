@@ -12,6 +12,7 @@ from ._apply import Apply as Apply
 from ._architectures import architecture
 from ._critical import Critical, critical, half_stable
 from ._density import JacobianAtoms, jacobian_atoms, jacobian_density
+from ._finite_width import WidthCorrection, width_correction
 from ._fixed_points import DepthScales, FixedPoints, depth_scales, fixed_points
 from ._fixed_points import Solved as Solved
 from ._jacobian import Jacobian, jacobian
@@ -84,6 +85,7 @@ __all__ = [
     "ResidualJacobian",
     "ShapedActivation",
     "Simulation",
+    "WidthCorrection",
     "architecture",
     "born_dead",
     "chi",
@@ -114,4 +116,5 @@ __all__ = [
     "tat",
     "variance_map",
     "variance_slope",
+    "width_correction",
 ]

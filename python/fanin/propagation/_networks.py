@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._checks import as_count
+from fanin._modes import divisor
 from fanin._public import public
 from fanin._types import Floats
 
+from ._findings import norm_kurtosis
+from ._finite_width import Step, corrected, fluctuation_hints, width_hints
 from ._gradient import Gradient
 from ._layer import any_uneven, demands, passed, swept
-from ._layers import Apply, Attention, MaxPool, Residual, as_layers, causal_tokens
-from ._positions import Pairs, all_pairs
+from ._layers import Apply, Attention, Dense, MaxPool, Residual, as_layers, causal_tokens
+from ._positions import Pairs, all_pairs, positions
 from ._profile import FIELDS, Profile
 from ._simulate import Simulation, simulate_network
 from ._state import Passage, State, starting_state
@@ -137,7 +140,10 @@ class Network:
         start, correlated = self.start(q0, c0)
         passages = passed(self.layers, start, self.pairs_behind)
         fields, maps = _fields(self.layers, start, passages, correlated)
-        return Profile(fields, ("input", *(_title(layer) for layer in self.layers)), maps)
+        names = ("input", *(_title(layer) for layer in self.layers))
+        edges = [start, *(passage.after for passage in passages)]
+        hints = (lambda: _hints(self.layers, edges)) if fields["q"].ndim == 1 else ()
+        return Profile(fields, names, maps, hints)
 
     def simulate(
         self,
@@ -191,6 +197,33 @@ class Network:
         return simulate_network(
             self, width=width, q0=q0, c0=c0, inputs=inputs, networks=networks, seed=seed
         )
+
+
+def _hints(layers: Sequence[Any], edges: Sequence[State]) -> tuple[str, ...]:
+    """Of finite width: the first order where dense layers stand in a row, else how norms vary."""
+    steps, total, dense = [], 0.0, True
+    q0 = float(edges[0].over_positions(edges[0].q))
+    for i, (layer, edge) in enumerate(zip(layers, edges, strict=False)):
+        follows = layers[i + 1] if i + 1 < len(layers) else None
+        if isinstance(layer, Apply):
+            q, units = float(edge.over_positions(edge.q)), edge.width
+            if units is None or not 0 < q < np.inf:
+                return ()
+            total += (norm_kurtosis(layer.activation, q) - 1) / (units * positions(edge.image))
+            plain = isinstance(follows, Dense) and layer.activation.name not in (
+                "step", "sign", "crelu",
+            )  # fmt: skip
+            if plain and follows is not None:
+                share = units / divisor(follows.mode, units, follows.width or units)
+                steps.append(
+                    Step(layer.activation, follows.weight_var * share, follows.bias_var, units)
+                )
+            dense = dense and (plain or follows is None) and edge.image is None
+        elif isinstance(layer, Dense) and not steps and i == 0:
+            q0 = float(edges[1].q)
+        elif not (isinstance(layer, Dense) and isinstance(layers[i - 1], Apply)):
+            dense = False
+    return width_hints(corrected(steps, q0)) if dense and steps else fluctuation_hints(total)
 
 
 def _fields(

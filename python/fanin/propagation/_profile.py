@@ -60,6 +60,8 @@ class Profile:
         product over the mean square.
     layers : tuple of str
         Names of the entries.
+    hints : tuple of str
+        What finite width changes where it matters, if widths were given; `table` ends in it.
     """
 
     q: Floats
@@ -84,8 +86,16 @@ class Profile:
         fields: Mapping[str, Field],
         layers: tuple[str, ...],
         maps: Mapping[str, Sequence[Any]] | None = None,
+        hints: tuple[str, ...] | Callable[[], tuple[str, ...]] = (),
     ) -> None:
-        vars(self).update(_fields=dict(fields), layers=layers, _maps=dict(maps or {}))
+        vars(self).update(_fields=dict(fields), layers=layers, _maps=dict(maps or {}), _hints=hints)
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        found = vars(self)["_hints"]
+        if callable(found):
+            found = vars(self)["_hints"] = found()
+        return tuple(found)
 
     def __getattr__(self, name: str) -> Floats:
         # Long profiles of many lanes are large, so that a field is made when it is asked for.
@@ -104,7 +114,7 @@ class Profile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in FIELDS}
-        return Profile, (fields, self.layers, vars(self)["_maps"])
+        return Profile, (fields, self.layers, vars(self)["_maps"], self.hints)
 
     def __repr__(self) -> str:
         return f"<Profile of {len(self.layers) - 1} layers, shape {self.q.shape}>"
@@ -221,10 +231,11 @@ class Profile:
         for i, name in enumerate(names):
             rows.append([name, *(figures(fields[n][i]) for n in shown)])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        return "\n".join(
+        lines = (
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
             for row in rows
         )
+        return "\n".join([*lines, *self.hints])
 
     def to_json(self, lane: tuple[int, ...] | None = None) -> str:
         """All fields as JSON; NaN becomes null.

@@ -12,6 +12,7 @@ from fanin._checks import as_count, as_variance
 from fanin._modes import as_mode, divisor
 from fanin._types import Floats
 
+from ._finite_width import Step, corrected, width_hints
 from ._maps import chi as chi_of
 from ._maps import moments, propagated, times
 from ._pairs import correlation_map, one_minus_correlation_map
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from fanin._activations.activation import ActivationLike
 
     from ._profile import Field
+
+#: Their gradients have no variance.
+_JUMPS = ("step", "sign", "crelu")
 
 
 def propagate(
@@ -160,5 +164,15 @@ def propagate(
         "dead": lambda: dead_fraction(layers_last, phi),
         "weight_grads": lambda: profile.weight_grad[..., 1:],
     }
-    profile = Profile(fields, tuple(str(layer) for layer in range(depth + 1)))
+
+    def hints() -> tuple[str, ...]:
+        steps = [
+            Step(phi, float(weight) * share, float(bias), units)
+            for share, units in zip(forward, sizes, strict=False)
+        ]
+        return width_hints(corrected(steps, float(q0)))
+
+    known = widths is not None and not shape and not rate.any() and phi.name not in _JUMPS
+    names = tuple(str(layer) for layer in range(depth + 1))
+    profile = Profile(fields, names, hints=hints if known else ())
     return profile
