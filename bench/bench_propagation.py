@@ -168,6 +168,69 @@ def against_neural_tangents(report: Report, choice: argparse.Namespace, threads:
         ratios(report, choice, own, {"neural-tangents (jit, with the Gram matrix)": (peer, None)})
 
 
+#: Equal to this, and times as fast: what is asked of kernels beside neural-tangents.
+KERNEL_DIGITS, KERNEL_SPEED = 1e-11, 1.3
+
+
+def kernels_beside_neural_tangents(
+    report: Report, choice: argparse.Namespace, threads: int
+) -> None:
+    """NNGP and NTK of all pairs of two sets of inputs, dense and convolutional, both at once."""
+    if threads != 2:
+        return
+    try:
+        import jax
+        from neural_tangents import stax
+    except ImportError as error:
+        report.notes.append(f"neural-tangents is not here: {error}")
+        return
+    fanin.runtime.set_threads(threads)
+    jax.config.update("jax_enable_x64", True)
+    rng, weight, bias, depth = np.random.default_rng(0), 1.7, 0.1, 3
+    std = {"W_std": math.sqrt(weight), "b_std": math.sqrt(bias)}
+    layers = {"relu": stax.Relu, "erf": stax.Erf}
+
+    def peer_of(first: Any, last: list[Any], phi: str, x: Any, y: Any) -> Any:
+        rows = [layer for _ in range(depth) for layer in (first(), layers[phi]())]
+        kernel = stax.serial(*rows, *last, stax.Dense(1, **std))[2]
+        compiled = jax.jit(lambda a, b: kernel(a, b, ("nngp", "ntk")))
+        return lambda: jax.block_until_ready(compiled(x, y))
+
+    def convolution(padding: str) -> Any:
+        return lambda: stax.Conv(1, (3, 3), padding=padding, **std)
+
+    features, images = (
+        (rng.standard_normal((800, 100)) for _ in range(2)),
+        (rng.standard_normal((64, 12, 12, 3)) for _ in range(2)),
+    )
+    dense, pictures = tuple(features), tuple(images)
+    flat, mean = [stax.Flatten()], [stax.GlobalAvgPool()]
+    small = tuple(part[:24, :8, :8] for part in pictures)
+    cases: list[tuple[str, Any, list[Any], tuple[Any, Any], dict[str, Any]]] = [
+        ("dense, 800 x 800", lambda: stax.Dense(1, **std), [], dense, {}),
+        ("3 x 3 circular, flattened, 64 x 64 images of 12 x 12", convolution("CIRCULAR"), flat,
+         pictures, {"kernel": 3}),
+        ("3 x 3 zero-padded, mean, 24 x 24 images of 8 x 8", convolution("SAME"), mean, small,
+         {"kernel": 3, "padding": "zero", "readout": "mean"}),
+    ]  # fmt: skip
+    for title, first, last, (x, y), given in cases:
+        for phi in layers:
+            theirs = peer_of(first, last, phi, x, y)
+
+            def ours(x: Any = x, y: Any = y, phi: str = phi, given: Any = given) -> Any:
+                return p.kernels(x, phi, depth, weight_var=weight, bias_var=bias, x2=y, **given)
+
+            mine, other = ours(), theirs()
+            for a, b in ((mine.covariance, other.nngp), (mine.tangent, other.ntk)):
+                if not np.allclose(a, b, rtol=KERNEL_DIGITS, atol=0):
+                    worst = float(np.max(np.abs(a / np.asarray(b) - 1)))
+                    raise SystemExit(f"kernels of {phi}, {title}: off by {worst}")
+            count, what = len(x) * len(y), f"NNGP and NTK of {phi}, {title}"
+            own = contender("fanin", what, ours, count, threads)
+            peer = contender("neural-tangents", what, theirs, count, threads)
+            ratios(report, choice, own, {"neural-tangents (jit)": (peer, KERNEL_SPEED)})
+
+
 def covariances(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """E phi(u) phi(v) at c = 1/2 with two variances up to 4, and along c at one variance."""
     fanin.runtime.set_threads(threads)
@@ -237,6 +300,7 @@ if __name__ == "__main__":
         "moments": moments,
         "quadrature": against_quadrature,
         "neural_tangents": against_neural_tangents,
+        "kernels": kernels_beside_neural_tangents,
         "covariances": covariances,
         "batches": batches,
         "simulations": simulations,
