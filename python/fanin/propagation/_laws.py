@@ -113,3 +113,74 @@ def between(first: Moments, variance: Any, correlation: Any) -> Floats:
     square = first.mean * first.mean
     lack = parted(first.second - square, variance * first.slope * first.slope, 1 - correlation)
     return np.asarray(first.second - lack)
+
+
+def largest_products(
+    q: float, near: float, crossed: float, apart: float, count: int, phi: Activation
+) -> tuple[float, float]:
+    """E phi phi' of the largest of a window of two inputs, at other places and at the same.
+
+    Pixels of one input correlate by `near`, of two by `crossed`, and 1 - `apart` at one place. A
+    common normal of each input, and pairs (a_i, b_i) of correlation r, whose largest have the
+    distribution Phi_2(x, y; r)^count; of two variables E g(x) h(y) is that of independent ones
+    plus the integral of g' h' (F(x, y) - F(x) F(y)) (Hoeffding 1940).
+    """
+    own, turned = 1 - near, crossed / near if near > 0 else 0.0
+    spread, common = float(np.sqrt(q * own)), float(np.sqrt(q * near))
+    x, width = _grid(() if near > 0 else tuple(k / spread for k in phi.kinks))
+    below = 1 - upper_tail(x)
+    bell = exp(-0.5 * x * x) / np.sqrt(_TAU)
+    mass = width * count * below ** (count - 1) * bell
+    if near > 0:
+        z, weight = gaussian_nodes(1.0)
+        y, inner = _coarse()
+        first = common * z
+        second = common * (turned * z[:, None] + np.sqrt(max(1 - turned * turned, 0.0)) * y)
+    else:
+        first, weight, second, inner = np.zeros(1), np.ones(1), np.zeros((1, 1)), np.ones(1)
+    at = first[:, None] + spread * x
+    level, slope = np.asarray(phi(at), np.float64) @ mass, np.asarray(phi.derivative(at))
+    # Of the other input given the common part of this one.
+    means = _fitted(first, level, second) @ inner if near > 0 else level
+    elsewhere = float((weight * level * means).sum())
+    slopes = np.zeros_like(slope)
+    for shift, share in zip(second.T, inner, strict=True):
+        slopes += share * np.asarray(phi.derivative(shift[:, None] + spread * x))
+    both = (slope * weight[:, None]).T @ slopes * (spread * spread)
+    joint = _joint(x, (1 - apart - crossed) / own) + below[:, None] * below
+    lifted = joint**count - (below[:, None] * below) ** count
+    return elsewhere, elsewhere + float(width @ (both * lifted) @ width)
+
+
+def _fitted(x: Floats, values: Floats, at: Floats) -> Floats:
+    return np.interp(at.ravel(), x, values).reshape(at.shape)
+
+
+def _grid(kinks: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Nodes on [-8, 8], panels of length one that end at the kinks too."""
+    edges = np.unique([*np.arange(-8.0, 9.0), *(k for k in kinks if abs(k) < 8)])
+    nodes, weights = legendre_rule(10)
+    half = 0.5 * np.diff(edges)[:, None]
+    return (0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes).ravel(), (
+        half * weights
+    ).ravel()
+
+
+def _coarse() -> tuple[Floats, Floats]:
+    """Equal steps for a normal: many, as slopes jump."""
+    z = np.arange(-7.0, 7.125, 0.125)
+    mass = np.asarray(exp(-0.5 * z * z), np.float64)
+    return z, np.asarray(mass / mass.sum())
+
+
+def _joint(x: Floats, correlation: float) -> Floats:
+    """Phi_2(x, y; r) - Phi(x) Phi(y), the integral of the density over r (Plackett 1954)."""
+    nodes, weights = legendre_rule(32)
+    half = 0.5 * float(np.arcsin(np.clip(correlation, -1.0, 1.0)))
+    total = np.zeros((x.size, x.size))
+    squares, product = x[:, None] ** 2 + x**2, x[:, None] * x
+    for angle, weight in zip(half * (1 + nodes), half * weights, strict=True):
+        sine, cosine = np.sin(angle), np.cos(angle)
+        power = (squares - 2 * sine * product) / (2 * cosine * cosine)
+        total += weight * exp(-np.minimum(power, 700.0))
+    return total / _TAU

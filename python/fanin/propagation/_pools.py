@@ -15,7 +15,7 @@ from fanin._public import public
 from fanin._types import Floats
 
 from ._gradient import Gradient
-from ._laws import Moments, largest_law, moments_of, parted, shared_second
+from ._laws import Moments, largest_law, largest_products, moments_of, shared_second
 from ._layer import EvenLayer, Image
 from ._maps import moments
 from ._positions import (
@@ -32,6 +32,9 @@ from ._positions import (
     within,
 )
 from ._state import PairSums, Passage, State, times
+
+#: Distance of two inputs below which what a MaxPool keeps of it is in proportion.
+_ALMOST_ONE = 0.01
 
 
 @public("fanin.propagation")
@@ -255,9 +258,9 @@ class MaxPool(EvenLayer):
     activation.
 
     Pixels of a window are normal with one correlation (which may not be negative), as circular
-    convolutions leave them; then the law of the largest is exact. The covariance of two inputs is
-    the parabola of their correlation through its ends and its slope at 0; windows that overlap
-    count as different. A gradient goes to the largest pixel.
+    convolutions leave them; then the law of the largest is exact, and the covariance of two inputs
+    an integral. Approximate are windows that overlap, which count as different. A gradient goes to
+    the largest pixel.
 
     Parameters
     ----------
@@ -314,8 +317,6 @@ class MaxPool(EvenLayer):
         ]
         names = ("mean", "second", "slope", "slope_second")
         every = Moments(*(np.reshape([getattr(m, n) for m in found], near.shape) for n in names))
-        # The variance has a part of what all pixels share and one of their own; each pixel is the
-        # largest with probability 1/r, which is the slope of the latter where inputs part.
         shared = np.reshape(
             [
                 shared_second(float(q), float(r), pixels, phi)
@@ -323,17 +324,20 @@ class MaxPool(EvenLayer):
             ],
             near.shape,
         )
-        square, lift = every.mean * every.mean, before.q * every.slope * every.slope
-        parts = shared - square, every.second - shared
-        with np.errstate(invalid="ignore", divide="ignore"):
-            first = np.where(near > 0, (near - crossed) / near, 0.0)
-            last = (before.one_minus_c - (near - crossed)) / (1 - near)
-        common = parted(parts[0], lift * near, first)
-        own = parted(parts[1], lift * (1 - near) / pixels, last)
+        every_lane = np.broadcast_arrays(before.q, near, crossed, before.one_minus_c)
+        elsewhere, apart = (np.zeros(every_lane[0].shape) for _ in range(2))
+        for at in np.ndindex(elsewhere.shape):
+            q, near_at, crossed_at, missing = (float(x[at]) for x in every_lane)
+            # In proportion from where inputs are almost one.
+            least = max(missing, _ALMOST_ONE)
+            given = (q, near_at, min(crossed_at, near_at), least, pixels, phi)
+            elsewhere[at], product = largest_products(*given)
+            apart[at] = (every.second[at] - product) * min(1.0, missing / least)
+        apart = apart / every.second
         made = replace(
-            state, q=every.second, m=every.mean, c=1 - (common + own) / every.second,
-            one_minus_c=(common + own) / every.second, same=shared[..., None],
-            cross=(shared - common)[..., None], image=self.image_behind(state.image),
+            state, q=every.second, m=every.mean, c=1 - apart, one_minus_c=apart,
+            same=shared[..., None], cross=elsewhere[..., None],
+            image=self.image_behind(state.image),
             gaussian=False,
         )  # fmt: skip
         slopes = moments(before.q, phi).slope_second
