@@ -25,6 +25,7 @@ PYBIND11_MODULE(_core, m) {
   fanin::bindings::register_bit_generator(m);
   fanin::bindings::register_dlpack(m);
   fanin::bindings::register_runtime(m);
+  fanin::bindings::register_files(m);
   fanin::bindings::register_propagation(m);
   fanin::bindings::register_pair_kernels(m);
   fanin::bindings::register_simulate(m);

@@ -12,6 +12,7 @@ void register_runtime(pybind11::module_& m);
 void register_integers(pybind11::module_& m);
 void register_bit_generator(pybind11::module_& m);
 void register_dlpack(pybind11::module_& m);
+void register_files(pybind11::module_& m);
 void register_propagation(pybind11::module_& m);
 void register_pair_kernels(pybind11::module_& m);
 void register_simulate(pybind11::module_& m);

@@ -108,6 +108,7 @@ class Cursor:
 def from_dlpack(
     capsule: Any, dtype_of: Callable[[str], np.dtype[Any]], writable: bool
 ) -> NDArray[Any]: ...
+def start_writing(descriptor: int, start: int, count: int) -> None: ...
 def gemm(
     a: NDArray[Any],
     b: NDArray[Any],

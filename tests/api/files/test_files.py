@@ -22,6 +22,7 @@ import pytest
 from safetensors import deserialize, safe_open
 from safetensors.numpy import load_file, save_file
 
+from fanin import _core
 from fanin.files import (
     Tensor,
     _pieces,
@@ -374,6 +375,37 @@ def test_data_then_header_then_fsync_then_rename_then_fsync_of_the_folder(
     assert log[-2:] == [("close", descriptor), ("close", log[folder_sync][1])]
 
 
+def test_the_disk_begins_with_each_piece_as_soon_as_it_is_written(
+    target, small_pieces, monkeypatch
+):
+    log = []
+    start = _core.start_writing
+    recorded(monkeypatch, "pwrite", log)
+    recorded(monkeypatch, "fsync", log)
+
+    def started(descriptor, at, count):
+        log.append(("start", descriptor, at, count))
+        start(descriptor, at, count)
+
+    monkeypatch.setattr(_core, "start_writing", started)
+    weight = ARRAYS["weight"]
+    write_npy(target, weight.dtype, weight.shape, tensor("", weight).fill, threads=1)
+    *pieces, _, _ = log
+    assert len(pieces) > 6
+    for (name, descriptor, data, at), told in zip(pieces[::2], pieces[1::2], strict=True):
+        assert name == "pwrite"
+        assert told == ("start", descriptor, at, data.nbytes)
+    assert [call[0] for call in log[-2:]] == ["fsync", "fsync"]
+
+
+def test_a_file_that_the_disk_cannot_begin_with_is_left_to_fsync():
+    _core.start_writing(-1, 0, 1)
+    receiver, sender = os.pipe()
+    _core.start_writing(sender, 0, 1)
+    os.close(receiver)
+    os.close(sender)
+
+
 def test_pages_of_a_tmpfs_with_room_are_not_taken_twice(small_pieces, monkeypatch):
     monkeypatch.setattr(_replacing, "is_in_memory", IS_IN_MEMORY)
     log = []
@@ -534,10 +566,10 @@ path = os.path.join(folder, "big." + kind)
 COUNT = 1 << 24                     # 64 MB of float32
 random.seed(kind)
 
-def fill(out, start):
+def values(out, start):
     out[:] = np.arange(start, start + out.size, dtype=np.float32)
 
-def write():
+def write(fill=values):
     if kind == "npy":
         files.write_npy(path, np.float32, (COUNT,), fill, threads=2)
     else:
@@ -547,39 +579,54 @@ def write():
 def load(name):
     return np.load(name) if kind == "npy" else load_file(name)["x"]
 
+def interrupted(at, stays):
+    # Write in a child, and kill it when it has said that it draws that element; if it `stays`
+    # there, that one is never written, else the child is somewhere behind.
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        def fill(out, start):
+            if start <= at < start + out.size:
+                os.write(tell, b"x")
+                if stays:
+                    time.sleep(3600)
+            values(out, start)
+        write(fill)
+        os._exit(0)
+    os.close(tell)
+    assert os.read(told, 1) == b"x"
+    if not stays:
+        time.sleep(random.uniform(0, seconds))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(told)
+
 begin = time.perf_counter(); write(); seconds = time.perf_counter() - begin
 whole = open(path, "rb").read()
-interrupted = 0
 for trial in range(25):
     old = random.choice([None, b"old content"])
     os.unlink(path)
     if old is not None:
         open(path, "wb").write(old)
-    child = os.fork()
-    if child == 0:
-        write()
-        os._exit(0)
-    time.sleep(random.uniform(0, 1.2 * seconds))
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    stays = trial % 2 == 0
+    interrupted(random.randrange(COUNT), stays)
     now = open(path, "rb").read() if os.path.exists(path) else None
     assert now == old or now == whole, f"trial {trial}: a part under the target's name"
     rest = set(os.listdir(folder)) - {os.path.basename(path)}
     assert len(rest) <= 1 and all(name.endswith(".tmp") for name in rest), rest
+    assert rest or not stays
     for name in rest:
         try:
-            values = load(os.path.join(folder, name))
+            held = load(os.path.join(folder, name))
         except Exception:
-            interrupted += 1
-        else:
-            # Killed between the header and the name.
-            assert np.array_equal(values, np.arange(COUNT, dtype=np.float32))
+            continue
+        # Killed between the header and the name.
+        assert not stays and np.array_equal(held, np.arange(COUNT, dtype=np.float32))
     if now is None:
         open(path, "wb").close()
 write()
 assert open(path, "rb").read() == whole
 assert os.listdir(folder) == [os.path.basename(path)]
-assert interrupted >= 3, f"only {interrupted} of 25 were interrupted while data was written"
 """
 
 
