@@ -19,7 +19,7 @@ from . import catalogue
 from .checking import check_tensor
 from .dtypes import as_dtype_name
 from .plan_data import checked_seed, refuse_others, tensor_from_data, tensor_to_data
-from .plan_lines import Lines, located, where
+from .plan_lines import AtLine, Lines, located, where
 from .tensors import PlanTensor
 from .value_data import value_from_data
 from .values import Literal
@@ -33,6 +33,7 @@ _VERSION = 1
 _TOP = ("format", "model", "sizes", "seed", "dtype", "config", "tensors", "rules", "literals")
 _RULE = ("pattern", "scheme", "arguments", "dtype", "seed")
 _INT_LIMIT = 1 << 63
+_TOO_DEEP = "its tables are nested too deeply for a plan"
 
 
 class Contents(NamedTuple):
@@ -64,21 +65,28 @@ def read_plan_file(path: str | os.PathLike[str]) -> Contents:
         raise ValueError(f"{name!r}: the name of a plan file ends in .toml or .json")
     text = read_text(name)
     try:
-        data = parse_toml(text) if kind == ".toml" else parse_json(text)
-        _check_numbers(data)
-        return _contents(data, Lines(text, kind))
-    except (ValueError, TypeError, RecursionError) as error:
+        lines = Lines(text, kind)
+        data = parse_toml(text) if kind == ".toml" else _parse_lines(text, lines)
+        _check_entries(data, lines)
+        return _contents(data, lines)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{name!r}{where(error)}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{name!r}: {_TOO_DEEP}") from error
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A JSON object of a file, with the limits of plan files."""
     name = os.fspath(path)
     try:
-        data = parse_json(read_text(name))
-        _check_numbers(data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name!r}: {error}") from error
+        text = read_text(name)
+        lines = Lines(text, ".json")
+        data = _parse_lines(text, lines)
+        _check_entries(data, lines)
+    except ValueError as error:
+        raise ValueError(f"{name!r}{where(error)}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{name!r}: {_TOO_DEEP}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{name!r} is no JSON object")
     return data
@@ -98,7 +106,21 @@ def read_text(name: str) -> str:
 
 def parse_json(text: str) -> Any:
     """JSON without NaN and infinities, and without a key twice."""
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    return _decoder().decode(text)
+
+
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _parse_lines(text: str, lines: Lines) -> Any:
+    """:func:`parse_json`, whose errors name the line of the entry."""
+    try:
+        return parse_json(text)
+    except json.JSONDecodeError:  # names the line itself
+        raise
+    except ValueError as error:
+        raise AtLine(str(error), lines.refused(_decoder())) from error
 
 
 def parse_toml(text: str) -> Any:
@@ -129,6 +151,19 @@ def _no_constant(text: str) -> NoReturn:
         f"{text} is no number of a plan (in a config.json transformers writes "
         f'{{"__float__": "{text}"}})'
     )
+
+
+def _check_entries(data: Any, lines: Lines) -> None:
+    """:func:`_check_numbers`, entry by entry and row by row."""
+    for key, value in data.items() if isinstance(data, dict) else ():
+        with located(lines, key):
+            _check_numbers(key)
+        for number, row in enumerate(value) if isinstance(value, list) else ():
+            with located(lines, key, number):
+                _check_numbers(row)
+        with located(lines, key):
+            _check_numbers(value)
+    _check_numbers(data)
 
 
 def _check_numbers(data: Any) -> None:

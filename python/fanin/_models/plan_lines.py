@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Lines", "located", "where"]
+__all__ = ["AtLine", "Lines", "located", "where"]
 
 
 class AtLine(ValueError):
@@ -71,9 +71,11 @@ class Lines:
 
     def _in_json(self, table: str) -> list[int]:
         start = next((at for key, _, at in self._members() if key == table), None)
-        if start is None:
-            return []
-        decoder, lines, line, seen = json.JSONDecoder(), [], 1, 0
+        return [] if start is None else [line for line, _ in self._rows(start)]
+
+    def _rows(self, start: int) -> Iterator[tuple[int, int]]:
+        """The rows of a JSON list: line, and where the row begins."""
+        decoder, line, seen = json.JSONDecoder(), 1, 0
         separator, at = re.compile(r"\s*[\[,]\s*"), start
         while (begin := separator.match(self._text, at)) is not None:
             line += self._text.count("\n", seen, begin.end())
@@ -81,9 +83,23 @@ class Lines:
             try:
                 _, at = decoder.raw_decode(self._text, seen)
             except ValueError:
-                break
-            lines.append(line)
-        return lines
+                return
+            yield line, seen
+
+    def refused(self, decoder: json.JSONDecoder) -> int | None:
+        """The line of the first entry of a JSON object, or of its first row, that is refused."""
+        keys = set()
+        for key, line, start in self._members():
+            rows = self._rows(start) if self._text.startswith("[", start) else ()
+            for at_row, begin in (*rows, (line, start)):
+                try:
+                    decoder.raw_decode(self._text, begin)
+                except ValueError:
+                    return at_row
+            if key in keys:
+                return line
+            keys.add(key)
+        return None
 
 
 @contextmanager
@@ -94,5 +110,6 @@ def located(lines: Lines, table: str, number: int | None = None, what: str = "")
     except AtLine:
         raise
     except (ValueError, TypeError) as error:
-        line = lines.entry(table) if number is None else lines.of(table, number)
+        line = None if number is None else lines.of(table, number)
+        line = lines.entry(table) if line is None else line
         raise AtLine(f"{what}{error}", line) from error

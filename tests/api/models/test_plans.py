@@ -285,8 +285,10 @@ dtype = "float16"
         ("[[tensors]]\nname='b'\nshape=[2]\ndtype='((('\n", "line 1: tensor 'b': no dtype"),
         ("[[tensors]]\nname='b'\nshape=[2]\nscheme='no'\n", "there is no scheme 'no'"),
         ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=-1.0}\n", "scale < 0"),  # noqa: E501
-        ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=nan}\n", "nan is no number"),  # noqa: E501
-        ("[[tensors]]\nname='b'\nshape=[9223372036854775808]\n", "beyond 64 bits"),
+        ("[[tensors]]\nname='b'\nshape=[2,2]\nscheme='normal'\narguments={scale=nan}\n", "line 1: nan is no number"),  # noqa: E501
+        ("[[tensors]]\nname='b'\nshape=[9223372036854775808]\n", "line 1: an int is beyond 64 bits"),  # noqa: E501
+        ("model='gpt2'\nseed = inf\n", "line 2: inf is no number"),
+        ("dtype='int8'\ntensors = [\n{name='a', shape=[1]}, {name='a'}]\n", "line 2: tensor 'a'"),
         ("[[tensors]]\nname='b'\nshape=[4611686018427387904, 4]\n", "2\\*\\*63"),
         ("[[tensors]]\nname='../b'\nshape=[2]\nname='c'\n", "line 4"),
         ("model = 'gpt3'\n", "no model 'gpt3', did you mean 'gpt2'"),
@@ -305,11 +307,11 @@ dtype = "float16"
         ("[[tensors]]\nname='a'\nshape=[1]\ndtype='int8'\n[sizes]\nlayers=1\n", "line 5: sizes go"),
         ("\nmodel = 'gpt5'\n", "line 2: no model 'gpt5'"),
         ("seed = true\nmodel='gpt2'\n", "a seed is"),
-        ("when = 2020-01-01\n", "a plan holds no date"),
+        ("when = 2020-01-01\n", "line 1: a plan holds no date"),
         ("format = 2\nmodel='gpt2'\n", "format 2 is not known"),
         ("", "needs tensors, or a model"),
         ("a = [", "plan.toml"),
-        ("a = " + "[" * 100_000, "plan.toml"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
         ("[[tensors]]\nname='b'\nshape=[2]\nsteps=[{do='exec'}]\n", "no step 'exec'"),
         ("[[tensors]]\nname='b'\nshape=[2]\nsteps=[{do='mul'}]\n", "needs an operand"),
         ("[[tensors]]\nname='b'\nshape=[2]\nparts=[{box=[[0,1,1],[0,1,1]],scheme='zeros'}]\n", "tensor 'b'"),  # noqa: E501
@@ -339,14 +341,18 @@ def test_a_config_of_more_layers_than_a_header_names_is_refused(config):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"model": "gpt2", "model": "gpt2"}', "'model' stands twice"),
-        ('{"tensors": [{"name": "a", "shape": [1], "scheme": "constant", "arguments": {"value": Infinity}}]}', "Infinity is no number"),  # noqa: E501
+        ('{"model": "gpt2",\n "model": "gpt2"}', "line 2: the key 'model' stands twice"),
+        ('{"model": "gpt2",\n "sizes": {"layers": 2, "layers": 3}}', "line 2: the key 'layers'"),
+        ('{"tensors": [\n{"name": "a", "shape": [1]},\n{"name": "b", "name": "c"}]}', "line 3: the key 'name'"),  # noqa: E501
+        ('{"model": "gpt2",\n\n "seed": NaN}', "line 3: NaN is no number"),
+        ('{"model": "gpt2",\n "rules": [\n{"seed": 1e999}]}', "line 3: inf is no number"),
+        ('{"tensors": [{"name": "a", "shape": [1], "scheme": "constant", "arguments": {"value": Infinity}}]}', "line 1: Infinity is no number"),  # noqa: E501
         ('{"tensors": [\n{"name": "a", "shape": [1]},\n{"name": "b"}]}', "line 3: tensor 'b'"),
         ("[]", "must be a table"),
         ('{"model": "gpt2",\n "rules": [],\n "seed": [1]}', "line 3: a seed is"),
         ('{"tensors": [{"name": "seed", "shape": [1]}],\n "seed":\n "x"}', "line 2: a seed is"),
         ('{"model": "gpt2", "rules": [\n{"pattern": "*"},\n\n{"pattern": "n"}]}', "line 4: rule 2"),
-        ("[" * 100_000, "plan.json"),
+        ("[" * 100_000, "nested too deeply"),
         ('{"tensors": {"a": 1}}', "tensors must be a list"),
         ('{"tensors": [[]]}', "a tensor must be a table"),
         ('{"tensors": [{"name": "\\ud800", "shape": [1]}]}', "surrogates"),
