@@ -88,10 +88,10 @@ class Lines:
 
     def refused(self, decoder: json.JSONDecoder) -> int | None:
         """The line of the first entry of a JSON object, or of its first row, that is refused."""
-        keys = set()
+        keys: set[str] = set()
         for key, line, start in self._members():
-            rows = self._rows(start) if self._text.startswith("[", start) else ()
-            for at_row, begin in (*rows, (line, start)):
+            rows = list(self._rows(start)) if self._text.startswith("[", start) else []
+            for at_row, begin in [*rows, (line, start)]:
                 try:
                     decoder.raw_decode(self._text, begin)
                 except ValueError:

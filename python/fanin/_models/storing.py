@@ -232,7 +232,9 @@ def write_jobs(
     try:
         with _named_after(target, is_folder):
             if is_folder:
-                _refuse_foreign(folder, store, resume=resume, replace=replace)
+                _refuse_foreign(folder, store)
+                if not resume and not replace:
+                    _refuse_existing(folder, store, chosen)
             whole = _left_to_resume(folder, chosen, name, threads) if resume else set()
             report = _joined(progress, [job.size for job in chosen])
             for job, of_job in zip(chosen, report, strict=True):
@@ -279,7 +281,8 @@ def _make_folder(path: str) -> None:
     except FileExistsError:
         if os.path.isdir(path):
             return
-        raise
+        text = "what has this name is no folder, and is not replaced by one"
+        raise FileExistsError(errno.EEXIST, text, path) from None
     parent = open_folder(os.path.dirname(os.path.abspath(path)))
     try:
         os.fsync(parent)
@@ -287,7 +290,7 @@ def _make_folder(path: str) -> None:
         os.close(parent)
 
 
-def _refuse_foreign(folder: int, store: Store, *, resume: bool, replace: bool) -> None:
+def _refuse_foreign(folder: int, store: Store) -> None:
     """Refuse a folder with files of another model: a reader might take those for this one."""
     ours = {job.name for job in store.jobs} | set(store.texts)
     present = [name for name in os.listdir(folder) if _shards.is_of_a_model(name)]
@@ -296,8 +299,21 @@ def _refuse_foreign(folder: int, store: Store, *, resume: bool, replace: bool) -
         shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         text = f"the folder holds files of another model or size ({shown}): remove them first"
         raise FileExistsError(errno.EEXIST, text, others[0])
-    if not resume and not replace and present:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), sorted(present)[0])
+
+
+def _refuse_existing(folder: int, store: Store, chosen: Sequence[Job]) -> None:
+    """Refuse what the chosen files would replace; those of other writers may be there.
+
+    The index is every writer's: the same one may stand there, unless all files are written here.
+    """
+    present = set(os.listdir(folder))
+    taken = sorted({job.name for job in chosen} & present)
+    for name, text in store.texts.items():
+        shared = len(chosen) < len(store.jobs) and _shards.holds(name, text, folder)
+        if name in present and not shared:
+            taken.append(name)
+    if taken:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), taken[0])
 
 
 def _left_to_resume(

@@ -8,8 +8,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,6 +132,7 @@ def init(
     seed = seed if seed is not None else plan.seed or 0
     path = out or Path(f"{model if model in catalogue.MODELS else 'model'}.safetensors")
     is_file = _is_file(path, shard_size, only)
+    numbers = None if only is None else _numbers(only)
     replaced = is_file and path.is_file()
     if not force and not resume and is_file:
         refuse_existing(path)
@@ -146,17 +148,18 @@ def init(
             dtype=dtype,
             shard_size=shard_size,
             resume=resume,
-            only=None if only is None else _numbers(only),
+            only=numbers,
             threads=threads,
             progress=report,
             replace=force,
         )
     seconds = time.perf_counter() - begin
     named = dtype or plan.dtype or "float32"
+    part = plan if numbers is None else _part(plan, path, numbers)
     if as_json:
         facts = {
-            "path": os.fspath(path), "model": plan.model, "parameters": plan.parameters,
-            "tensors": len(plan.tensors), "bytes": written, "seconds": round(seconds, 6),
+            "path": os.fspath(path), "model": plan.model, "parameters": part.parameters,
+            "tensors": len(part.tensors), "bytes": written, "seconds": round(seconds, 6),
             "seed": str(seed), "dtype": named, "stream": fanin.STREAM,
         }  # fmt: skip
         print(json.dumps(facts))
@@ -172,9 +175,19 @@ def init(
         f"\n{path}: {plan.model}, {named}, seed {seed}, stream {fanin.STREAM}"
         f"{' (replaced)' if replaced else ''}"
     )
-    count = len(plan.tensors)
-    totals = _tables.totals(numbers=plan.parameters, count=count, size=written, seconds=seconds)
+    count = len(part.tensors)
+    totals = _tables.totals(numbers=part.parameters, count=count, size=written, seconds=seconds)
     screen.print(totals)
+
+
+def _part(plan: Plan, path: Path, numbers: Sequence[int]) -> Plan:
+    """What stands in the shards of these numbers; without an index there is one file."""
+    if not (path / _shards.INDEX).exists():
+        return plan
+    shard_of = _shards.read_index(path / _shards.INDEX)
+    names = _shards.names(len(set(shard_of.values())))
+    chosen = {names[number - 1] for number in numbers}
+    return replace(plan, tensors=tuple(t for t in plan.tensors if shard_of[t.name] in chosen))
 
 
 def _is_file(path: Path, shard_size: str | None, only: str | None) -> bool:
@@ -316,8 +329,6 @@ def _plan_of(model: str | None, size: Iterable[str] | None) -> Plan:
 
 def _with_dtype(plan: Plan, dtype: str) -> Plan:
     """The plan as it is written in a dtype."""
-    from dataclasses import replace
-
     tensors = tuple(
         replace(tensor, dtype=resolved(tensor.dtype, plan.dtype, dtype)) for tensor in plan.tensors
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -163,8 +164,11 @@ def read_safetensors_header(
     ...     read_safetensors_header(path)
     ({}, {'b': Entry(dtype=dtype('float32'), shape=(3,), start=64, stop=76)})
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with open(path, "rb", opener=_without_waiting) as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError(f"{os.fspath(path)!r} is a device, pipe or socket, no file")
+        size = state.st_size
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, HEADER_LIMIT):
             raise ValueError(f"{os.fspath(path)!r} is not a whole safetensors file")
@@ -179,6 +183,11 @@ def read_safetensors_header(
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)!r}: bad safetensors header: {error}") from error
     return metadata, entries
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe too at once, to which nobody may ever write."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from ._replacing import replacing
 
 __all__ = [
-    "INDEX", "WHOLE", "as_size", "cut", "index_text", "is_of_a_model", "names", "read_index",
-    "write_text",
+    "INDEX", "WHOLE", "as_size", "cut", "holds", "index_text", "is_of_a_model", "names",
+    "read_index", "write_text",
 ]  # fmt: skip
 
 #: Names that transformers looks for in a folder.
@@ -111,6 +111,16 @@ def check_name(tensor: str, name: Any) -> None:
     """Refuse what is not the plain name of a file in the same folder."""
     if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\\0]", name):
         raise ValueError(f"tensor {tensor!r} is said to be in {name!r}, no name of a file")
+
+
+def holds(name: str, text: bytes, folder: int) -> bool:
+    """Whether the file of that name has just these bytes."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    with open(descriptor, "rb") as file:
+        return file.read(len(text) + 1) == text
 
 
 def write_text(name: str, text: bytes, folder: int, *, replace: bool) -> None:

@@ -391,6 +391,20 @@ def test_a_folder_gets_shards_their_index_and_the_config(tmp_path):
     assert verified.stdout == f"{folder}: ok\n28 tensors, every byte as generated\n"
 
 
+def test_two_commands_write_the_shards_of_one_folder(tmp_path):
+    words = ["init", "gpt2", *SMALL, "--out", tmp_path / "model", "--shard-size", "300KB"]
+    parts = [run(*words, "--only", only, "--json") for only in ("2-4", "1")]
+    assert [done.returncode for done in parts] == [0, 0], parts
+    facts = [json.loads(done.stdout) for done in parts]
+    # Each tells of its part, whose numbers are 4 bytes each and whose files have headers.
+    assert sum(fact["parameters"] for fact in facts) == 197_632
+    assert all(0 < fact["bytes"] - 4 * fact["parameters"] < 20_000 for fact in facts)
+    assert run("verify", tmp_path / "model", "-q").returncode == 0
+    again = run(*words, "--only", "3")
+    assert again.returncode == 1
+    assert "model-00003-of-00004.safetensors: File exists; --force" in again.stderr
+
+
 def test_verify_names_the_tensor_and_the_element_and_ends_with_1(tmp_path):
     path = tmp_path / "x.safetensors"
     done = run("init", "gpt2", *SMALL, "--out", path, "--json")

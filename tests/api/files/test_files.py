@@ -1002,3 +1002,9 @@ def test_without_replace_a_new_file_is_whole_and_has_one_name(tmp_path, monkeypa
 
 def no_links(*arguments, **named):
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="is a device, pipe or socket"):
+        read_safetensors_header(tmp_path / "x.safetensors")

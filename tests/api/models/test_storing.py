@@ -170,8 +170,11 @@ def test_without_replace_a_folder_with_the_model_stays(folder):
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "model").write_bytes(b"x")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="no folder"):
         write_shards(tmp_path / "model")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match="no folder"):
+        write_shards(tmp_path / "link")
     with pytest.raises(FileNotFoundError):
         write_shards(tmp_path / "none" / "model")
 
@@ -326,6 +329,38 @@ def test_processes_on_disjoint_shards_write_what_one_writes(folder, tmp_path, pa
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, *arguments, part]) for part in parts]
     assert [writer.wait(60) for writer in writers] == [0] * len(parts)
     assert hashes(tmp_path / "together") == hashes(folder)
+
+
+def test_without_replace_a_writer_of_some_shards_minds_its_own(tmp_path):
+    # Another writer may have ended before this one begins.
+    folder = tmp_path / "model"
+    for only in (3, [1, 4], 2):
+        write_shards(folder, only=only, replace=False)
+    assert fanin.verify(folder).ok
+    before = hashes(folder)
+    for only in ([4], [1, 2], None):
+        with pytest.raises(FileExistsError, match="File exists"):
+            write_shards(folder, only=only, replace=False)
+    assert hashes(folder) == before
+
+
+def test_without_replace_the_index_of_another_model_stays(tmp_path):
+    folder = tmp_path / "model"
+    others = tuple(PlanTensor(f"other.{i}", (100, 100), "he_normal") for i in range(10))
+    Plan("other", others).write(folder, seed=3, shard_size="120KB", only=1)
+    before = hashes(folder)
+    with pytest.raises(FileExistsError) as caught:
+        write_shards(folder, only=2, replace=False)
+    assert caught.value.filename == str(folder / "model.safetensors.index.json")
+    assert hashes(folder) == before
+
+
+def test_without_replace_an_index_alone_stays(folder):
+    for name in SHARDS:
+        (folder / name).unlink()
+    with pytest.raises(FileExistsError):
+        write_shards(folder, replace=False)
+    assert not any((folder / name).exists() for name in SHARDS)
 
 
 def test_shards_that_are_missing_are_named_by_verify(tmp_path):
