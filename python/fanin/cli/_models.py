@@ -264,7 +264,9 @@ def plan(
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder of them.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A .safetensors file, or a folder of them.")
+    ],
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[
