@@ -85,8 +85,7 @@ class Cursor {
     const u64 per_tile = u64(plan->tile_values);
     const auto [source, tile] = next((u64(goal->count) + per_tile - 1) / per_tile);
     d.first = tile * per_tile;
-    engine::fill(*plan, source, d, 1, {});
-    return door_.done(*goal);
+    return door_.fill(*plan, source, *goal, 0);
   }
 
   /// One integer from low up to high, without high; None where these are no plain int64.

@@ -12,7 +12,8 @@
 namespace fanin::bindings {
 namespace {
 
-constexpr i64 kMost = 16384;  ///< values; the interpreter's lock is held meanwhile
+constexpr i64 kMostNew = 16384;   ///< values in new memory; more of it is mapped with care
+constexpr i64 kMostHeld = 16384;  ///< values for which the interpreter's lock is held meanwhile
 constexpr std::size_t kRank = 8;
 
 /// One axis of the full array or of the part that is wanted.
@@ -203,11 +204,12 @@ std::optional<Goal> Door::open(const py::handle& shape, const py::handle& dtype,
   py::ssize_t sizes[kRank];
   std::size_t kept = 0;
   for (std::size_t a = 0; a < rank; ++a) {
-    if (axes[a].count > kMost || (goal.count *= axes[a].count) > kMost) return {};
+    if (__builtin_mul_overflow(goal.count, axes[a].count, &goal.count)) return {};
     if (axes[a].kept) sizes[kept++] = axes[a].count;
   }
   if (rank > 0 && kept == 0) return {};  // a scalar
   if (!array) {
+    if (goal.count > kMostNew) return {};
     array.emplace(py::reinterpret_borrow<py::dtype>(PyTuple_GET_ITEM(kind, 0)),
                   py::array::ShapeContainer(sizes, sizes + kept));
     goal.result = *array;
@@ -234,7 +236,14 @@ std::optional<Goal> Door::open(const py::handle& shape, const py::handle& dtype,
   return goal;
 }
 
-py::object Door::done(const Goal& goal) const {
+py::object Door::fill(const engine::Plan& plan, const Source& source, const Goal& goal,
+                      int threads) const {
+  if (goal.count <= kMostHeld) {
+    engine::fill(plan, source, goal.destination, 1, {});
+  } else {
+    const Released released;
+    engine::fill(plan, source, goal.destination, threads, {});
+  }
   if (goal.watched) touched_(goal.result);
   return goal.result;
 }
@@ -243,7 +252,7 @@ py::object Door::draw(const std::string& law, const py::handle& numbers, const p
                       const py::handle& seed, const py::handle& dtype, const py::handle& out,
                       const py::handle& index, const py::handle& threads) const {
   if (shape.is_none()) return py::none();
-  i64 count = 1, number = 0;
+  i64 count = 0, number = 0;
   if (!threads.is_none() && (!plain_integer(threads.ptr(), count) || count < 1 || count > 4096))
     return py::none();
   const bool integer = plain_integer(seed.ptr(), number);
@@ -262,8 +271,7 @@ py::object Door::draw(const std::string& law, const py::handle& numbers, const p
     const py::object found = stream ? py::reinterpret_borrow<py::object>(seed) : as_stream_(seed);
     key = key_from(found.attr("_key").cast<py::bytes>());
   }
-  engine::fill(*plan, {u64(key), u64(key >> 64), 0}, goal->destination, 1, {});
-  return done(*goal);
+  return fill(*plan, {u64(key), u64(key >> 64), 0}, *goal, int(count));
 }
 
 py::object Door::draw_known(const py::object& known, const py::tuple& arguments,

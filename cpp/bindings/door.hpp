@@ -52,8 +52,10 @@ class Door {
   /// The Element of a dtype, as a caller may say it.
   std::optional<Element> element(const py::handle& dtype) const;
 
-  /// What the call returns, once the values are written.
-  py::object done(const Goal& goal) const;
+  /// Writes the values and returns what the call returns. Many of them without the interpreter's
+  /// lock and by `threads` (0: the default).
+  py::object fill(const engine::Plan& plan, const Source& source, const Goal& goal,
+                  int threads) const;
 
  private:
   /// The dtype and its Element, borrowed from the table; null for an unusual one.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -65,6 +68,46 @@ def test_an_array_of_any_strides_is_written_and_nothing_beside_it(law, name):
     assert one.tobytes() == other.tobytes()
     for array, twin in ((one.base, other.base), (one, other)):
         assert array is None or array.tobytes() == twin.tobytes()
+
+
+LARGE = (150, 130)  # more values than the interpreter's lock is held for
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3])
+@pytest.mark.parametrize("law", LAWS)
+def test_large_arrays_that_are_there_are_written_too(law, threads):
+    one, other = (np.zeros((200, 150), np.float32).T for _ in range(2))
+    one, other = one[:, ::-1][:, :130], other[:, ::-1][:, :130]
+    rows = (slice(50, None), slice(None))
+    for index, shape in ((None, LARGE), (rows, (200, 130))):
+        assert quick(law, LAWS[law][1], shape, out=one, index=index, threads=threads) is one
+        explained(law, shape, out=other, index=index, threads=threads)
+        assert one.base.tobytes() == other.base.tobytes()
+
+
+def test_others_run_while_a_large_array_is_written():
+    out = np.empty(1 << 26, np.float32)
+    ticks, over = 0, threading.Event()
+
+    def write():
+        quick("normal", (0.0, 1.0), out.size, out=out, threads=1)
+        over.set()
+
+    worker = threading.Thread(target=write)
+    worker.start()
+    while not over.is_set():
+        ticks += 1
+        time.sleep(1e-4)
+    worker.join()
+    assert ticks > 20  # of some hundreds; of one or two under the lock
+
+
+def test_a_generator_writes_large_arrays_at_the_same_place_of_its_words():
+    one, other = fanin.default_rng(5), fanin.default_rng(5)
+    out = np.empty(40_000, np.float32)
+    one.standard_normal(out=out, dtype=np.float32)
+    assert (out == other.standard_normal(40_000, np.float32)).all()
+    assert one.random() == other.random()
 
 
 def read_only():
