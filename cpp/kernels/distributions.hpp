@@ -23,7 +23,11 @@ enum class Bounds { none, above, both };
 /// (2^53).
 template <class T, class W>
 [[gnu::always_inline]] inline auto unit_steps(W w) {
-  return to_float(as_signed<T>(w >> (kWordBits<T> - (Layout<T>::digits + 1))));
+  constexpr int dropped = kWordBits<T> - (Layout<T>::digits + 1);
+  if constexpr (dropped == 8)
+    return to_float(as_signed<T>(without_low_byte(w)));
+  else
+    return to_float(as_signed<T>(w >> dropped));
 }
 
 /// (w + 1/2) / 2^32 or 2^64: (0, 1], dense near 0, where tails are taken from.

@@ -204,6 +204,18 @@ template <class V>
 #endif
 }
 
+/// x >> 8. With AVX-512 its bytes are moved: Intel's wide shifts take the unit that AES takes (port
+/// 0), its shuffles the other one.
+[[gnu::always_inline]] inline U32 without_low_byte(U32 x) {
+#if defined(__AVX512BW__)
+  const U32 from = bit_cast<U32>(
+      _mm512_set4_epi32(int(0x800f0e0d), int(0x800b0a09), int(0x80070605), int(0x80030201)));
+  return bit_cast<U32>(_mm512_shuffle_epi8(bit_cast<__m512i>(x), bit_cast<__m512i>(from)));
+#else
+  return x >> 8;
+#endif
+}
+
 // ---- conversions (each correctly rounded, to nearest even) --------------------------------------
 
 [[gnu::always_inline]] inline F32 to_float(I32 x) { return __builtin_convertvector(x, F32); }

@@ -129,6 +129,10 @@ template <class V>
   return each([](auto x) { return sqrt(x); }, a);
 }
 template <class V>
+[[gnu::always_inline]] inline auto without_low_byte(Twin<V> a) {
+  return each([](auto x) { return without_low_byte(x); }, a);
+}
+template <class V>
 [[gnu::always_inline]] inline auto to_float(Twin<V> a) {
   return each([](auto x) { return to_float(x); }, a);
 }
