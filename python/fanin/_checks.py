@@ -12,29 +12,29 @@ from fanin._hints import short
 from fanin._numbers import as_floats
 from fanin._types import Floats
 
+#: No array has an axis so long, nor a network so many layers; every float holds it nearly.
+MOST_COUNTED = 2**63 - 1
+
 
 def as_integer(value: SupportsIndex, name: str) -> int:
     """`value` as a Python int; bool and everything that is not an integer is a TypeError."""
     if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {short(value)}")
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {short(value)}") from None
 
 
 def as_threads(count: Any) -> int:
     """`threads=` as the core takes it: 0 for None."""
     if count is None:
         return 0
-    if isinstance(count, bool):
-        raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}")
-    try:
-        number = operator.index(count)
-    except TypeError:
-        raise TypeError(f"threads must be an int of at least 1 or None, got {count!r}") from None
+    if isinstance(count, bool) or not isinstance(count, SupportsIndex):
+        raise TypeError(f"threads must be an int of at least 1 or None, got {short(count)}")
+    number = operator.index(count)
     if not 1 <= number <= 4096:
-        raise ValueError(f"threads must be in 1 .. 4096 or None, got {number}")
+        raise ValueError(f"threads must be in 1 .. 4096 or None, got {short(number)}")
     return number
 
 
@@ -54,17 +54,20 @@ def as_variance(name: str, value: ArrayLike) -> Floats:
     """A variance as float64; a negative one is an error where it stands alone, NaN in an array."""
     array = as_floats(value, name, _ORDER)
     if array.ndim == 0 and array < 0:
-        raise ValueError(f"{name} is a variance (second moment) and must be >= 0, got {value!r}")
+        raise ValueError(
+            f"{name} is a variance (second moment) and must be >= 0, got {short(value)}"
+        )
     return array
 
 
-def as_count(value: object, name: str, least: int = 1) -> int:
-    """`value` as a Python int of at least `least`."""
+def as_count(value: object, name: str, least: int = 1, most: float = MOST_COUNTED) -> int:
+    """`value` as a Python int from `least` on, and no larger than counts are."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise ValueError(f"{name} is an int of at least {least}, got {value!r}")
+        raise ValueError(f"{name} is an int of at least {least}, got {short(value)}")
     count = operator.index(value)
-    if count < least:
-        raise ValueError(f"{name} is an int of at least {least}, got {value!r}")
+    if not least <= count <= most:
+        bounds = f"at least {least}" if count < least else "at most 2**63 - 1"
+        raise ValueError(f"{name} is an int of {bounds}, got {short(value)}")
     return count
 
 
@@ -77,7 +80,9 @@ def finite(name: str, value: Any) -> float:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, (str, bytes, bool)):
+    # NumPy drops an imaginary part with no more than a warning.
+    is_complex = getattr(getattr(value, "dtype", None), "kind", "") == "c"
+    if is_complex or isinstance(value, (str, bytes, bool)):
         raise TypeError(f"{name} must be a number, got {short(value)}")
     try:
         return float(value)

@@ -28,7 +28,7 @@ def log(x: ArrayLike) -> NDArray[np.float64]:
     """Natural logarithm of every float64; nan below 0."""
     x = np.asarray(x, np.float64)
     tiny = x < np.finfo(np.float64).tiny  # the core takes normal numbers: scale up by 2^54
-    scaled = np.where(tiny, x * 2.0**54, x)
+    scaled = x * np.where(tiny, 2.0**54, 1.0)
     inside = np.where((scaled > 0.0) & (scaled < np.inf), scaled, 1.0)
     made = _core.math_log(inside)
     made = np.where(tiny, made - 54.0 * _LOG_2, made)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from fanin._hints import short
+
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo")
 #: Other names.
 MODE_ALIASES = {"fan_geo_avg": "fan_geo"}
@@ -11,9 +13,9 @@ MODE_ALIASES = {"fan_geo_avg": "fan_geo"}
 
 def as_mode(mode: str) -> str:
     """The mode without its alias."""
-    mode = MODE_ALIASES.get(mode, mode)
-    if mode not in MODES:
-        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    mode = MODE_ALIASES.get(mode, mode) if isinstance(mode, str) else mode
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, got {short(mode)}")
     return mode
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fanin._activations.activation import as_activation
+from fanin._activations.activation import Activation, as_activation
 from fanin._checks import as_count
 from fanin._functions import upper_tail
+from fanin._hints import short
+from fanin._numbers import as_float, as_floats
 from fanin._types import Floats
 from fanin.propagation._nodes import gaussian_nodes
 from fanin.propagation._profile import Profile
@@ -126,15 +128,19 @@ def symmetry(
     2
     """
     phi = as_activation(activation)
-    hidden = np.asarray(weight, np.float64)
+    hidden, rate = as_floats(weight, "weight"), as_float(learning_rate, "learning_rate")
     if hidden.ndim == 0:
         hidden = np.full((2, 3), float(hidden))
     if hidden.ndim != 2 or hidden.shape[0] != 2:
         raise ValueError(f"weight is a number or has shape (2, h), got shape {hidden.shape}")
     steps = as_count(steps, "steps", 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # a rate with which training explodes
+        return _trained(phi, hidden.copy(), rate, steps)
+
+
+def _trained(phi: Activation, hidden: Floats, rate: float, steps: int) -> Symmetry:
     out = 0.5 * (hidden[0] + hidden[1])
-    hidden, bias, out_bias = hidden.copy(), np.zeros(hidden.shape[1]), 0.0
-    count = len(_TARGETS)
+    bias, out_bias, count = np.zeros(hidden.shape[1]), 0.0, len(_TARGETS)
     for step in range(steps + 1):
         # Sums over the four inputs and over units one after the other, the same for every unit: a
         # matrix product may round equal columns differently.
@@ -149,10 +155,10 @@ def symmetry(
         back = pull[:, None] * out * np.asarray(phi.derivative(before), np.float64)
         by_input = [[sum(col) for col in (_INPUTS[:, [i]] * back).T.tolist()] for i in range(2)]
         by_out = [sum(col) for col in (pull[:, None] * value).T.tolist()]
-        hidden = hidden - learning_rate * np.array(by_input)
-        bias = bias - learning_rate * np.array([sum(col) for col in back.T.tolist()])
-        out = out - learning_rate * np.array(by_out)
-        out_bias -= learning_rate * sum(pull.tolist())
+        hidden = hidden - rate * np.array(by_input)
+        bias = bias - rate * np.array([sum(col) for col in back.T.tolist()])
+        out = out - rate * np.array(by_out)
+        out_bias -= rate * sum(pull.tolist())
     identical = bool((hidden.view(np.uint64) == hidden[:, :1].copy().view(np.uint64)).all())
     return Symmetry(hidden, _rank(hidden), identical, loss)
 
@@ -195,12 +201,19 @@ def two_neurons(
     False
     """
     phi, sigmoid = as_activation(activation), as_activation("sigmoid")
-    before = np.array([weights[0] * x, weights[1] * x], np.float64)
+    at = as_float(x, "x")
+    pairs = (as_floats(weights, "weights"), as_floats(out, "out"))
+    if any(pair.shape != (2,) for pair in pairs):
+        raise ValueError(
+            f"weights and out are two numbers each, got {short(weights)}, {short(out)}"
+        )
+    given, leaving = (pair.tolist() for pair in pairs)
+    before = np.array([given[0] * at, given[1] * at], np.float64)
     value = np.asarray(phi(before), np.float64)
-    z = np.array([out[0] * value[0] + out[1] * value[1]])
+    z = np.array([leaving[0] * value[0] + leaving[1] * value[1]])
     pull = float(np.asarray(sigmoid.derivative(z))[0])
     slope = np.asarray(phi.derivative(before), np.float64)
-    first, second = (pull * v * float(s) * x for v, s in zip(out, slope, strict=True))
+    first, second = (pull * v * float(s) * at for v, s in zip(leaving, slope, strict=True))
     return first, second
 
 
@@ -230,7 +243,7 @@ def logistic_gradient(x: ArrayLike, y: ArrayLike) -> Floats:
     >>> fanin.diagnose.logistic_gradient([[1.0, 2.0], [3.0, -1.0]], [0, 1])
     array([-0.5 ,  0.75])
     """
-    inputs, labels = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    inputs, labels = as_floats(x, "x"), as_floats(y, "y")
     if inputs.ndim != 2 or labels.shape != inputs.shape[:1]:
         raise ValueError(f"x is (N, features) and y (N,), got {inputs.shape} and {labels.shape}")
     return np.asarray((inputs * (0.5 - labels)[:, None]).sum(axis=0) / len(labels))
@@ -271,13 +284,15 @@ def preactivation_std(
     >>> round(fanin.diagnose.preactivation_std(x, weight_std=1 / np.sqrt(1000)).item(), 6)
     1.224745
     """
-    inputs = np.asarray(x, np.float64)
-    weight, bias = np.asarray(weight_std, np.float64), np.asarray(bias_std, np.float64)
+    inputs = as_floats(x, "x")
+    weight, bias = as_floats(weight_std, "weight_std"), as_floats(bias_std, "bias_std")
     if inputs.ndim == 0:
         raise ValueError("x is a vector of inputs, shape (..., n); got a number")
     if (weight < 0).any() or (bias < 0).any():
         raise ValueError("weight_std and bias_std are standard deviations, at least 0")
-    return np.asarray(np.sqrt(weight * weight * (inputs * inputs).sum(axis=-1) + bias * bias))
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = weight * weight * (inputs * inputs).sum(axis=-1) + bias * bias
+    return np.asarray(np.sqrt(square))
 
 
 @dataclass(frozen=True)
@@ -331,10 +346,10 @@ def saturation(
     >>> round(narrow.mean_slope, 7), round(narrow.beyond, 6)
     (0.1927627, 0.414216)
     """
-    if not 0 < std < math.inf:
-        raise ValueError(f"std is a standard deviation above 0, got {std!r}")
-    if not threshold >= 0:
-        raise ValueError(f"threshold is at least 0, got {threshold!r}")
+    if not 0 < as_float(std, "std") * std < math.inf:
+        raise ValueError(f"std is a standard deviation above 0, got {short(std)}")
+    if not as_float(threshold, "threshold") >= 0:
+        raise ValueError(f"threshold is at least 0, got {short(threshold)}")
     phi = as_activation(activation)
     u, mass = gaussian_nodes(std * std, phi.kinks)
     mean = float((mass * np.asarray(phi.derivative(u), np.float64)).sum())
@@ -386,13 +401,13 @@ def chain_gradient(
     3906.25
     """
     phi = as_activation(activation)
-    weight, bias = np.broadcast_arrays(np.asarray(w, np.float64), np.asarray(b, np.float64))
+    weight, bias = np.broadcast_arrays(as_floats(w, "w"), as_floats(b, "b"))
     if weight.ndim == 0:
         count = as_count(depth, "depth")
         weight, bias = np.full(count, float(weight)), np.full(count, float(bias))
     if weight.ndim != 1:
         raise ValueError(f"w and b are numbers or vectors of length L, got shape {weight.shape}")
-    value, gradient = float(x), 1.0
+    value, gradient = as_float(x, "x"), 1.0
     for layer, (scale, shift) in enumerate(zip(weight.tolist(), bias.tolist(), strict=True)):
         z = np.array([scale * value + shift])
         slope = float(np.asarray(phi.derivative(z), np.float64)[0])

@@ -172,6 +172,33 @@ WRONG = {
         lambda: p.propagate("tanh", 5, weight_var=[1, 2]).plot(), ValueError, "name one lane"),
     "phase plot(file)": (
         lambda: p.phase_diagram("relu", [1, 2], [0, 1]).plot("x.png"), TypeError, "savefig"),
+    "a complex gain": (
+        lambda: fanin.he_normal((3, 3), gain=np.complex64(1j), seed=0), TypeError,
+        "gain must be a number, got np.complex64"),
+    "phi of a complex number": (
+        lambda: fanin.Activation("tanh")(1j), TypeError, "x must be a real number"),
+    "one kink": (
+        lambda: fanin.Activation(np.abs, kinks=0.0), TypeError, "kinks must be a sequence"),
+    "a derivative that is none": (
+        lambda: fanin.Activation(np.tanh, derivative=1.0), TypeError, "derivative must be a func"),
+    "layers beyond float64": (
+        lambda: fanin.gpt2_residual((3, 3), n_layers=10**400, seed=0), ValueError,
+        r"n_layers must be at most 2\*\*63 - 1"),
+    "a shape beyond float64": (
+        lambda: fanin.flax_embedding_default((10**400, 2), seed=0), ValueError, "dimension"),
+    "one width": (
+        lambda: p.propagate("tanh", 3, weight_var=1, widths=100), ValueError,
+        r"widths are the 4 sizes n_0 .. n_3 of 3 layers, got 100"),
+    "a variance as text": (
+        lambda: fanin.recommend("tanh", bias_var="0.1"), TypeError, "bias_var must be a number"),
+    "a correlation as text": (
+        lambda: p.covariance(1.0, 1.0, "0.5", "tanh"), TypeError, "c must be a real number"),
+    "endless architecture": (
+        lambda: p.architecture("gpt2", layers=10**9), ValueError, "layers are at most 65536"),
+    "endless rectifier": (lambda: p.leaky_tat(10**9), ValueError, "at most 65536 layers"),
+    "endless simulation": (
+        lambda: p.Network(["relu"], width=4).simulate(networks=2**62, seed=0), ValueError,
+        "more than any memory holds"),
 }  # fmt: skip
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from fanin import _core
 from fanin._checks import finite, non_negative
 from fanin._hints import did_you_mean, short
+from fanin._numbers import as_float, as_reals
 from fanin._public import public
 
 from .callables import (
@@ -120,7 +120,7 @@ class Activation:
         row = rows().get(name)
         if row is None:
             raise ValueError(
-                f"there is no activation {given!r}; there are {', '.join(rows())} "
+                f"there is no activation {short(given)}; there are {', '.join(rows())} "
                 f"(and {', '.join(ALIASES)}), or give any callable on arrays"
                 + did_you_mean(given, [*rows(), *ALIASES])
             )
@@ -133,11 +133,9 @@ class Activation:
             )
         values = {}
         for key, standard in row.parameters.items():
-            value = float(parameters.get(key, standard))
-            if not math.isfinite(value):
-                raise ValueError(f"{key} must be finite, got {value!r}")
+            value = finite(key, parameters.get(key, standard))
             if value <= 0 and key == "beta" or value == 0 and name == "celu":
-                raise ValueError(f"{key} of {name} must be positive, got {value!r}")
+                raise ValueError(f"{key} of {name} must be positive, got {short(value)}")
             values[key] = value
         self.name = name
         self._parameters = values
@@ -155,13 +153,15 @@ class Activation:
         unit: float,
     ) -> None:
         if unit <= 0:
-            raise ValueError(f"unit must be positive, got {unit!r}")
+            raise ValueError(f"unit must be positive, got {short(unit)}")
+        if not (derivative is None or callable(derivative)):
+            raise TypeError(f"derivative must be a function of arrays, got {short(derivative)}")
         eps, by_numpy = check_function(call, rows())
         self._precision = eps
         phi, slope = call, derivative
         if not by_numpy:
             phi, slope = asked_in_few_sizes(call), derivative and asked_in_few_sizes(derivative)
-        found = find_kinks(phi, eps) if kinks is None else [finite("a kink", k) for k in kinks]
+        found = find_kinks(phi, eps) if kinks is None else _given_kinks(kinks)
         self.name = getattr(call, "__name__", type(call).__name__)
         self._parameters = {}
         self._kinks = tuple(sorted(found))
@@ -225,7 +225,7 @@ class Activation:
         return self._rows_at(x, 2)
 
     def _rows_at(self, x: ArrayLike, order: int) -> Any:
-        array = np.asarray(x)
+        array = as_reals(x, "x")
         kind = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
         flat = np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
         values = _core.activation_values(self._handle, flat)[order]
@@ -247,7 +247,7 @@ class Activation:
         >>> fanin.Activation(lambda x: np.exp(x * x)).error(1.0)
         inf
         """
-        return float(_core.activation_error(self._handle, float(q)))
+        return float(_core.activation_error(self._handle, as_float(q, "q")))
 
     def __repr__(self) -> str:
         if self._call is not None:
@@ -274,6 +274,12 @@ class Activation:
     @classmethod
     def _custom(cls, call: Any, derivative: Any, kinks: Any, unit: float) -> Activation:
         return cls(call, derivative=derivative, kinks=kinks, unit=unit)
+
+
+def _given_kinks(kinks: Any) -> list[float]:
+    if not isinstance(kinks, Iterable) or isinstance(kinks, str):
+        raise TypeError(f"kinks must be a sequence of numbers, got {short(kinks)}")
+    return [finite("a kink", kink) for kink in kinks]
 
 
 ActivationLike = str | Callable[..., Any] | Activation

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fanin._checks import as_variance
 from fanin._floating_point import steady
+from fanin._hints import short
 
 from .activation import ActivationLike, as_activation
 from .moments import SECOND, SLOPE_SECOND, VARIANCE, moments_at
@@ -57,12 +58,14 @@ def gain(
             'a parameter belongs to the activation: gain(Activation("leaky_relu", '
             "negative_slope=0.2))"
         )
-    column = {"forward": SECOND, "backward": SLOPE_SECOND, "std": VARIANCE}.get(kind)
+    column = {"forward": SECOND, "backward": SLOPE_SECOND, "std": VARIANCE}.get(
+        kind if isinstance(kind, str) else ""
+    )
     if column is None:
-        raise ValueError(f'kind must be "forward", "backward" or "std", got {kind!r}')
+        raise ValueError(f'kind must be "forward", "backward" or "std", got {short(kind)}')
     variance = as_variance("q", q)
     [moment] = moments_at(as_activation(activation), variance, column)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         result = np.sqrt(1.0 / moment)
     return float(result) if result.ndim == 0 else result
 
@@ -119,12 +122,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         elif isinstance(param, (int, float)) and not isinstance(param, bool):
             slope = param
         else:
-            raise ValueError(f"negative_slope {param} not a valid number")
+            raise ValueError(f"negative_slope {short(param)} not a valid number")
         return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity == "selu":
         return 3.0 / 4
     raise ValueError(
-        f"Unsupported nonlinearity {nonlinearity}: torch's table has linear, conv1d to "
+        f"Unsupported nonlinearity {nonlinearity:.80}: torch's table has linear, conv1d to "
         "conv_transpose3d, sigmoid, tanh, relu, leaky_relu and selu; fanin.gain computes that of "
         "any activation"
     )

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from fanin._hints import short
+
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -32,6 +34,18 @@ KINDS: dict[np.dtype[Any], Kind] = {
 REAL = tuple(d for d, k in KINDS.items() if not k.complex)
 COMPLEX = tuple(d for d, k in KINDS.items() if k.complex)
 ALL = tuple(KINDS)
+
+
+#: Of a dtype's name; in an error NumPy would quote the whole text.
+_LONGEST_NAME = 100
+
+
+def numpys(dtype: Any) -> np.dtype[Any]:
+    """NumPy's dtype, or its TypeError."""
+    if isinstance(dtype, str) and len(dtype) > _LONGEST_NAME:
+        raise TypeError(f"data type {short(dtype)} not understood")
+    found: np.dtype[Any] = np.dtype(dtype)
+    return found
 
 
 def as_dtype(dtype: Any, accepted: Sequence[np.dtype[Any]], function: str) -> np.dtype[Any]:
@@ -60,4 +74,4 @@ def _by_name(dtype: Any) -> np.dtype[Any]:
     name = str(dtype).rpartition(".")[2]
     if name in _NAMES:
         return _NAMES[name]
-    return np.dtype(dtype if isinstance(dtype, str) else name)
+    return numpys(dtype if isinstance(dtype, str) else name)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fanin._hints import short
 from fanin._public import public
 
 
@@ -26,7 +27,7 @@ class _Flat:
 
     def __getitem__(self, run: slice) -> FlatRun:
         if not isinstance(run, slice):
-            raise TypeError(f"fanin.flat takes a slice, as in fanin.flat[10:20], got {run!r}")
+            raise TypeError(f"fanin.flat takes a slice, as in fanin.flat[10:20], got {short(run)}")
         if run.step is not None and operator.index(run.step) != 1:
             raise ValueError(f"fanin.flat takes runs of step 1, got step {run.step!r}")
         return FlatRun(run.start, run.stop)
@@ -84,7 +85,7 @@ def part_of(shape: tuple[int, ...], index: Any) -> Part:
             continue
         if isinstance(entry, (bool, np.bool_, np.ndarray)) or not hasattr(entry, "__index__"):
             raise TypeError(
-                f"index= takes ints, slices, '...' and fanin.flat[start:stop], got {entry!r}"
+                f"index= takes ints, slices, '...' and fanin.flat[start:stop], got {short(entry)}"
             )
         position = operator.index(entry)
         if not -size <= position < size:

@@ -14,6 +14,7 @@ from fanin import _core
 from fanin._arrays.destinations import destination
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import Target, target
+from fanin._hints import short
 from fanin._public import public
 
 from .bit_generator import BitGenerator
@@ -76,8 +77,8 @@ class Generator(Spawner, NumpyGenerator):
     def __init__(self, bit_generator: BitGenerator) -> None:
         if not isinstance(bit_generator, BitGenerator):
             raise TypeError(
-                f"a fanin.Generator needs a fanin.BitGenerator, got {bit_generator!r}; an int or a "
-                "Stream goes to fanin.default_rng, NumPy's own to numpy.random.Generator"
+                f"a fanin.Generator needs a fanin.BitGenerator, got {short(bit_generator)}; an int "
+                "or a Stream goes to fanin.default_rng, NumPy's own to numpy.random.Generator"
             )
         super().__init__(bit_generator)
         self._bits = bit_generator

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fanin._arrays.kinds import numpys
+
 #: dtype -> the core's Element; a bool is a byte that is 0 or 1.
 INTEGERS: dict[np.dtype[Any], int] = {
     np.dtype(name): 4 + place
@@ -28,7 +30,7 @@ class Bounds(NamedTuple):
 
 def as_integer_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype` as one of `INTEGERS`, in NumPy's words where it is refused."""
-    found: np.dtype[Any] = np.dtype(dtype)
+    found = numpys(dtype)
     if found in INTEGERS:
         return found
     if found.kind in "iu" and not found.isnative:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fanin._checks import as_integer, non_negative
+from fanin._checks import MOST_COUNTED, as_integer, non_negative
 from fanin._hints import did_you_mean, short
 from fanin._numbers import as_floats
 
@@ -34,14 +34,14 @@ class Parameter(NamedTuple):
 def _positive(name: str, value: Any) -> float:
     number = non_negative(name, value)
     if number == 0.0:
-        raise ValueError(f"{name} must be > 0, got {value!r}")
+        raise ValueError(f"{name} must be > 0, got {short(value)}")
     return number
 
 
 def _fraction(name: str, value: Any) -> float:
     number = non_negative(name, value)
     if number > 1.0:
-        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+        raise ValueError(f"{name} must lie in [0, 1], got {short(value)}")
     return number
 
 
@@ -54,7 +54,7 @@ def _finite_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "fc":  # integers; and bfloat16, which NumPy knows by size only
         array = array.astype(np.float64)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {short(value)}")
     return array
 
 
@@ -64,7 +64,9 @@ def at_least(least: int) -> Accepts:
     def read(name: str, value: Any) -> int:
         number = as_integer(value, name)
         if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {number}")
+            raise ValueError(f"{name} must be at least {least}, got {short(number)}")
+        if number > MOST_COUNTED:
+            raise ValueError(f"{name} must be at most 2**63 - 1, got {short(number)}")
         return number
 
     return Accepts(f"int, >= {least}", read)
@@ -75,11 +77,11 @@ def one_of(*choices: str) -> Accepts:
 
     def read(name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise TypeError(f"{name} must be a str, got {value!r}")
+            raise TypeError(f"{name} must be a str, got {short(value)}")
         if value not in choices:
             known = ", ".join(map(repr, choices))
             advice = did_you_mean(value, choices)
-            raise ValueError(f"{name} {value!r} is not one of {known}{advice}")
+            raise ValueError(f"{name} {short(value)} is not one of {known}{advice}")
         return value
 
     return Accepts("{" + ", ".join(f'"{choice}"' for choice in choices) + "}", read)

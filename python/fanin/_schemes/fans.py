@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
 from fanin._arrays.shapes import as_sizes
 from fanin._checks import as_integer
+from fanin._hints import short
 from fanin._public import public
 
 __all__ = [
@@ -132,14 +133,14 @@ class Layout:
         transposed: bool = False,
     ) -> None:
         if order is not None and not isinstance(order, str):
-            raise TypeError(f'order must be "io", "oi" or None, got {order!r}')
+            raise TypeError(f'order must be "io", "oi" or None, got {short(order)}')
         if order not in ("io", "oi", None):
             raise ValueError(
-                f'unknown layout {order!r}: "io" is (*kernel, in, out) as in Keras and JAX, '
+                f'unknown layout {short(order)}: "io" is (*kernel, in, out) as in Keras and JAX, '
                 f'"oi" is (out, in, *kernel) as in torch'
             )
         if not isinstance(transposed, bool):
-            raise TypeError(f"transposed must be True or False, got {transposed!r}")
+            raise TypeError(f"transposed must be True or False, got {short(transposed)}")
         group_count = as_integer(groups, "groups")
         if group_count < 1:
             raise ValueError(f"groups must be at least 1, got {group_count}")
@@ -276,7 +277,7 @@ def as_layout(layout: LayoutLike) -> Layout:
         return layout
     if isinstance(layout, str):
         return _BASE_LAYOUTS.get(layout) or Layout(layout)
-    raise TypeError(f'layout must be "io", "oi" or a fanin.Layout, got {layout!r}')
+    raise TypeError(f'layout must be "io", "oi" or a fanin.Layout, got {short(layout)}')
 
 
 def _per_group(channels: int, groups: int, side: str, shape: tuple[int, ...]) -> int:

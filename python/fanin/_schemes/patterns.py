@@ -29,15 +29,20 @@ def write_pattern(weight: Weight, values: Callable[..., Any], kind: str = "f") -
     goal = _goal(weight, kind)
     for array, box in boxes(goal):
         for block, part in pieces(array, box, range(array.ndim), _BLOCK_VALUES):
-            assign(block, np.asarray(weight.gain * values(*open_grid(part))))
+            assign(block, _times(weight.gain, values(*open_grid(part))))
     return goal.done()
 
 
 def write_constant(weight: Weight, value: complex, kind: str = "f") -> Any:
     """Write ``gain * value`` to the whole weight and return the result."""
     goal = _goal(weight, kind)
-    assign(goal.array, np.asarray(weight.gain * value))
+    assign(goal.array, _times(weight.gain, value))
     return goal.done()
+
+
+def _times(gain: float, values: Any) -> np.ndarray[Any, Any]:
+    with np.errstate(over="ignore"):  # beyond the dtype lies infinity, no warning
+        return np.asarray(gain * values)
 
 
 def _goal(weight: Weight, kind: str) -> Target:

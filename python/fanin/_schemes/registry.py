@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from fanin._arrays.shapes import as_sizes
+from fanin._arrays.shapes import as_shape
 from fanin._floating_point import steady
 from fanin._hints import did_you_mean, foreign_call, needs_seed, short
 from fanin._random.doors import DOOR
@@ -45,7 +45,7 @@ def add(row: Scheme) -> SchemeFunction:
         arguments: Any, named: Any, layout: LayoutLike, gain: Any, shape: Any, *asked: Any
     ) -> Any:
         parameters = row.read(arguments, named)
-        sizes, axes = as_sizes(shape), as_layout(layout)
+        sizes, axes = as_shape(shape), as_layout(layout)
         seed = asked[0]
         if seed is None and row.needs_seed:
             raise needs_seed(row.name)
@@ -148,6 +148,6 @@ def gain_held_by(scheme: Callable[..., Any]) -> str:
 def _no_scheme(name: str) -> str:
     elsewhere = foreign_call(name)
     if elsewhere is not None:
-        return f"there is no scheme {name!r}, a name carries its convention: {elsewhere}"
+        return f"there is no scheme {short(name)}, a name carries its convention: {elsewhere}"
     known = ", ".join(sorted(_rows))
-    return f"there is no scheme {name!r}; there are {known}{did_you_mean(name, _rows)}"
+    return f"there is no scheme {short(name)}; there are {known}{did_you_mean(name, _rows)}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from fanin._hints import short
 from fanin._random.stateless import normal, random, truncated_normal, uniform
 
 from .registry import schemes
@@ -114,7 +115,9 @@ def _as_rule(row: Any) -> Rule:
     elif isinstance(row, (tuple, list)) and len(row) in (2, 3):
         rule = Rule(*row)
     else:
-        raise TypeError(f"a rule is (pattern, scheme) or (pattern, scheme, arguments), got {row!r}")
+        raise TypeError(
+            f"a rule is (pattern, scheme) or (pattern, scheme, arguments), got {short(row)}"
+        )
     if not isinstance(rule.pattern, str):
         raise TypeError(f"a rule's pattern is a str, got {rule.pattern!r}")
     if not isinstance(rule.arguments, Mapping) or not all(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fanin._activations.gains import gain as gain_of_activation
-from fanin._arrays.shapes import as_sizes
+from fanin._arrays.shapes import as_shape
 from fanin._checks import non_negative
 from fanin._hints import meant_keyword, short
 from fanin._public import public
@@ -184,7 +184,7 @@ class Scheme:
     ) -> tuple[str, tuple[float, ...]]:
         """The core's law of a call, and its parameters; for a scheme that has a law."""
         parameters = self.read(arguments, named)
-        weight = Weight(as_sizes(shape), as_layout(layout), self.read_gain(gain, parameters))
+        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
         assert drawn is not None
         law, spread = drawn
@@ -195,7 +195,7 @@ class Scheme:
     ) -> float | None:
         """Standard deviation that the formula promises; None where it promises none."""
         parameters = self.read((), named)
-        weight = Weight(as_sizes(shape), as_layout(layout), self.read_gain(gain, parameters))
+        weight = Weight(as_shape(shape), as_layout(layout), self.read_gain(gain, parameters))
         drawn = self.law_and_spread(weight, parameters)
         if drawn is not None:
             law, spread = drawn

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fanin._checks import as_count
+from fanin._hints import short
 
 from ._layers import (
     Attention,
@@ -24,6 +25,9 @@ from ._layers import (
 from ._networks import Network
 
 __all__ = ["architecture"]
+
+#: Each is an object.
+_MOST_LAYERS = 1 << 16
 
 
 def _attention(width: int, tokens: int, std: float, out_std: float, *, causal: bool) -> Attention:
@@ -165,14 +169,14 @@ Residual(RMSNorm, Attention~), Residual(RMSNorm, Gated, Dense), RMSNorm])
     >>> round(profile.q[0].item(), 6), round(profile.q[-1].item(), 3)
     (1.0, 0.999)
     """
-    if name not in _BUILDERS:
+    if not isinstance(name, str) or name not in _BUILDERS:
         near = difflib.get_close_matches(str(name), _BUILDERS, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"there is no {name!r} among {', '.join(_BUILDERS)}{hint}")
+        raise ValueError(f"there is no {short(name)} among {', '.join(_BUILDERS)}{hint}")
     for size, value in sizes.items():
         if size == "blocks":
             for count in value:
                 as_count(count, "an entry of blocks")
-        elif size != "std":
-            as_count(value, size)
+        elif size != "std" and as_count(value, size) > _MOST_LAYERS and size == "layers":
+            raise ValueError(f"layers are at most {_MOST_LAYERS}, got {value}")
     return _BUILDERS[name](**sizes)

@@ -79,7 +79,8 @@ class Attention(EvenLayer):
     def through(self, state: State, wanted: Pairs) -> Passage:
         if state.mapped:
             return self._mapped(state, wanted)
-        spread = self.query_var * self.key_var * state.q * state.q * state.one_minus_c
+        with np.errstate(invalid="ignore", over="ignore"):
+            spread = self.query_var * self.key_var * state.q * state.q * state.one_minus_c
         share, slope = softmax_moments(spread, self.tokens)
         both = _common(share, share, self.tokens, self.tokens, state.c)
         scale = self.value_var * state.q
@@ -90,7 +91,8 @@ class Attention(EvenLayer):
         made = replace(
             state.selected(wanted), q=q, m=np.zeros_like(q), c=c, one_minus_c=apart, gaussian=True
         )
-        factor = self.value_var * (share + spread * (2 - state.c) * slope)
+        with np.errstate(invalid="ignore"):
+            factor = self.value_var * (share + spread * (2 - state.c) * slope)
         # Losses of different tokens are independent; what their queries share is left out.
         return Passage(made, lambda g: Gradient(g.q * factor))
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import EXCESS, GROWTH, SECOND, SLOPE_SECOND, moments_at
+from fanin._checks import as_variance
 from fanin._public import public
 from fanin._types import Floats
 
@@ -103,9 +104,7 @@ def critical(
             f"critical() takes exactly one of bias_var, q and weight_var, got {len(chosen)}"
         )
     [(name, value)] = chosen.items()
-    array = np.asarray(value, np.float64)
-    if array.ndim == 0 and array < 0:
-        raise ValueError(f"{name} is a variance and must be >= 0, got {value!r}")
+    array = as_variance(name, value)
     flat = array.reshape(-1)
     good = np.isfinite(flat) & (flat >= 0)
     if own.degree == 1:
@@ -250,7 +249,7 @@ def _assemble(
 ) -> Critical:
     at = np.where(good, q, np.nan)
     excess, slopes, growth = moments_at(own, at, EXCESS, SLOPE_SECOND, GROWTH)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         weight_var = given if name == "weight_var" else 1 / slopes
         bias_var = given if name == "bias_var" else _bias_of(excess, slopes)
         if own.degree == 1:

@@ -11,6 +11,8 @@ import numpy as np
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import SLOPE_SECOND, check_slope, moments_at
 from fanin._functions import exp
+from fanin._hints import short
+from fanin._numbers import as_float
 from fanin._public import public
 from fanin._types import Floats
 
@@ -48,9 +50,10 @@ class JacobianAtoms:
 
 
 def _checked_variance(q: float) -> float:
-    if not 0 < q < np.inf:
-        raise ValueError(f"q is the variance of a pre-activation and must be > 0, got {q!r}")
-    return float(q)
+    variance = as_float(q, "q")
+    if not 0 < variance < np.inf:
+        raise ValueError(f"q is the variance of a pre-activation and must be > 0, got {short(q)}")
+    return variance
 
 
 def jacobian_atoms(

@@ -13,6 +13,8 @@ from fanin import _core
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import GROWTH, SECOND, SLOPE_SECOND, moments_at
 from fanin._functions import log
+from fanin._hints import short
+from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._types import Floats
 
@@ -131,12 +133,12 @@ def _parameters(
     weight_var: ArrayLike, bias_var: ArrayLike, dropout: ArrayLike
 ) -> tuple[Floats, ...]:
     for name, value in (("weight_var", weight_var), ("bias_var", bias_var)):
-        if np.ndim(value) == 0 and float(np.asarray(value)) < 0:
-            raise ValueError(f"{name} is a variance and must be >= 0, got {value!r}")
-    if np.ndim(dropout) == 0 and not 0 <= float(np.asarray(dropout)) < 1:
-        raise ValueError(f"dropout is the rate of dropped units, in [0, 1), got {dropout!r}")
-    given = (np.asarray(x, np.float64) for x in (weight_var, bias_var, dropout))
-    return tuple(np.broadcast_arrays(*given))
+        if np.ndim(value) == 0 and as_floats(value, name) < 0:
+            raise ValueError(f"{name} is a variance and must be >= 0, got {short(value)}")
+    if np.ndim(dropout) == 0 and not 0 <= as_floats(dropout, "dropout") < 1:
+        raise ValueError(f"dropout is the rate of dropped units, in [0, 1), got {short(dropout)}")
+    named = {"weight_var": weight_var, "bias_var": bias_var, "dropout": dropout}
+    return tuple(np.broadcast_arrays(*(as_floats(value, name) for name, value in named.items())))
 
 
 def solve(
@@ -149,7 +151,8 @@ def solve(
     good = np.isfinite(sw2) & np.isfinite(sb2) & (sw2 >= 0) & (sb2 >= 0) & (rate >= 0) & (rate < 1)
     keep = np.where(good, 1.0 - rate, 1.0)
     weights = np.where(good, sw2, np.nan)
-    forward = weights / keep
+    with np.errstate(over="ignore"):
+        forward = weights / keep
     bias = np.where(good, sb2, np.nan)
     roots, slopes = _all_roots(own, forward, bias)
     attracts = np.abs(slopes) < 1

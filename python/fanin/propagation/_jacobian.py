@@ -17,9 +17,11 @@ import numpy as np
 from fanin._activations.activation import as_activation
 from fanin._activations.moments import check_slope
 from fanin._checks import as_count, as_variance
+from fanin._hints import short
 from fanin._public import public
 from fanin._types import Floats
 
+from ._layer import layer_sizes
 from ._nodes import gaussian_nodes
 
 if TYPE_CHECKING:
@@ -214,16 +216,9 @@ def _expanded(laws: list[SlopeLaw], sizes: list[float]) -> tuple[list[SlopeLaw],
 
 def check_depth(depth: int, weights: str, widths: Sequence[int] | None) -> list[float]:
     if weights not in WEIGHTS:
-        raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
+        raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {short(weights)}")
     depth = as_count(depth, "depth")
-    if widths is None:
-        return [1.0] * (depth + 1)
-    if len(widths) != depth + 1 or min(widths) < 1:
-        raise ValueError(
-            f"widths are the {depth + 1} positive sizes n_0 .. n_{depth} of {depth} layers, "
-            f"got {widths!r}"
-        )
-    return [float(n) for n in widths]
+    return layer_sizes(widths, depth)
 
 
 def jacobian(

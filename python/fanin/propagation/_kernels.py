@@ -14,6 +14,7 @@ from fanin import _core
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import SECOND, SLOPE_SECOND, check_slope, moments_at
 from fanin._checks import as_count, as_variance, non_negative
+from fanin._hints import short
 from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._types import Floats
@@ -289,7 +290,7 @@ def kernels(
     layers = as_count(depth, "depth")
     for name, value, known in (("padding", padding, PADDINGS), ("readout", readout, READOUTS)):
         if value not in known:
-            raise ValueError(f"{name} is one of {', '.join(map(repr, known))}, got {value!r}")
+            raise ValueError(f"{name} is one of {', '.join(map(repr, known))}, got {short(value)}")
     first, image = _as_inputs("x", x, kernel)
     second = first
     if x2 is not None:
@@ -369,5 +370,5 @@ def _as_kernel(kernel: int | Sequence[int] | None, image: tuple[int, int]) -> tu
     if len(sizes) != 2 or any(
         not 1 <= as_count(size, "kernel") <= side for size, side in zip(sizes, image, strict=True)
     ):
-        raise ValueError(f"kernel has a side of 1 .. {image} for each axis, got {kernel!r}")
+        raise ValueError(f"kernel has a side of 1 .. {image} for each axis, got {short(kernel)}")
     return as_count(sizes[0], "kernel"), as_count(sizes[1], "kernel")

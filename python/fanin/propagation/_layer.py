@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-
+from fanin._checks import as_count
+from fanin._hints import short
+from fanin._numbers import as_floats
 from fanin._types import Floats
 
 from ._gradient import Back, Gradient
@@ -41,8 +42,22 @@ class EvenLayer:
 
 
 def variance_parameters(weight_var: Any, bias_var: Any) -> None:
-    if (np.asarray(weight_var) < 0).any() or (np.asarray(bias_var) < 0).any():
-        raise ValueError("weight_var and bias_var are variances, at least 0, got a negative one")
+    for value in (weight_var, bias_var):
+        if (as_floats(value, "a variance of weights or biases") < 0).any():
+            raise ValueError("variances of weights and biases are at least 0, got a negative one")
+
+
+def layer_sizes(widths: Any, depth: int) -> list[float]:
+    """`widths`, the sizes n_0 .. n_depth of the layers; None: all equal."""
+    if widths is None:
+        return [1.0] * (depth + 1)
+    sizes = list(widths) if isinstance(widths, Iterable) and not isinstance(widths, str) else []
+    if len(sizes) != depth + 1:
+        raise ValueError(
+            f"widths are the {depth + 1} sizes n_0 .. n_{depth} of {depth} layers, got "
+            f"{short(widths)}"
+        )
+    return [float(as_count(n, "a width")) for n in sizes]
 
 
 def images_along(layers: Sequence[Any], image: Image) -> list[Image]:

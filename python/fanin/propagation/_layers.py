@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from fanin._activations.activation import as_activation
+from fanin._hints import short
+from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._types import Floats
 
@@ -88,6 +90,9 @@ class Residual:
     def __post_init__(self) -> None:
         for name in ("layers", "projection"):
             object.__setattr__(self, name, as_layers(getattr(self, name)))
+        for name in ("skip", "branch"):
+            if not np.isfinite(as_floats(getattr(self, name), name)).all():
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)!r}")
         _ends_in_weights("the branch", self.layers)
         if self.projection:
             _ends_in_weights("the projection", self.projection)
@@ -206,7 +211,7 @@ LAYERS = (
 def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
     """Layers as they are; everything else is an activation."""
     if isinstance(layers, str) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers are a list, such as ['relu', Dense(256)], got {layers!r}")
+        raise TypeError(f"layers are a list, such as ['relu', Dense(256)], got {short(layers)}")
     return tuple(
         layer if isinstance(layer, LAYERS) else Apply(as_activation(layer)) for layer in layers
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fanin._checks import non_negative
+from fanin._numbers import as_float
 from fanin._public import public
 from fanin._types import Floats
 
@@ -42,6 +43,7 @@ class Dropout(EvenLayer):
     rate: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", as_float(self.rate, "rate"))
         if not 0 <= self.rate < 1:
             raise ValueError(f"rate is in [0, 1), got {self.rate!r}")
 

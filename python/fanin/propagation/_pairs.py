@@ -11,6 +11,8 @@ from fanin import _core
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import SECOND, moments_at
 from fanin._checks import as_variance
+from fanin._hints import short
+from fanin._numbers import as_floats
 from fanin._types import Floats
 
 from ._maps import nan_where_negative
@@ -62,17 +64,17 @@ def _limit(own: Activation, q: Floats, bias_var: Floats) -> Floats:
 
 def as_correlation(c: ArrayLike) -> Floats:
     """A correlation as float64. In an array one that lies outside [-1, 1] will give NaN."""
-    array = np.asarray(c, dtype=np.float64)
+    array = as_floats(c, "c")
     if array.ndim == 0 and abs(float(array)) > 1 + _ROUNDING:
-        raise ValueError(f"c is a correlation and must lie in [-1, 1], got {c!r}")
+        raise ValueError(f"c is a correlation and must lie in [-1, 1], got {short(c)}")
     return array
 
 
 def as_missing_correlation(delta: ArrayLike) -> Floats:
     """1 - c as float64, likewise."""
-    array = np.asarray(delta, dtype=np.float64)
+    array = as_floats(delta, "delta")
     if array.ndim == 0 and not (-_ROUNDING <= float(array) <= 2 + _ROUNDING or np.isnan(array)):
-        raise ValueError(f"delta is 1 - correlation and must lie in [0, 2], got {delta!r}")
+        raise ValueError(f"delta is 1 - correlation and must lie in [0, 2], got {short(delta)}")
     return array
 
 

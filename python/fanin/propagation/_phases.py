@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation
+from fanin._numbers import as_floats
 from fanin._public import public
 from fanin._types import Floats
 
@@ -99,8 +100,8 @@ def phase_diagram(
     >>> diagram.phase.ravel().tolist()
     ['ordered', 'chaotic', 'chaotic']
     """
-    rows = np.atleast_1d(np.asarray(weight_var, np.float64))
-    columns = np.atleast_1d(np.asarray(bias_var, np.float64))
+    rows = np.atleast_1d(as_floats(weight_var, "weight_var"))
+    columns = np.atleast_1d(as_floats(bias_var, "bias_var"))
     if rows.ndim != 1 or columns.ndim != 1:
         raise ValueError(
             f"weight_var and bias_var are grids of one axis, got shapes {rows.shape} and "

@@ -11,6 +11,7 @@ import numpy as np
 
 from fanin._activations.activation import as_activation
 from fanin._checks import as_count
+from fanin._numbers import as_float
 from fanin._public import public
 from fanin._types import Floats
 
@@ -70,7 +71,7 @@ class AveragePool(EvenLayer):
             for side in size:
                 as_count(side, "a side of size")
             object.__setattr__(self, "size", size)
-        if self.correlation is not None and not -1 <= self.correlation <= 1:
+        if self.correlation is not None and not -1 <= as_float(self.correlation, "c") <= 1:
             raise ValueError(f"correlation is in [-1, 1], got {self.correlation!r}")
 
     def _window(self, image: Image) -> tuple[int, ...]:

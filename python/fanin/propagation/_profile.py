@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin._hints import short
 from fanin._public import public
 from fanin._types import Floats
 
@@ -145,7 +146,7 @@ class Profile:
         [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
         """
         if name not in ("q", "grad"):
-            raise ValueError(f"there are maps of 'q' and 'grad', got {name!r}")
+            raise ValueError(f"there are maps of 'q' and 'grad', got {short(name)}")
         maps = vars(self)["_maps"]
         if not maps:
             raise ValueError(
@@ -183,13 +184,13 @@ class Profile:
     def _check_lane(self, lane: tuple[int, ...]) -> None:
         if not isinstance(lane, tuple):
             raise TypeError(
-                f"lane is a tuple of indices, as in plot((0,)), got {lane!r}; a picture goes to a "
-                'file by plot().savefig("x.png")'
+                f"lane is a tuple of indices, as in plot((0,)), got {short(lane)}; a picture goes "
+                'to a file by plot().savefig("x.png")'
             )
         if len(lane) != self.q.ndim - 1:
             raise ValueError(
                 f"this profile has {self.q.ndim - 1} axes before the layers, shape {self.q.shape}: "
-                f"name one lane by as many indices, as in plot((0,)), got {lane!r}"
+                f"name one lane by as many indices, as in plot((0,)), got {short(lane)}"
             )
 
     def _lane(self, lane: tuple[int, ...]) -> dict[str, list[float]]:

@@ -12,6 +12,7 @@ import numpy as np
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._checks import as_count, non_negative
 from fanin._functions import log
+from fanin._hints import short
 from fanin._public import public
 from fanin._random.seeds import as_stream
 from fanin._random.stateless import normal
@@ -53,7 +54,7 @@ class LayerRate:
 
 def _known(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ValueError(f"{name} is one of {', '.join(map(repr, known))}, got {value!r}")
+        raise ValueError(f"{name} is one of {', '.join(map(repr, known))}, got {short(value)}")
 
 
 def mup_rates(
@@ -113,8 +114,8 @@ def mup_rates(
     base = [as_count(n, "a base width") for n in base_widths]
     if len(sizes) != len(base) or len(sizes) < 3:
         raise ValueError(
-            f"widths and base_widths are n_0 .. n_L of one network, L >= 2, got {widths!r} and "
-            f"{base_widths!r}"
+            "widths and base_widths are n_0 .. n_L of one network, L >= 2, got "
+            f"{short(widths)} and {short(base_widths)}"
         )
     if (sizes[0], sizes[-1]) != (base[0], base[-1]):
         raise ValueError(
@@ -223,7 +224,7 @@ def coordinate_check(
     _known("optimizer", optimizer, OPTIMIZERS)
     sizes = [as_count(n, "a width") for n in widths]
     if len(sizes) < 2 or sizes != sorted(set(sizes)):
-        raise ValueError(f"widths are two or more, rising, got {widths!r}")
+        raise ValueError(f"widths are two or more, rising, got {short(widths)}")
     rate = non_negative("learning_rate", learning_rate)
     if rate == 0:
         raise ValueError("learning_rate is above 0, got 0")
@@ -250,7 +251,8 @@ def coordinate_check(
             for layer, each in enumerate(rates)
         ]
         scales = [rate * each.learning_rate for each in rates]
-        change[number] = _moved(phi, weights, scales, x, y, optimizer == "adam", times)
+        with np.errstate(over="ignore", invalid="ignore"):  # a rate with which training explodes
+            change[number] = _moved(phi, weights, scales, x, y, optimizer == "adam", times)
     places = log(np.array(sizes, np.float64))
     places = places - places.mean()
     last = log(np.maximum(change[:, :, -1], 1e-300))

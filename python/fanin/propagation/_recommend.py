@@ -8,6 +8,8 @@ import numpy as np
 
 from fanin._activations.activation import Activation, ActivationLike, as_activation
 from fanin._activations.moments import check_moments, check_slope
+from fanin._checks import as_count, non_negative
+from fanin._hints import short
 
 from ._critical import critical
 from ._findings import findings
@@ -91,19 +93,16 @@ def recommend(
     >>> print(gelu.warnings[0])
     The critical point repels: dV/dq = 1.067, so q drifts away from 1 by that factor a layer.
     """
-    if objective not in OBJECTIVES:
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
         names = ", ".join(map(repr, OBJECTIVES))
-        raise ValueError(f"objective is one of {names}, got {objective!r}")
-    if depth is not None and (not hasattr(depth, "__index__") or depth < 1):
-        raise ValueError(f"depth is an int of at least 1, got {depth!r}")
-    if bias_var is not None and not 0 <= bias_var < np.inf:
-        raise ValueError(f"bias_var is a finite variance, at least 0, got {bias_var!r}")
+        raise ValueError(f"objective is one of {names}, got {short(objective)}")
+    layers = _DEPTH if depth is None else as_count(depth, "depth")
+    bias_var = None if bias_var is None else non_negative("bias_var", bias_var)
     if isinstance(activation_or_network, Network):
         return for_network(activation_or_network, objective, bias_var or 0.0)
     phi = as_activation(activation_or_network)
     check_slope(phi)
     check_moments(phi)
-    layers = depth or _DEPTH
     choice = _choices(phi, objective, layers, bias_var)
     mode = "fan_out" if objective == "backward" else "fan_in"
     scheme = _scheme(choice.weight_var, mode)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin._hints import short
 from fanin._public import public
 from fanin._schemes.registry import get
 from fanin._types import Floats
@@ -140,7 +141,7 @@ class Recommendation:
             )
         number = operator.index(layer)
         if not 0 <= number < variances.size:
-            raise ValueError(f"layer is in 0 .. {variances.size - 1}, got {layer!r}")
+            raise ValueError(f"layer is in 0 .. {variances.size - 1}, got {short(layer)}")
         return float(variances[number])
 
     def __str__(self) -> str:

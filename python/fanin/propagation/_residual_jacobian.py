@@ -12,7 +12,8 @@ from fanin._activations.activation import ActivationLike, as_activation
 from fanin._activations.moments import SLOPE_SECOND, check_slope, moments_at
 from fanin._checks import as_count, as_variance
 from fanin._functions import exp
-from fanin._numbers import as_floats
+from fanin._hints import short
+from fanin._numbers import as_float, as_floats
 from fanin._public import public
 from fanin._types import Floats
 
@@ -98,7 +99,9 @@ def residual_jacobian(
     blocks = as_count(depth, "depth")
     [slopes] = moments_at(phi, as_variance("q", q), SLOPE_SECOND)
     part = as_floats(branch, "branch")
-    c = np.asarray(blocks * part * part * as_variance("weight_var", weight_var) * slopes)
+    weight = as_variance("weight_var", weight_var)
+    with np.errstate(over="ignore", invalid="ignore"):
+        c = np.asarray(blocks * part * part * weight * slopes)
     c = np.where(c >= 0, c, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         root = np.sqrt(1 + 2 / c)
@@ -138,9 +141,10 @@ def residual_jacobian_density(x: ArrayLike, c: float) -> Floats:
     >>> p.residual_jacobian_density([0.1, 1.0, 10.0], 1.0).round(6)
     array([1.885952, 0.196803, 0.      ])
     """
-    if not 0 < c < math.inf:
-        raise ValueError(f"c is above 0, got {c!r}")
-    spread = 2 * float(c)
+    part = as_float(c, "c")
+    if not 0 < part < math.inf:
+        raise ValueError(f"c is above 0, got {short(c)}")
+    spread = 2 * part
 
     def at(z: Complex) -> tuple[Complex, Complex, Complex]:
         value = (1 + z) / z * np.exp(spread * z)

@@ -20,6 +20,8 @@ from fanin._activations.moments import (
 )
 from fanin._checks import as_count
 from fanin._functions import power
+from fanin._hints import short
+from fanin._numbers import as_float
 from fanin._public import public
 from fanin._types import Floats
 
@@ -34,6 +36,10 @@ _SHIFTS = (-3.0, -2.0, -1.4, -1.0, -0.6, -0.3, -0.1, 0.0, 0.1, 0.3, 0.6, 1.0, 1.
 #: Starts that are tried, Newton steps of each, and the residual that ends the search.
 _STARTS, _STEPS, _SOLVED = 12, 60, 1e-10
 _DIFFERENCE = 1e-6
+#: Below, phi is straight to the last digit.
+_LEAST_CURVATURE = 1e-12
+#: Layers that are gone through one by one.
+_MOST_LAYERS = 1 << 16
 
 
 @public("fanin.propagation")
@@ -207,9 +213,12 @@ def dks(activation: ActivationLike, depth: int, *, slope: float = 1.5) -> Shaped
     (1.0, 1.5)
     """
     phi, layers = _checked(activation, "dks"), as_count(depth, "depth")
-    if not 1 < slope < math.inf:
-        raise ValueError(f"slope is C'(1) of the network and above 1, got {slope!r}")
-    wanted = float(power(slope, 1 / layers))
+    whole = as_float(slope, "slope")
+    if not 1 < whole < math.inf:
+        raise ValueError(f"slope is C'(1) of the network and above 1, got {short(slope)}")
+    wanted = float(power(whole, 1 / layers))
+    if wanted == 1:
+        raise ValueError(f"a slope of {whole!r} over {layers} layers is no more than 1 a layer")
 
     def residual(alpha: float, beta: float) -> Floats:
         m = _Inner.of(phi, alpha, beta)
@@ -264,9 +273,13 @@ def tat(activation: ActivationLike, depth: int, *, curvature: float = 0.3) -> Sh
         raise ValueError(
             f"tat wants a finite E phi''^2, and the slope of {phi!r} jumps; dks takes it"
         )
-    if not 0 < curvature < math.inf:
-        raise ValueError(f"curvature is C''(1) of the network and above 0, got {curvature!r}")
-    wanted = curvature / layers
+    whole = as_float(curvature, "curvature")
+    wanted = whole / layers
+    if not _LEAST_CURVATURE <= wanted < math.inf:
+        raise ValueError(
+            f"curvature is C''(1) of the network and at least {_LEAST_CURVATURE} a layer, got "
+            f"{short(curvature)} for {layers} layers"
+        )
 
     def shift_of(m: _Inner, alpha: float, sign: float) -> float:
         """E (phi + delta)^2 = alpha^2 E phi'^2: the mean that is left, of either sign."""
@@ -327,8 +340,10 @@ def leaky_tat(depth: int, *, correlation: float = 0.9) -> ShapedActivation:
     0.430523
     """
     layers = as_count(depth, "depth")
-    if not 0 < correlation < 1:
-        raise ValueError(f"correlation is in (0, 1), got {correlation!r}")
+    if layers > _MOST_LAYERS:
+        raise ValueError(f"depth is at most {_MOST_LAYERS} layers, got {layers}")
+    if not 0 < as_float(correlation, "correlation") < 1:
+        raise ValueError(f"correlation is in (0, 1), got {short(correlation)}")
 
     def after(slope: float) -> tuple[Activation, float, float]:
         phi = Activation("leaky_relu", negative_slope=slope)

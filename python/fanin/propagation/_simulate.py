@@ -13,6 +13,7 @@ import numpy as np
 from fanin import _core
 from fanin._activations.activation import as_activation
 from fanin._checks import as_count, as_threads
+from fanin._hints import short
 from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
 from fanin._types import Floats
@@ -124,9 +125,9 @@ def _sizes(width: int | Sequence[int], depth: int, weights: str) -> list[int]:
     sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
     sizes = [operator.index(n) for n in sizes]
     if len(sizes) != depth + 1 or min(sizes) < 1:
-        raise ValueError(f"width is a positive int, or {depth + 1} of them, got {width!r}")
+        raise ValueError(f"width is a positive int, or {depth + 1} of them, got {short(width)}")
     if weights == "orthogonal" and len(set(sizes)) > 1:
-        raise ValueError(f"orthogonal weights need equal widths, got {width!r}")
+        raise ValueError(f"orthogonal weights need equal widths, got {short(width)}")
     return sizes
 
 
@@ -212,9 +213,9 @@ def simulate(
     True
     """
     if method not in METHODS:
-        raise ValueError(f"method is one of {', '.join(map(repr, METHODS))}, got {method!r}")
+        raise ValueError(f"method is one of {', '.join(map(repr, METHODS))}, got {short(method)}")
     if weights not in WEIGHTS:
-        raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
+        raise ValueError(f"weights is one of {', '.join(map(repr, WEIGHTS))}, got {short(weights)}")
     for value, least, what in (
         (depth, 0, "depth"),
         (inputs, 1, "inputs"),
@@ -224,10 +225,10 @@ def simulate(
     sizes = _sizes(width, depth, weights)
     for number, what in ((weight_var, "weight_var"), (bias_var, "bias_var"), (q0, "q0")):
         if not 0 <= number < math.inf:
-            raise ValueError(f"{what} is a finite variance, at least 0, got {number!r}")
+            raise ValueError(f"{what} is a finite variance, at least 0, got {short(number)}")
     if c0 is not None:
         if not -1 <= c0 <= 1:
-            raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
+            raise ValueError(f"c0 is a correlation, in [-1, 1], got {short(c0)}")
         inputs = max(inputs, 2)
     _refuse_beyond_memory(sizes, inputs, networks, weights)
     root = math.sqrt(q0)
@@ -283,9 +284,9 @@ def simulate_network(
     for value, what in ((inputs, "inputs"), (networks, "networks")):
         as_count(value, what)
     if not 0 <= q0 < math.inf:
-        raise ValueError(f"q0 is a finite variance, at least 0, got {q0!r}")
+        raise ValueError(f"q0 is a finite variance, at least 0, got {short(q0)}")
     if c0 is not None and not 0 <= c0 <= 1:
-        raise ValueError(f"c0 of a drawn network is a correlation in [0, 1], got {c0!r}")
+        raise ValueError(f"c0 of a drawn network is a correlation in [0, 1], got {short(c0)}")
     tokens = tokens_of(network.layers)
     if c0 is not None and tokens is None:
         inputs = max(inputs, 2)
@@ -294,6 +295,7 @@ def simulate_network(
         raise ValueError("simulate draws one network: its layers' parameters have axes")
     image = network.image or (() if tokens is None else (tokens,))
     check_seed(seed)
+    _refuse_beyond_memory([size] * (len(network.layers) + 1), inputs, networks, "gaussian")
     stream, rows = as_stream(seed), []
     own, common = math.sqrt(q0 * (1 - (c0 or 0.0))), math.sqrt(q0 * (c0 or 0.0))
     for number in range(networks):
@@ -301,9 +303,10 @@ def simulate_network(
         # What the two things that c0 speaks of have in common: inputs, or the tokens of one.
         shared = (1, size, *image) if tokens is None else (inputs, size, *(1 for _ in image))
         x = own * draws.normal((inputs, size, *image), 1.0) + common * draws.normal(shared, 1.0)
-        signals, ways = run(network.layers, x, draws)
-        gradients = returned(ways, draws.normal(signals[-1].shape, 1.0))
-        rows.append([_means(signals, tokens), _means(gradients, tokens)])
+        with np.errstate(over="ignore", invalid="ignore"):  # a signal that overflows
+            signals, ways = run(network.layers, x, draws)
+            gradients = returned(ways, draws.normal(signals[-1].shape, 1.0))
+            rows.append([_means(signals, tokens), _means(gradients, tokens)])
     square, product, gradient = (
         np.array([[entry[i] for entry in row[j]] for row in rows])
         for i, j in ((0, 0), (1, 0), (0, 1))

@@ -6,6 +6,7 @@ import math
 
 from fanin._checks import as_count, non_negative
 from fanin._functions import power
+from fanin._hints import short
 from fanin._modes import as_mode, divisor
 
 __all__ = ["largest_singular_value"]
@@ -62,7 +63,7 @@ def largest_singular_value(
     if weights == "orthogonal":
         return math.sqrt(scale * max(columns, rows))
     if weights != "gaussian":
-        raise ValueError(f"weights is one of 'gaussian', 'orthogonal', got {weights!r}")
+        raise ValueError(f"weights is one of 'gaussian', 'orthogonal', got {short(weights)}")
     a, b = math.sqrt(columns - 0.5), math.sqrt(rows - 0.5)
     width = (a + b) * float(power(1 / a + 1 / b, 1 / 3))
     mean = (a + b) * (a + b) + width * _MEAN

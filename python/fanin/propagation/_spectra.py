@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fanin._numbers import as_floats
 from fanin._types import Floats
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ _NOTHING = 1e-9
 
 def over_positive(x: ArrayLike, density: Callable[[Floats], Floats]) -> Floats:
     """A density at the x that are positive and finite, NaN at the others."""
-    goal = np.asarray(x, np.float64)
+    goal = as_floats(x, "x")
     good = (goal > 0) & np.isfinite(goal)
     target = np.where(good, goal, 1.0).ravel()
     made = np.empty_like(target)
     for first in range(0, target.size, _TOGETHER):
         some = slice(first, first + _TOGETHER)
-        made[some] = density(target[some])
+        with np.errstate(over="ignore", invalid="ignore"):  # far from the spectrum
+            made[some] = density(target[some])
     return np.where(good, made.reshape(goal.shape), np.nan)
 
 

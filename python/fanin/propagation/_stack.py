@@ -9,10 +9,13 @@ import numpy as np
 
 from fanin._activations.activation import as_activation
 from fanin._checks import as_count, as_variance
+from fanin._hints import short
 from fanin._modes import as_mode, divisor
+from fanin._numbers import as_floats
 from fanin._types import Floats
 
 from ._finite_width import Step, corrected, width_hints
+from ._layer import layer_sizes
 from ._maps import chi as chi_of
 from ._maps import moments, propagated, times
 from ._pairs import correlation_map, one_minus_correlation_map
@@ -90,21 +93,17 @@ def propagate(
     """
     phi = as_activation(activation)
     depth = as_count(depth, "depth", 0)
-    if widths is not None and (len(widths) != depth + 1 or min(widths) < 1):
-        raise ValueError(
-            f"widths are {depth + 1} positive sizes for {depth} layers, got {widths!r}"
-        )
     mode = as_mode(mode)
-    sizes = [1.0] * (depth + 1) if widths is None else [float(n) for n in widths]
+    sizes = layer_sizes(widths, depth)
     fans = [divisor(mode, n, m) for n, m in zip(sizes, sizes[1:], strict=False)]
     forward = [n / number for n, number in zip(sizes, fans, strict=False)]
     back = [m / number for m, number in zip(sizes[1:], fans, strict=True)]
 
     start, correlated = starting_state(q0, c0)
     weight, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
-    rate = np.asarray(dropout, np.float64)
+    rate = as_floats(dropout, "dropout")
     if rate.ndim == 0 and not 0 <= rate < 1:
-        raise ValueError(f"dropout is a rate in [0, 1), got {dropout!r}")
+        raise ValueError(f"dropout is a rate in [0, 1), got {short(dropout)}")
     rate = np.where((rate >= 0) & (rate < 1), rate, np.nan)
     weight, bias = np.where(weight >= 0, weight, np.nan), np.where(bias >= 0, bias, np.nan)
     keep = 1 - rate
@@ -112,7 +111,9 @@ def propagate(
 
     # Layers first: entries of one layer lie together.
     q0 = np.broadcast_to(start.q, shape)
-    q = propagated(phi, q0, weight / keep, bias, np.array(forward), start=True)
+    with np.errstate(over="ignore"):
+        scale = weight / keep
+    q = propagated(phi, q0, scale, bias, np.array(forward), start=True)
     c = apart = np.broadcast_to(np.nan, q.shape)
     if correlated:
         c, apart = np.empty_like(q), np.empty_like(q)
@@ -123,8 +124,8 @@ def propagate(
             far = correlation_map(c[layer], q[layer], phi, **given)
             # Masks of their own leave the covariance and enlarge the variance: from `whole`,
             # without masks, to q.
-            whole = keep * (q[layer + 1] - bias) + bias
             with np.errstate(invalid="ignore", divide="ignore"):
+                whole = keep * (q[layer + 1] - bias) + bias
                 part = np.where(q[layer + 1] == np.inf, keep, whole / q[layer + 1])
             share = np.where(rate > 0, part, 1.0)
             lost = np.where(rate > 0, 1 - share, 0.0)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._checks import as_variance
+from fanin._hints import short
+from fanin._numbers import as_floats
 from fanin._types import Floats
 
 from ._gradient import Back, Gradient
@@ -209,9 +211,9 @@ def starting_state(
     """The edge that `q0` and `c0` describe, and whether a correlation was given. Different
     positions are independent, but tokens have the correlation c0."""
     q = as_variance("q0", q0)
-    c = np.asarray(0.0 if c0 is None else c0, np.float64)
+    c = as_floats(0.0 if c0 is None else c0, "c0")
     if c.ndim == 0 and abs(c) > 1:
-        raise ValueError(f"c0 is a correlation, in [-1, 1], got {c0!r}")
+        raise ValueError(f"c0 is a correlation, in [-1, 1], got {short(c0)}")
     q, c = np.broadcast_arrays(q, np.where(abs(c) <= 1, c, np.nan))
     if mapped and image is not None:
         shape = (*q.shape, *image)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fanin._checks import as_count
+from fanin._hints import short
 from fanin._modes import as_mode, divisor
 from fanin._public import public
 from fanin._types import Floats
@@ -134,7 +135,7 @@ class Conv(EvenLayer):
         if len(strides) != len(kernel):
             raise ValueError(f"stride has {len(strides)} axes, the kernel {len(kernel)}")
         if self.padding not in ("circular", "zero"):
-            raise ValueError(f"padding is 'circular' or 'zero', got {self.padding!r}")
+            raise ValueError(f"padding is 'circular' or 'zero', got {short(self.padding)}")
         if self.channels % self.groups:
             raise ValueError(f"{self.channels} channels do not split into {self.groups} groups")
         variance_parameters(self.weight_var, self.bias_var)

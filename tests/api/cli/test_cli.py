@@ -362,9 +362,12 @@ def test_what_takes_longer_than_its_patience_shows_that_it_goes_on(tmp_path, pat
 def test_marks_of_rich_in_a_path_are_a_path(tmp_path):
     path = tmp_path / "a[" / "b]" / "x[red].safetensors"
     path.parent.mkdir(parents=True)
-    done = run("init", "gpt2", "--size", "layers=1", "--size", "width=64", "--out", path)
+    small = ("init", "gpt2", "--size", "layers=1", "--size", "width=64", "--out", path)
+    done = run(*small)
     assert done.returncode == 0, done.stderr
     assert f"\n{path}: gpt2, float32, seed 0" in done.stdout
+    text, status = on_a_terminal(tmp_path, *small, "--force", columns=200)
+    assert status == 0 and "writing x[red].safetensors" in text
 
 
 SMALL = ("--size", "layers=2", "--size", "width=64", "--size", "vocabulary=500")

@@ -97,6 +97,11 @@ def test_phase_shows_the_edge_and_places_a_network(capsys, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_phase_of_a_network_without_a_stable_variance_says_so(capsys):
+    _, out, _ = run(capsys, "phase", "-a", "relu", "--weight-var", 3)
+    assert "(3, 0): no phase: no variance q is stable" in out and "it grows" in out
+
+
 def test_phase_of_an_activation_without_an_edge_says_so(capsys):
     _, out, _ = run(capsys, "phase", "-a", "softplus")
     assert "no critical point" in out

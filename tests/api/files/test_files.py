@@ -834,6 +834,7 @@ ROW = b'"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
         ),
         with_header(b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', b"12345678"),
         with_header(b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}', b"1234"),
+        with_header(b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[4,8]}}', b"12345678"),
         with_header(b'{"x":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}', b"1234"),
         with_header(b'{"x":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}}', b"1234"),
         with_header(b'{"x":{"dtype":"F32","shape":[NaN],"data_offsets":[0,4]}}', b"1234"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from fanin._arrays.boxes import Coordinates, as_slices, boxes, common
 from fanin._arrays.targets import target
+from fanin._hints import short
 from fanin._random.seeds import as_stream
 from fanin._schemes.accepts import COUNT, Accepts, Parameter, one_of, optional
 from fanin._schemes.patterns import write_delta, write_ones, write_pattern
@@ -133,7 +134,7 @@ def _read_base(name: str, value: Any) -> Callable[..., Any]:
     if callable(value):
         function: Callable[..., Any] = value
         return function
-    raise TypeError(f"{name} must be the name of a scheme or a scheme, got {value!r}")
+    raise TypeError(f"{name} must be the name of a scheme or a scheme, got {short(value)}")
 
 
 def _write_icnr(weight: Weight, scale: int, base: Any, order: str | None) -> Any:

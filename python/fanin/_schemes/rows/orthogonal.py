@@ -10,6 +10,7 @@ import numpy as np
 from fanin._arrays.kinds import COMPLEX, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_integer
+from fanin._hints import short
 from fanin._schemes.accepts import Accepts, Parameter, optional
 from fanin._schemes.haar import matrix_axes, size_of, with_batch, write_orthogonal
 from fanin._schemes.registry import add
@@ -45,7 +46,7 @@ def _entry_std(weight: Weight, batch_axes: tuple[int, ...], **_: Any) -> float:
 def _read_determinant(name: str, value: Any) -> int:
     number = as_integer(value, name)
     if number not in (1, -1):
-        raise ValueError(f"{name} must be 1, -1 or None, got {value!r}")
+        raise ValueError(f"{name} must be 1, -1 or None, got {short(value)}")
     return number
 
 

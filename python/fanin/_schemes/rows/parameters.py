@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fanin._checks import as_integer
+from fanin._hints import short
 from fanin._modes import MODE_ALIASES, MODES
 from fanin._schemes.accepts import COUNT, NON_NEGATIVE, Accepts, Parameter, one_of
 
@@ -36,10 +37,10 @@ LAYERS = Parameter("n_layers", COUNT, "Blocks of the model.")
 
 def _gates(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {value!r}")
+        raise TypeError(f"{name} must be a str, got {short(value)}")
     if not {"i", "f"} <= set(value) or len(set(value)) != len(value):
         raise ValueError(
-            f'{name} {value!r} must name each gate once, among them "i" and "f", as in "ifgo"'
+            f'{name} {short(value)} must name each gate once, among them "i" and "f", as in "ifgo"'
         )
     return value
 

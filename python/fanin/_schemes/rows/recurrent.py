@@ -10,6 +10,7 @@ from fanin._arrays.boxes import as_slices, assign, boxes, common
 from fanin._arrays.targets import target
 from fanin._checks import non_negative
 from fanin._functions import log
+from fanin._hints import short
 from fanin._random.seeds import as_stream
 from fanin._random.stateless import uniform
 from fanin._schemes.accepts import NON_NEGATIVE, Accepts, Parameter
@@ -96,14 +97,15 @@ def _write_chrono(weight: Weight, t_max: float, gates: str) -> Any:
                 index=(*as_slices(box)[:-1], there),
                 threads=weight.threads,
             )
-            assign(array[..., here], sign * weight.gain * log(spans))
+            with np.errstate(over="ignore"):
+                assign(array[..., here], sign * weight.gain * log(spans))
     return goal.done()
 
 
 def _read_t_max(name: str, value: Any) -> float:
     number = non_negative(name, value)
     if number < 2.0:
-        raise ValueError(f"{name} must be at least 2, got {value!r}")
+        raise ValueError(f"{name} must be at least 2, got {short(value)}")
     return number
 
 
