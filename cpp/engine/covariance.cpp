@@ -194,15 +194,27 @@ Intervals intervals_at(const Activation& activation, double q) {
 }
 
 double Covariances::slopes_at(double q, double x, int sign) const {
-  const double missing = 2 * x * x, c = sign * (1 - missing);
-  const double delta = sign > 0 ? missing : 2 - missing;
-  double covariance, slopes;
-  if (closed())
-    activation_.row()->closed_pair(activation_.parameters(), &q, &q, &c, &delta, 1, &covariance,
-                                   &slopes);
-  else
-    quadrature(q, q, c, delta, {nullptr, &slopes, nullptr});
+  if (closed()) return closed_slopes(q, {x}, sign)[0];
+  const double missing = 2 * x * x;
+  double slopes;
+  quadrature(q, q, sign * (1 - missing), sign > 0 ? missing : 2 - missing,
+             {nullptr, &slopes, nullptr});
   return slopes;
+}
+
+std::vector<double> Covariances::closed_slopes(double q, const std::vector<double>& x,
+                                               int sign) const {
+  const std::size_t count = x.size();
+  std::vector<double> all(5 * count);  // q, c, 1 - c, the covariance, that of slopes
+  double *const same = all.data(), *const c = same + count, *const delta = c + count;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double missing = 2 * x[i] * x[i];
+    same[i] = q, c[i] = sign * (1 - missing), delta[i] = sign > 0 ? missing : 2 - missing;
+  }
+  activation_.row()->closed_pair(activation_.parameters(), same, same, c, delta, count,
+                                 delta + count, delta + 2 * count);
+  all.erase(all.begin(), all.end() - std::ptrdiff_t(count));
+  return all;
 }
 
 double Covariances::mean_slope(double q, double x, int sign) const {
@@ -214,12 +226,15 @@ double Covariances::mean_slope(double q, double x, int sign) const {
     return mean;
   }
   const Intervals intervals = intervals_at(activation_, q);
-  double integral = 0;  // of 4 y kappa(y)
+  std::vector<double> at, weight;
   for (int i = 0; i < intervals.count && intervals.low(i) < x; ++i)
     for (int node = 0; node < kPanelNodes; ++node) {
       const PanelNode y = panel_node(intervals.low(i), std::min(x, intervals.high(i)), node);
-      integral += y.weight * 4 * y.at * slopes_at(q, y.at, sign);
+      at.push_back(y.at), weight.push_back(y.weight);
     }
+  const std::vector<double> slopes = closed_slopes(q, at, sign);
+  double integral = 0;  // of 4 y kappa(y)
+  for (std::size_t i = 0; i < at.size(); ++i) integral += weight[i] * 4 * at[i] * slopes[i];
   return integral / (2 * x * x);
 }
 

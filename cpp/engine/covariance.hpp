@@ -47,6 +47,8 @@ class Covariances {
   /// The mean of E phi'(u) phi'(v) from the near end to x = sqrt((1 - |c|)/2).
   double mean_slope(double q, double x, int sign) const;
   double slopes_at(double q, double x, int sign) const;
+  /// `slopes_at` many x, of a closed form.
+  std::vector<double> closed_slopes(double q, const std::vector<double>& x, int sign) const;
   struct Shift;
   /// The point on the scale of the tables, and by which powers of 2 its values then grow.
   Shift folded(double& q1, double& q2, double& c, double& delta) const;
