@@ -6,16 +6,16 @@ the meta device; what is drawn, and what is made of it, is kept as a law with st
 
 from __future__ import annotations
 
-import math
-import sys
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from fanin._models.values import Before, Literal, Norm, Step, Value
+from fanin._models.values import Literal, Norm, Step, Value
 
+from ._calls import as_meta, caller, is_view, named_arguments, on_cpu, target_of, to_meta
+from ._chains import constant_value, exact, joined, with_caller
 from ._contents import Cell, Contents, Geometry, geometry_of
 from ._memory import array_of
 from ._operations import DRAWS, ELEMENTWISE, FACTORIES, LIKE, NORMS
@@ -76,7 +76,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def drawn(self, tensor: torch.Tensor, scheme: str, arguments: dict[str, Any]) -> None:
         """A law was asked for; called by fanin's own functions while this recorder is open."""
-        cell = Cell(Value(scheme, arguments), leaf=object(), set_by=_caller())
+        cell = Cell(Value(scheme, arguments), leaf=object(), set_by=caller())
         self._write(tensor, cell)
 
     # ---- every operation -------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
     ) -> Any:
         kwargs = kwargs or {}
         name = func._schema.name.removeprefix("aten::")
-        named = _named(func, args, kwargs)
+        named = named_arguments(func, args, kwargs)
         tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)]
         if torch.Tag.nondeterministic_seeded in func.tags and name not in ("dropout",):
             return self._random(func, name, named, args, kwargs)
@@ -94,19 +94,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             return self._made(func, name, named, args, kwargs)
         if name in LIKE:
             return self._like(func, name, named, args, kwargs)
-        if _is_view(func):
+        if is_view(func):
             return func(*args, **kwargs)
-        target = _target(func, args, kwargs)
+        target = target_of(func, args, kwargs)
         if target is not None:
             return self._in_place(func, name, named, args, kwargs, target)
         if all(self._contents(tensor) is None for tensor in tensors):
-            return func(*args, **_on_cpu(kwargs))
+            return func(*args, **on_cpu(kwargs))
         return self._out_of_place(func, name, named, args, kwargs, tensors)
 
     # ---- sources ---------------------------------------------------------------------------------
 
     def _random(self, func: Any, name: str, named: Any, args: Any, kwargs: Any) -> Any:
-        target = _target(func, args, kwargs)
+        target = target_of(func, args, kwargs)
         law = DRAWS.get(name)
         plain = law is not None and not any(
             isinstance(v, torch.Tensor) for k, v in named.items() if k not in ("self", "out")
@@ -124,24 +124,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             )  # fmt: skip
             out = torch.ops.aten.empty.memory_format(shape, dtype=dtype, device="meta")
         else:
-            out = func(*tree_map(_meta, args), **tree_map(_meta, kwargs))
+            out = func(*tree_map(as_meta, args), **tree_map(as_meta, kwargs))
         if law is not None and plain and out.is_floating_point():
             scheme, arguments = law(named)
-            self._write(out, Cell(Value(scheme, arguments), leaf=object(), set_by=_caller()))
+            self._write(out, Cell(Value(scheme, arguments), leaf=object(), set_by=caller()))
         elif name == "normal" and law is not None and out.is_floating_point():
             cell = Cell(Value("normal", {"loc": 0.0, "scale": 1.0}), leaf=object(),
-                        set_by=_caller())  # fmt: skip
+                        set_by=caller())  # fmt: skip
             mean, std = named.get("mean", 0.0), named.get("std", 1.0)
             steps = [("mul", std, False), ("add", mean, False)]
             self._write(out, self._stepped(cell, steps, tuple(out.shape), name))
         else:
-            self._write(out, Cell(opaque=f"aten::{name}", set_by=_caller()))
+            self._write(out, Cell(opaque=f"aten::{name}", set_by=caller()))
         return out
 
     def _made(self, func: Any, name: str, named: Any, args: Any, kwargs: Any) -> Any:
         device = kwargs.get("device")
         if device is None or torch.device(device).type != "meta" or name not in FACTORIES:
-            return func(*args, **_on_cpu(kwargs))
+            return func(*args, **on_cpu(kwargs))
         out = func(*args, **kwargs)
         if name == "full":
             self._fill(out, named["fill_value"])
@@ -158,7 +158,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         return out
 
     def _fill(self, tensor: torch.Tensor, number: Any) -> None:
-        self._write(tensor, Cell(_constant(number), set_by=_caller()))
+        self._write(tensor, Cell(constant_value(number), set_by=caller()))
 
     # ---- writes ----------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
                 for at, old in list(contents.writes):
                     into.write(Geometry(at.offset + int(shift), at.size, at.stride), old)
                 return
-        self._write(target, cell if cell.set_by else _with_caller(cell))
+        self._write(target, cell if cell.set_by else with_caller(cell))
 
     def _broadcast(self, cell: Cell, source: torch.Tensor, target: torch.Tensor) -> Cell:
         if cell.real is not None:
@@ -239,7 +239,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             held = Cell(real=torch.empty(target.shape, dtype=target.dtype))
         real = self._real(held, target)
         if real is None:
-            return Cell(opaque=f"aten::{name}", set_by=_caller())
+            return Cell(opaque=f"aten::{name}", set_by=caller())
         real = real.clone()
 
         def replaced(value: Any) -> Any:
@@ -248,10 +248,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             return self._real_of(value, name) if isinstance(value, torch.Tensor) else value
 
         try:
-            func(*tree_map(replaced, args), **_on_cpu(tree_map(replaced, kwargs)))
+            func(*tree_map(replaced, args), **on_cpu(tree_map(replaced, kwargs)))
         except CannotRecord:
-            return Cell(opaque=f"aten::{name}", set_by=_caller())
-        return Cell(real=real, set_by=_caller())
+            return Cell(opaque=f"aten::{name}", set_by=caller())
+        return Cell(real=real, set_by=caller())
 
     # ---- results ---------------------------------------------------------------------------------
 
@@ -269,12 +269,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         outputs = func._schema.returns
         if not outputs or any("Tensor" not in str(r.type) for r in outputs):
             raise CannotRecord(f"aten::{name} asks for a value of a tensor that is drawn later")
-        out = func(*tree_map(_meta, args), **tree_map(_meta, _to_meta(kwargs)))
+        out = func(*tree_map(as_meta, args), **tree_map(as_meta, to_meta(kwargs)))
         if isinstance(out, torch.Tensor):
             self._result(name, named, out, tensors)
         else:
             for one in out:
-                self._write(one, Cell(opaque=f"aten::{name}", set_by=_caller()))
+                self._write(one, Cell(opaque=f"aten::{name}", set_by=caller()))
         return out
 
     def _result(self, name: str, named: Any, out: torch.Tensor, tensors: Any) -> None:
@@ -292,27 +292,27 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         elif name in NORMS and named.get("ord", named.get("p", 2)) in (2, 2.0, None):
             self._write(out, self._norm(named, out))
         elif name == "_weight_norm_interface":
-            self._write(out, Cell(opaque=f"aten::{name}", set_by=_caller()))
+            self._write(out, Cell(opaque=f"aten::{name}", set_by=caller()))
         else:
-            self._write(out, Cell(opaque=f"aten::{name}", set_by=_caller()))
+            self._write(out, Cell(opaque=f"aten::{name}", set_by=caller()))
 
     def _norm(self, named: Any, out: torch.Tensor) -> Cell:
         source: torch.Tensor = named["self"]
         cell = self.read(source)
         if not cell.is_random or cell.value is None:
-            return Cell(opaque="aten::norm", set_by=_caller())
+            return Cell(opaque="aten::norm", set_by=caller())
         axes = named.get("dim")
         summed = range(source.dim()) if axes is None else [a % source.dim() for a in axes]
         kept = tuple(a for a in range(source.dim()) if a not in summed)
         of = Norm("", tuple(source.shape), cell.value, kept)
-        return Cell(Value("norm", {"of": of}), leaf=(cell.leaf, "norm"), set_by=_caller())
+        return Cell(Value("norm", {"of": of}), leaf=(cell.leaf, "norm"), set_by=caller())
 
     def _cloned(self, func: Any, args: Any, kwargs: Any) -> torch.Tensor:
         source = args[0]
         cell = self.read(source)
         dtype = kwargs.get("dtype") or source.dtype
         if cell.real is not None and cell.real.numel() <= 1 << 26:
-            rest = {k: v for k, v in _on_cpu(kwargs).items() if k != "memory_format"}
+            rest = {k: v for k, v in on_cpu(kwargs).items() if k != "memory_format"}
             made: torch.Tensor = func(cell.real, **rest)
             return made.clone() if made is cell.real else made
         out = torch.empty_strided(source.shape, source.stride(), dtype=dtype, device="meta")
@@ -340,7 +340,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             if isinstance(operand, torch.Tensor):
                 held = self.read(operand)
                 if held.is_random:
-                    cell = _joined(cell, held, operation, swapped, shape, operand, first, name)
+                    cell = joined(cell, held, operation, swapped, shape, operand, name)
                     continue
                 if held.constant is not None:
                     other = held.constant
@@ -348,36 +348,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
                     real = held.real
                     other = real.item() if real.numel() == 1 else real
                 else:
-                    return Cell(opaque=f"aten::{name} with {held.opaque}", set_by=_caller())
+                    return Cell(opaque=f"aten::{name} with {held.opaque}", set_by=caller())
             if cell.opaque:
-                return Cell(opaque=cell.opaque, set_by=_caller())
+                return Cell(opaque=cell.opaque, set_by=caller())
             if not cell.is_random:
-                cell = self._exact(cell, operation, other, swapped, shape)
+                cell = exact(cell, operation, other, swapped, shape)
                 continue
             if isinstance(first, torch.Tensor) and tuple(first.shape) != shape:
-                return Cell(opaque=f"aten::{name}, which repeats a random tensor", set_by=_caller())
+                return Cell(opaque=f"aten::{name}, which repeats a random tensor", set_by=caller())
             if isinstance(other, torch.Tensor):
                 other = Literal.of(array_of(other.detach().contiguous()))
             elif other is not None:
                 other = float(other)
             cell = cell.then(Step(operation, other, swapped))
-        return Cell(cell.value, cell.real, cell.opaque, cell.leaf, _caller())
-
-    def _exact(
-        self, cell: Cell, operation: str, other: Any, swapped: bool, shape: tuple[int, ...]
-    ) -> Cell:
-        """The same on real values."""
-        real = cell.real
-        if real is None:
-            if cell.constant is None:
-                return Cell(opaque=f"the step {operation} on {cell.opaque or 'an unknown value'}")
-            size = (1,) * len(shape) if not isinstance(other, torch.Tensor) else shape
-            real = torch.full(size, cell.constant)
-        pair = [real] if other is None else [other, real] if swapped else [real, other]
-        made = _REAL[operation](*pair)
-        if made.numel() == 1 and math.prod(shape) != 1:
-            return Cell(_constant(made.item()))
-        return Cell(real=made)
+        return Cell(cell.value, cell.real, cell.opaque, cell.leaf, caller())
 
     # ---- real values -----------------------------------------------------------------------------
 
@@ -408,126 +392,4 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         def replaced(value: Any) -> Any:
             return self._real_of(value, name) if isinstance(value, torch.Tensor) else value
 
-        return func(*tree_map(replaced, args), **_on_cpu(tree_map(replaced, kwargs)))
-
-
-_REAL: dict[str, Any] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "neg": torch.neg,
-    "abs": torch.abs,
-    "exp": torch.exp,
-    "log": torch.log,
-    "expm1": torch.expm1,
-    "log1p": torch.log1p,
-    "sqrt": torch.sqrt,
-    "pow": lambda a, b: a**b,
-    "at_least": lambda a, b: torch.clamp(a, min=b),
-    "at_most": lambda a, b: torch.clamp(a, max=b),
-}
-
-
-def _joined(
-    cell: Cell, other: Cell, operation: str, swapped: bool, shape: tuple[int, ...],
-    operand: torch.Tensor, first: Any, name: str,
-) -> Cell:  # fmt: skip
-    """An operation whose second operand is random."""
-    same = tuple(operand.shape) == shape
-    if not cell.is_random and not cell.opaque:  # literal or number, then a random operand
-        number: Any = cell.constant
-        if number is None and cell.real is not None:
-            real = cell.real
-            number = real.item() if real.numel() == 1 else Literal.of(array_of(real.contiguous()))
-        if number is None or not same:
-            return Cell(opaque=f"aten::{name}, which repeats a random tensor", set_by=_caller())
-        return other.then(Step(operation, number, not swapped))
-    if cell.is_random and cell.leaf == other.leaf and same:
-        assert cell.value is not None and other.value is not None
-        one, two = cell.value.steps, other.value.steps
-        if two[: len(one)] == one:  # the second was made from the first
-            return other.then(Step(operation, Before(len(one)), not swapped))
-        if one[: len(two)] == two:
-            return cell.then(Step(operation, Before(len(two)), swapped))
-    return Cell(opaque=f"aten::{name} of two random tensors", set_by=_caller())
-
-
-def _constant(number: Any) -> Value:
-    value = complex(number).real if isinstance(number, complex) else float(number)
-    if value == 0.0 and math.copysign(1.0, value) > 0:
-        return Value("zeros")
-    return Value("ones") if value == 1.0 else Value("constant", {"value": value})
-
-
-def _with_caller(cell: Cell) -> Cell:
-    return Cell(cell.value, cell.real, cell.opaque, cell.leaf, _caller())
-
-
-def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by their names in the schema, with its defaults."""
-    named: dict[str, Any] = {}
-    for number, argument in enumerate(func._schema.arguments):
-        if number < len(args):
-            named[argument.name] = args[number]
-        elif argument.name in kwargs:
-            named[argument.name] = kwargs[argument.name]
-        elif argument.has_default_value():
-            named[argument.name] = argument.default_value
-    return named
-
-
-def _is_view(func: Any) -> bool:
-    returns = func._schema.returns
-    return bool(returns) and any(
-        r.alias_info is not None and not r.alias_info.is_write for r in returns
-    )
-
-
-def _target(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
-    """The tensor that an operation writes to."""
-    for number, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            found = args[number] if number < len(args) else kwargs.get(argument.name)
-            if isinstance(found, torch.Tensor):
-                return found
-    return None
-
-
-def _on_cpu(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The same keywords, asking for the CPU where they ask for meta."""
-    device = kwargs.get("device")
-    if device is not None and torch.device(device).type == "meta":
-        return {**kwargs, "device": torch.device("cpu")}
-    return kwargs
-
-
-def _to_meta(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {**kwargs, "device": torch.device("meta")} if kwargs.get("device") else kwargs
-
-
-def _meta(value: Any) -> Any:
-    """The same tensor without memory, for the shape of a result."""
-    if isinstance(value, torch.Tensor) and not value.is_meta:
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-    return value
-
-
-def _caller() -> str:
-    """The function outside torch and fanin that is at work, as module.qualname."""
-    frame = sys._getframe(1)
-    first = ""
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        top = module.partition(".")[0]
-        name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
-        if module.startswith("torch.nn.modules"):
-            first = first or f"{module}.{name}"
-        elif top not in ("torch", "fanin", "contextlib", "copy") and not (
-            module == "transformers.initialization"
-        ):
-            return first or f"{module}.{name}"
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return first
+        return func(*tree_map(replaced, args), **on_cpu(tree_map(replaced, kwargs)))
