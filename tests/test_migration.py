@@ -15,7 +15,7 @@ import fanin
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "migration.md"
 #: Calls of the adapters run where their frameworks are: tests/frameworks/test_migration.py.
-ADAPTER = re.compile(r"fanin(\.(keras|jax|dask)\b|>)")
+ADAPTER = re.compile(r"fanin(\.(torch|keras|jax|dask)\b|>)")
 
 
 def names() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""docs/migration.md: the calls of fanin.keras, fanin.jax and fanin.dask, and those they replace."""
+"""docs/migration.md: the calls of the adapters, and those they replace."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ import pytest
 from frameworks.processes import run_python
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "migration.md"
-ADAPTER = re.compile(r"fanin(\.(keras|jax|dask)\b|>)")
+ADAPTER = re.compile(r"fanin(\.(torch|keras|jax|dask)\b|>)")
 
 NAMES = """
 import fanin
 shape, dtype = (96, 64), "float32"
 """
 IMPORTS = {
+    "torch": NAMES + """
+import torch, fanin.torch
+w, kernel, model = torch.empty(shape), torch.empty(8, 6, 3, 3), torch.nn.Linear(8, 4)
+std, a, b, gain, sparsity = 0.2, -1, 2, 1.5, 0.9
+torch.manual_seed(0)
+""",
     "keras": NAMES + """
 import keras, fanin.keras
 model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
@@ -32,6 +38,21 @@ sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
 import dask.array as da, fanin.dask
 """,
 }  # fmt: skip
+
+#: What both wrote into one tensor is the same, or has one mean and one std within 7 standard errors
+#: of a difference of two samples; that of a std follows from the fourth moment.
+COMPARED = {
+    "torch": """
+if torch.is_tensor(there) and not torch.equal(there, here):
+    count, mean, std_there = there.numel(), there.mean(), there.std()
+    fourth = ((there - mean) / std_there).pow(4).mean()
+    assert abs(here.std() / std_there - 1) < 7 * ((fourth - 1) / (2 * count)) ** 0.5 + 1e-6
+    assert abs(here.mean() - mean) < 7 * std_there * (2 / count) ** 0.5
+    assert (there == 0).sum() == (here == 0).sum()
+elif not torch.is_tensor(there) and there is not None:
+    assert there == here
+"""
+}
 
 
 def rows() -> dict[str, list[tuple[str, str]]]:
@@ -50,8 +71,12 @@ def rows() -> dict[str, list[tuple[str, str]]]:
 def test_both_columns_run_and_make_arrays_of_one_shape_and_dtype(adapter: Any) -> None:
     calls = rows()[adapter]
     assert len(calls) >= 3
-    code = IMPORTS[adapter]
+    code = (
+        IMPORTS[adapter] + "copy = lambda made: made.clone() if hasattr(made, 'clone') else made\n"
+    )
     for there, here in calls:
-        code += f"there, here = {there}, {here}\n"
+        code += f"there = copy({there})\nhere = copy({here})\n"
         code += "if hasattr(there, 'shape'): assert there.shape == here.shape\n"
+        code += "if hasattr(there, 'dtype'): assert there.dtype == here.dtype\n"
+        code += COMPARED.get(adapter, "")
     run_python("-c", code + "print('ran')")
