@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from ._shards import is_distributed, local_parts
 
 __all__ = [
     "element_of",
+    "fill_orthogonal",
     "fill_plain",
     "fill_recorded",
     "fill_run",
@@ -30,6 +32,8 @@ __all__ = [
     "write_rule",
 ]
 
+#: The number of a matrix that is no part of a batch.
+_ONE_MATRIX = np.zeros(1, np.uint64)
 #: Schemes that a plain tensor of the CPU is handed to as it is.
 _WHOLE = {"orthogonal": fanin.orthogonal, "sparse": fanin.sparse}
 _PLAIN = frozenset((torch.Tensor, torch.nn.Parameter))
@@ -69,6 +73,24 @@ def fill_plain(
     array = array_of(tensor)
     _core.fill(law, numbers, element, False, key_of(generator), 0, array, 0, None,
                as_threads(None), False)  # fmt: skip
+    changed(tensor)
+    return tensor
+
+
+def fill_orthogonal(tensor: torch.Tensor, gain: float, generator: Any) -> torch.Tensor:
+    """Fill a contiguous float32 or float64 tensor of the CPU by a Haar matrix; return it.
+
+    The bits are those of ``fanin.orthogonal(shape, gain=gain, layout="oi")``, whose checks a small
+    matrix takes longer for than its values.
+    """
+    array = array_of(tensor)
+    rows = array.shape[0]
+    columns = array.size // rows
+    wide = rows < columns
+    long, short = (columns, rows) if wide else (rows, columns)
+    matrix = array.reshape((1, rows, columns))
+    _core.haar(key_of(generator), _ONE_MATRIX, long, short, 0, short, 0, gain, matrix,
+               as_threads(None), None, wide)  # fmt: skip
     changed(tensor)
     return tensor
 

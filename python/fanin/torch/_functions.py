@@ -20,7 +20,7 @@ from torch.nn import init as torch_init
 import fanin
 
 from . import _hooks
-from ._fills import element_of, fill_plain, fill_tensor, is_fillable
+from ._fills import element_of, fill_orthogonal, fill_plain, fill_tensor, is_fillable
 from ._seeds import stream_of
 
 __all__ = [
@@ -46,6 +46,8 @@ _LARGEST = {
     torch.bfloat16: torch.finfo(torch.bfloat16).max,
     torch.float32: torch.finfo(torch.float32).max,
 }
+#: dtypes that the core makes matrices in.
+_MADE_IN_PLACE = (torch.float32, torch.float64)
 
 
 def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any) -> Tensor:
@@ -376,7 +378,12 @@ def orthogonal_(
     arguments = orthogonal_arguments(tensor, gain)
     if arguments is None:
         return _original("orthogonal_")(tensor, gain, generator)
-    return tensor if not tensor.numel() else draw(tensor, "orthogonal", arguments, generator)
+    if not tensor.numel():
+        return tensor
+    if tensor.dtype in _MADE_IN_PLACE and element_of(tensor) is not None:
+        if _hooks.recorder() is None:
+            return fill_orthogonal(tensor, arguments["gain"], generator)
+    return draw(tensor, "orthogonal", arguments, generator)
 
 
 def orthogonal_arguments(tensor: Tensor, gain: Any) -> dict[str, Any] | None:

@@ -277,3 +277,19 @@ def test_small_and_large_tensors_hold_the_values_of_the_face(name, count):
     for seed in seeds:
         w = getattr(init, name)(torch.empty(count), generator=generator)
         assert (w.numpy() == law(count, seed=seed)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("gain", [1, 2.5, -1.5])
+def test_a_matrix_has_the_bits_of_the_scheme_in_torchs_order(dtype, gain):
+    for shape in [(8, 8), (3, 5), (5, 3), (4, 3, 2, 2), (7, 2, 3), (1, 5), (5, 1), (1, 1)]:
+        w = torch.empty(shape, dtype=dtype)
+        init.orthogonal_(w, gain, generator=fanin.Stream(3))
+        expected = fanin.orthogonal(
+            shape,
+            gain=abs(float(gain)),
+            layout="oi",
+            seed=3,
+            dtype=str(dtype).removeprefix("torch."),
+        )
+        np.testing.assert_array_equal(w.numpy(), expected)
