@@ -346,7 +346,7 @@ def saturation(
     >>> round(narrow.mean_slope, 7), round(narrow.beyond, 6)
     (0.1927627, 0.414216)
     """
-    if not 0 < as_float(std, "std") * std < math.inf:
+    if not (as_float(std, "std") > 0 and std * std < math.inf):
         raise ValueError(f"std is a standard deviation above 0, got {short(std)}")
     if not as_float(threshold, "threshold") >= 0:
         raise ValueError(f"threshold is at least 0, got {short(threshold)}")
