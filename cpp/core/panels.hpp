@@ -63,9 +63,9 @@ struct PanelKernels {
   void (*pack_right)(const T* from, i64 depth_step, i64 column_step, int count, i64 depth,
                      Form form, T* to);
   /// c (count_rows, count_columns), row after row at `step`: c = or += or -= the product of two
-  /// packed panels.
+  /// packed panels. `ahead` numbers, as many as `depth`, are asked for into the L2 cache.
   void (*tile)(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows,
-               int count_columns, Update update);
+               int count_columns, Update update, const T* ahead);
   /// Sums in float64: 16 partial sums (of the indices equal modulo 16) and one fixed tree.
   double (*dot)(const T* x, const T* y, i64 count);
   double (*sum_of_squares)(const T* x, i64 count);

@@ -13,6 +13,16 @@ constexpr i64 kSerialPacking = 32 * 1024;      ///< numbers that one thread pack
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
+/// Strips of columns, one a task: narrow enough for the L2 cache, as many tiles for each thread, and
+/// several strips for it, of two tiles at least.
+template <class T>
+i64 strip_count(i64 numbers, i64 tiles, int threads) {
+  const i64 least = (numbers * i64(sizeof(T)) + kStripBytes - 1) / kStripBytes;
+  if (threads <= 1) return least;
+  const i64 several = std::min(kTasksPerThread * threads, std::max<i64>(tiles / 2, 1));
+  return std::min(rounded_up(std::max(least, several), threads), tiles);
+}
+
 }  // namespace
 
 template <class T>
@@ -52,21 +62,17 @@ void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c
                          right.form, packed + column * depth);
     for (i64 row = 0; row < left.rows(); row += panel_rows) {
       const T* const panel = left.panel(k, depth, row / panel_rows);
+      // Each tile asks for a part of the next panel, which no tile before has seen.
+      const bool last = row + panel_rows >= left.rows();
       const int count_rows = int(std::min(panel_rows, left.rows() - row));
       for (i64 column = 0; column < columns; column += width)
-        kernels.tile(panel, packed + column * depth, depth, c + row * step + column, step,
-                     count_rows, int(std::min(width, columns - column)), update);
+        kernels.tile(
+            panel, packed + column * depth, depth, c + row * step + column, step, count_rows,
+            int(std::min(width, columns - column)), update,
+            panel + (last ? 0 : panel_rows + std::min(column / width, panel_rows - 1)) * depth);
     }
     if (update == Update::store) update = Update::add;
   }
-}
-
-template <class T>
-i64 strip_columns(i64 columns, int threads) {
-  const i64 width = panel_kernels<T>().columns;
-  const i64 most = kStripBytes / i64(sizeof(T)) / width * width;
-  if (threads <= 1) return most;
-  return std::clamp(rounded_up(columns / (kTasksPerThread * threads), width), 2 * width, most);
 }
 
 template <class T>
@@ -81,7 +87,8 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
   }
   PackedLeft<T> left;
   PerThread<Buffer<T>> buffers(work.threads);
-  const i64 strip = strip_columns<T>(numbers, work.threads), strips = (numbers + strip - 1) / strip;
+  const i64 width = panel_kernels<T>().columns, tiles = (numbers + width - 1) / width;
+  const i64 strips = strip_count<T>(numbers, tiles, work.threads);
   // Whole panels of the depth at a time, so that cutting here changes no sum.
   const i64 most_rows = std::min(rows, kLeftNumbers / kPanelDepth);
   const i64 most_depth =
@@ -93,9 +100,10 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
       const Update now = k > 0 && update == Update::store ? Update::add : update;
       if (!left.pack(a.from(row, k), count_rows, count, work)) return false;
       const auto body = [&](u64 number) {
-        const i64 column = i64(number) * strip;
-        multiply(left, b.from(k, column / ratio), std::min(strip, numbers - column),
-                 c + row * step + column, step, now, buffers.own());
+        const i64 column = tiles * i64(number) / strips * width;
+        const i64 end = std::min(tiles * i64(number + 1) / strips * width, numbers);
+        multiply(left, b.from(k, column / ratio), end - column, c + row * step + column, step, now,
+                 buffers.own());
       };
       if (!work.each(strips, body)) return false;
     }
@@ -106,13 +114,11 @@ bool gemm(const View<T>& a, const View<T>& b, i64 rows, i64 columns, i64 depth, 
 template class PackedLeft<float>;
 template void multiply(const PackedLeft<float>&, const View<float>&, i64, float*, i64, Update,
                        Buffer<float>&);
-template i64 strip_columns<float>(i64, int);
 template bool gemm(const View<float>&, const View<float>&, i64, i64, i64, float*, i64, Update,
                    const Work&);
 template class PackedLeft<double>;
 template void multiply(const PackedLeft<double>&, const View<double>&, i64, double*, i64, Update,
                        Buffer<double>&);
-template i64 strip_columns<double>(i64, int);
 template bool gemm(const View<double>&, const View<double>&, i64, i64, i64, double*, i64, Update,
                    const Work&);
 

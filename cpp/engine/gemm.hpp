@@ -62,11 +62,6 @@ template <class T>
 void multiply(const PackedLeft<T>& left, const View<T>& right, i64 columns, T* c, i64 step,
               Update update, Buffer<T>& scratch);
 
-/// Columns (numbers) that one task takes: a multiple of the register tile, few enough for the L2
-/// cache, and several tasks for every thread.
-template <class T>
-i64 strip_columns(i64 columns, int threads);
-
 /// c (rows, columns) = or += or -= a (rows, depth) b (depth, columns); all counts of elements, c's
 /// rows at `step` numbers. False if the poll stopped it.
 template <class T>

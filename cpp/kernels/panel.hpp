@@ -48,10 +48,14 @@ template <class T>
                                    : c[i] - values[i];
 }
 
+/// Steps of the depth that the operands are asked for before their use, from the L2 cache.
+inline constexpr i64 kDepthAhead = 8;
+
 template <class T, int Rows, int Vectors>
 void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count_columns,
-             Update update) {
+             Update update, const T* ahead) {
   constexpr int lanes = kLanes<T>;
+  constexpr int line = 64 / int(sizeof(T));
   Lanes<T> sum[Rows][Vectors] = {};
   if (update != Update::store)
     for (int r = 0; r < Rows; ++r)
@@ -60,6 +64,11 @@ void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count
     Lanes<T> b[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) b[v] = load<Lanes<T>>(right + v * lanes);
+#pragma GCC unroll 4
+    for (int i = 0; i < kPanelColumns<T>; i += line)
+      __builtin_prefetch(right + kDepthAhead * kPanelColumns<T> + i);
+    __builtin_prefetch(left + 2 * kDepthAhead * kPanelRows);
+    __builtin_prefetch(ahead + k, 0, 2);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       const Lanes<T> a = splat(left[r]);
@@ -77,7 +86,7 @@ void tile_of(const T* left, const T* right, i64 depth, T* c, i64 step, int count
 }
 
 template <class T>
-using TileOf = void (*)(const T*, const T*, i64, T*, i64, int, Update);
+using TileOf = void (*)(const T*, const T*, i64, T*, i64, int, Update, const T*);
 
 template <class T>
 struct TilesOf {
@@ -98,9 +107,10 @@ constexpr TilesOf<T> kTiles;
 
 template <class T>
 void tile(const T* left, const T* right, i64 depth, T* c, i64 step, int count_rows,
-          int count_columns, Update update) {
+          int count_columns, Update update, const T* ahead) {
   const int vectors = (count_columns + kLanes<T> - 1) / kLanes<T>;
-  kTiles<T>.of[vectors - 1][count_rows - 1](left, right, depth, c, step, count_columns, update);
+  kTiles<T>.of[vectors - 1][count_rows - 1](left, right, depth, c, step, count_columns, update,
+                                            ahead);
 }
 
 // ---- packing ------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ template <class T, int Count, int Vectors>
     Lanes<T> row[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) row[v] = load<Lanes<T>>(strip + v * lanes);
+    __builtin_prefetch(panel + kRunRows * width, 0, 2);
 #pragma GCC unroll 8
     for (int k = 0; k < Count; ++k) {
       const Lanes<T> factor = splat(panel[k]);
@@ -307,12 +308,21 @@ void solve(const T* minus, int count, int parts, bool adjoint, T* rows, int vect
 
 // ---- in and out ---------------------------------------------------------------------------------
 
+/// Rows that a copy asks for ahead of itself: they lie too far apart for the processor to guess.
+inline constexpr i64 kCopyAhead = 16;
+template <class T>
+inline constexpr i64 kLineNumbers = 64 / i64(sizeof(T));
+
 template <class T>
 void copy(const T* from, i64 from_step, i64 rows, i64 columns, T factor, T* to, i64 to_step) {
   constexpr int lanes = kLanes<T>;
   const Lanes<T> wide = splat(factor);
   const i64 whole = columns / lanes * lanes;
   for (i64 r = 0; r < rows; ++r, from += from_step, to += to_step) {
+    for (i64 c = 0; c < columns; c += kLineNumbers<T>) {
+      __builtin_prefetch(from + kCopyAhead * from_step + c);
+      __builtin_prefetch(to + kCopyAhead * to_step + c, 1);
+    }
     for (i64 c = 0; c < whole; c += lanes) store(to + c, load<Lanes<T>>(from + c) * wide);
     for (i64 c = whole; c < columns; ++c) to[c] = from[c] * factor;
   }
