@@ -70,12 +70,13 @@ class Cursor {
                   const py::handle& dtype, const py::handle& out) {
     if (dtype.is_none()) return py::none();
     if (size.is_none() && out.is_none()) {
-      const auto element = door_.element(dtype);
-      if (element != Element::f64 && element != Element::f32) return py::none();
-      const auto plan = common_plan(law, numbers, *element, 'f');
+      const auto kind = door_.kind(dtype);
+      if (!kind || (kind->element != Element::f64 && kind->element != Element::f32))
+        return py::none();
+      const auto plan = common_plan(law, numbers, kind->element, 'f');
       if (!plan) return py::none();
-      return py::float_(element == Element::f64 ? first_of<double>(*plan)
-                                                : double(first_of<float>(*plan)));
+      return py::float_(kind->element == Element::f64 ? first_of<double>(*plan)
+                                                      : double(first_of<float>(*plan)));
     }
     std::optional<Goal> goal = door_.open(size, dtype, out, py::none());
     if (!goal || goal->count == 0) return py::none();
@@ -88,13 +89,12 @@ class Cursor {
     return door_.fill(*plan, source, *goal, 0);
   }
 
-  /// One integer from low up to high, without high; None where these are no plain int64.
-  py::object integer(const py::handle& low, const py::handle& high) {
-    i64 first, end;
-    if (!plain_integer(low.ptr(), first) || !plain_integer(high.ptr(), end) || first >= end)
-      return py::none();
-    return py::int_(
-        first_of<i64>(engine::integers(u64(first), u64(end) - u64(first), Element::i64)));
+  /// One integer from low up to high, without high; None for an unusual call, which moves nothing.
+  py::object integer(const py::handle& low, const py::handle& high, const py::handle& dtype) {
+    const auto kind = door_.kind(dtype);
+    if (!kind || !common_integers(low, high, kind->element, kind->letter)) return py::none();
+    // Every dtype takes the same words, and 64 bits hold the bounds of all.
+    return kind->of_one(first_of<i64>(*common_integers(low, high, Element::i64, 'i')));
   }
 
  private:
@@ -164,7 +164,7 @@ void register_bit_generator(py::module_& m) {
       .def("take", &Cursor::take, py::arg("tiles"))
       .def("draw", &Cursor::draw, py::arg("law"), py::arg("numbers"), py::arg("size"),
            py::arg("dtype"), py::arg("out"), steady)
-      .def("integer", &Cursor::integer, py::arg("low"), py::arg("high"));
+      .def("integer", &Cursor::integer, py::arg("low"), py::arg("high"), py::arg("dtype"));
 }
 
 }  // namespace fanin::bindings

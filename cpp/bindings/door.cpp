@@ -86,19 +86,6 @@ bool ends_differ(double low, double high, Element element) {
   return most < 0x1p15 && high - low > std::max(0x1p-6 * most, 0x1p-20);  // float16 ends at 2^16
 }
 
-std::optional<engine::Plan> integer_plan(const py::handle& numbers, Element element, char kind) {
-  i64 low, high;
-  if (PyTuple_GET_SIZE(numbers.ptr()) != 2 ||
-      !plain_integer(PyTuple_GET_ITEM(numbers.ptr(), 0), low) ||
-      !plain_integer(PyTuple_GET_ITEM(numbers.ptr(), 1), high) || low >= high)
-    return {};
-  const int bits = kind == 'b' ? 1 : 8 * int(element_bytes(element));
-  const i64 least = kind == 'i' ? -(i64(1) << (bits - 1)) : 0;
-  const int magnitude = kind == 'i' ? bits - 1 : bits;
-  if (low < least || (magnitude < 63 && high - 1 >= i64(1) << magnitude)) return {};
-  return engine::integers(u64(low), u64(high) - u64(low), element);
-}
-
 /// Whether a value can be told by its type and ==, and never changes.
 bool is_fixed(PyObject* value) {
   if (PyTuple_CheckExact(value)) {
@@ -116,13 +103,27 @@ bool is_exact(const py::handle& object, const py::type& type) {
 
 }  // namespace
 
+std::optional<engine::Plan> common_integers(const py::handle& from, const py::handle& end,
+                                            Element element, char kind) {
+  i64 low, high;
+  if (element < Element::i8 || !plain_integer(from.ptr(), low) || !plain_integer(end.ptr(), high) ||
+      low >= high)
+    return {};
+  const int bits = kind == 'b' ? 1 : 8 * int(element_bytes(element));
+  const i64 least = kind == 'i' ? -(i64(1) << (bits - 1)) : 0;
+  const int magnitude = kind == 'i' ? bits - 1 : bits;
+  if (low < least || (magnitude < 63 && high - 1 >= i64(1) << magnitude)) return {};
+  return engine::integers(u64(low), u64(high) - u64(low), element);
+}
+
 std::optional<engine::Plan> common_plan(const std::string& law, const py::handle& numbers,
                                         Element element, char kind) {
   if (!PyTuple_CheckExact(numbers.ptr())) return {};
   const bool integer = element >= Element::i8;
   if (law == "integers") {
-    if (!integer) return {};
-    return integer_plan(numbers, element, kind);
+    if (PyTuple_GET_SIZE(numbers.ptr()) != 2) return {};
+    return common_integers(PyTuple_GET_ITEM(numbers.ptr(), 0), PyTuple_GET_ITEM(numbers.ptr(), 1),
+                           element, kind);
   }
   if (law == "rademacher") {
     if (integer && kind != 'i') return {};
@@ -154,10 +155,12 @@ PyObject* Door::known(const py::handle& dtype) const {
   return found;
 }
 
-std::optional<Element> Door::element(const py::handle& dtype) const {
+std::optional<Kind> Door::kind(const py::handle& dtype) const {
   PyObject* const found = known(dtype);
   if (found == nullptr) return {};
-  return Element(PyLong_AsLong(PyTuple_GET_ITEM(found, 1)));
+  return Kind{Element(PyLong_AsLong(PyTuple_GET_ITEM(found, 1))),
+              py::reinterpret_borrow<py::dtype>(PyTuple_GET_ITEM(found, 0)).kind(),
+              PyTuple_GET_ITEM(found, 2)};
 }
 
 std::optional<py::array> Door::array_of(const py::handle& out) const {

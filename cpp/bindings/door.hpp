@@ -20,10 +20,18 @@ struct Goal {
   bool watched = false;  ///< whether somebody counts how often the result's memory is written
 };
 
+/// A dtype as a caller may say it.
+struct Kind {
+  Element element;
+  char letter;        ///< NumPy's: tells signed integers from unsigned ones
+  py::handle of_one;  ///< makes a scalar of a Python number
+};
+
 class Door {
  public:
-  /// `dtypes`: what a caller may say for a dtype -> (the dtype, its Element). `view`: an array on
-  /// the memory of an `out` that is no array, or None; `touched`: tells its owner of a change.
+  /// `dtypes`: what a caller may say for a dtype -> (the dtype, its Element, what makes a scalar).
+  /// `view`: an array on the memory of an `out` that is no array, or None; `touched`: tells its
+  /// owner of a change.
   Door(py::dict dtypes, py::type stream, py::type spawner, py::object as_stream, py::object view,
        py::object touched)
       : dtypes_(std::move(dtypes)),
@@ -49,8 +57,7 @@ class Door {
   std::optional<Goal> open(const py::handle& shape, const py::handle& dtype, const py::handle& out,
                            const py::handle& index) const;
 
-  /// The Element of a dtype, as a caller may say it.
-  std::optional<Element> element(const py::handle& dtype) const;
+  std::optional<Kind> kind(const py::handle& dtype) const;
 
   /// Writes the values and returns what the call returns. Many of them without the interpreter's
   /// lock and by `threads` (0: the default).
@@ -58,7 +65,7 @@ class Door {
                   int threads) const;
 
  private:
-  /// The dtype and its Element, borrowed from the table; null for an unusual one.
+  /// The dtype's entry, borrowed from the table; null for an unusual one.
   PyObject* known(const py::handle& dtype) const;
   std::optional<py::array> array_of(const py::handle& out) const;
 
@@ -70,5 +77,9 @@ class Door {
 /// The law with parameters that every way takes; nothing where one is unusual or wrong.
 std::optional<engine::Plan> common_plan(const std::string& law, const py::handle& numbers,
                                         Element element, char kind);
+
+/// Integers from `from` up to `end`, without end.
+std::optional<engine::Plan> common_integers(const py::handle& from, const py::handle& end,
+                                            Element element, char kind);
 
 }  // namespace fanin::bindings

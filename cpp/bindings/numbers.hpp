@@ -1,15 +1,42 @@
-// Python's own numbers, read without a detour; for the quick ways, which leave the rest to others.
+// Python's own numbers and NumPy's two commonest, read without a detour; for the quick ways, which
+// leave the rest to others.
 #pragma once
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include "core/types.hpp"
 
 namespace fanin::bindings {
 
-/// An exact Python int or float as a double; false for anything else, and for larger ones.
+/// Whether this is a scalar of the NumPy dtype of `T`: no subclass, no array.
+template <class T>
+bool is_scalar_of(PyObject* object) {
+  static PyObject* const type = py::object(py::dtype::of<T>().attr("type")).release().ptr();
+  return reinterpret_cast<PyObject*>(Py_TYPE(object)) == type;
+}
+
+/// A Python int that 64 bits hold or a numpy.int64, and no subclass.
+inline bool plain_integer(PyObject* object, i64& value) {
+  if (is_scalar_of<i64>(object)) {
+    const auto whole = py::reinterpret_steal<py::object>(PyNumber_Index(object));
+    value = PyLong_AsLongLong(whole.ptr());
+    return true;
+  }
+  if (!PyLong_CheckExact(object)) return false;
+  int overflow = 0;
+  value = PyLong_AsLongLongAndOverflow(object, &overflow);
+  return overflow == 0;
+}
+
+/// A Python int or float, a numpy.int64 or numpy.float64, and no subclass, as a double; false for
+/// anything else, and for larger ones.
 inline bool plain_number(PyObject* object, double& value) {
-  if (PyFloat_CheckExact(object)) {
-    value = PyFloat_AS_DOUBLE(object);
+  if (PyFloat_CheckExact(object) || is_scalar_of<double>(object)) {
+    value = PyFloat_AS_DOUBLE(object);  // a numpy.float64 is a float, whose value lies there
+    return true;
+  }
+  if (i64 whole = 0; is_scalar_of<i64>(object) && plain_integer(object, whole)) {
+    value = double(whole);
     return true;
   }
   if (!PyLong_CheckExact(object)) return false;
@@ -19,14 +46,6 @@ inline bool plain_number(PyObject* object, double& value) {
     return false;
   }
   return true;
-}
-
-/// An exact Python int that 64 bits hold.
-inline bool plain_integer(PyObject* object, i64& value) {
-  if (!PyLong_CheckExact(object)) return false;
-  int overflow = 0;
-  value = PyLong_AsLongLongAndOverflow(object, &overflow);
-  return overflow == 0;
 }
 
 }  // namespace fanin::bindings

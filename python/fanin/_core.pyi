@@ -64,7 +64,7 @@ def scale_words(
 class Door:
     def __init__(
         self,
-        dtypes: dict[Any, tuple[np.dtype[Any], int]],
+        dtypes: dict[Any, tuple[np.dtype[Any], int, type]],
         stream: type,
         spawner: type,
         as_stream: Callable[[Any], Any],
@@ -103,7 +103,7 @@ class Cursor:
     def state(self) -> tuple[bytes, int, int]: ...
     def take(self, tiles: int) -> tuple[bytes, int, int]: ...
     def draw(self, law: str, numbers: Any, size: Any, dtype: Any, out: Any) -> Any: ...
-    def integer(self, low: Any, high: Any) -> int | None: ...
+    def integer(self, low: Any, high: Any, dtype: Any) -> Any: ...
 
 def from_dlpack(
     capsule: Any, dtype_of: Callable[[str], np.dtype[Any]], writable: bool

@@ -45,6 +45,22 @@ class StreamSeeds(ISpawnableSeedSequence):
         """Empty: the key of a child holds the whole path to it."""
         return ()
 
+    @property
+    def pool(self) -> np.ndarray[Any, Any]:
+        """The key in words of 32 bits, the lowest first."""
+        return np.frombuffer(self.stream._key, "<u4").astype(np.uint32)
+
+    @property
+    def pool_size(self) -> int:
+        """4: the key has 128 bits."""
+        return len(self.pool)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a SeedSequence says of itself."""
+        names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
+        return {name: getattr(self, name) for name in names}
+
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
         """The first words of a child of its own, so that they are nobody else's."""
         size = np.dtype(dtype).itemsize

@@ -16,12 +16,14 @@ from .seeds import as_stream
 from .streams import Spawner, Stream
 
 
-def _spelled() -> dict[Any, tuple[np.dtype[Any], int]]:
-    """What callers say for a dtype -> the dtype and the core's Element."""
+def _spelled() -> dict[Any, tuple[np.dtype[Any], int, type]]:
+    """What callers say for a dtype -> the dtype, the core's Element and the type of a scalar."""
     elements = {**{dtype: KINDS[dtype].element for dtype in REAL}, **INTEGERS}
-    known: dict[Any, tuple[np.dtype[Any], int]] = {}
+    known: dict[Any, tuple[np.dtype[Any], int, type]] = {}
     for dtype, element in elements.items():
-        known |= dict.fromkeys((dtype, dtype.type, dtype.name), (dtype, element))
+        known |= dict.fromkeys((dtype, dtype.type, dtype.name), (dtype, element, dtype.type))
+    for kind in (bool, int, float):  # Python's own, which a scalar of `integers` then is
+        known[kind] = (*known[np.dtype(kind)][:2], kind)
     return {None: known["float32"], **known}
 
 

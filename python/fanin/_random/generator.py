@@ -52,6 +52,8 @@ class Generator(Spawner, NumpyGenerator):
     ------
     TypeError
         For another bit generator.
+    ValueError
+        For a class of them.
 
     Notes
     -----
@@ -75,6 +77,8 @@ class Generator(Spawner, NumpyGenerator):
     """
 
     def __init__(self, bit_generator: BitGenerator) -> None:
+        if isinstance(bit_generator, type):
+            raise ValueError("Invalid bit generator. The bit generator must be instantiated.")
         if not isinstance(bit_generator, BitGenerator):
             raise TypeError(
                 f"a fanin.Generator needs a fanin.BitGenerator, got {short(bit_generator)}; an int "
@@ -263,18 +267,15 @@ class Generator(Spawner, NumpyGenerator):
         >>> sorted(set(x.tolist()))
         [-2, -1, 0, 1, 2]
         """
-        if not endpoint:
-            ends = (0, low) if high is None else (low, high)
-            if size is None and out is None:
-                made = self._cursor.integer(*ends) if dtype is np.int64 else None
-                if made is not None:
-                    return np.int64(made)
-            else:
-                made = self._cursor.draw("integers", ends, size, dtype, out)
-                if made is not None:
-                    return made
-        chosen = as_integer_dtype(dtype)
         low, high = (0, low) if high is None else (low, high)
+        end = high if not endpoint else high + 1 if type(high) is int else None
+        if size is None and out is None:
+            made = self._cursor.integer(low, end, dtype)
+        else:
+            made = self._cursor.draw("integers", (low, end), size, dtype, out)
+        if made is not None:
+            return made
+        chosen = as_integer_dtype(dtype)
         low, high = held_integers(low), held_integers(high)
         arrays = [value for value in (low, high) if isinstance(value, np.ndarray)]
         goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
@@ -382,6 +383,8 @@ def _number(value: Any, name: str, complex_allowed: bool = False) -> Any:
     """`parameter`, with NumPy's errors."""
     if isinstance(value, str):
         raise ValueError(f"could not convert string to float: {value!r}")
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray and not value.ndim:
+        value = value[()] if complex_allowed and np.iscomplexobj(value) else float(value)
     try:
         return parameter(value, name, complex_allowed)
     except ValueError:

@@ -140,6 +140,9 @@ def test_seed_sequences_have_numpys_attributes_and_share_the_count():
     one = bits()
     seeds = one.seed_seq
     assert (seeds.entropy, seeds.spawn_key, seeds.n_children_spawned) == (KEY, (), 0)
+    assert set(seeds.state) == set(np.random.SeedSequence(1).state)
+    assert (seeds.state["entropy"], seeds.state["pool_size"]) == (KEY, 4)
+    assert sum(int(word) << 32 * i for i, word in enumerate(seeds.pool)) == KEY
     children = [one.spawn(1)[0].stream, seeds.spawn(1)[0].stream]
     assert children == [g.stream for g in fanin.default_rng(5).spawn(2)]
     assert seeds.n_children_spawned == 2

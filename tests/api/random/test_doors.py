@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fanin
-from fanin._random import stateless
+from fanin._random import generator, stateless
 from fanin._random.doors import DOOR
 from fanin._schemes import registry
 
@@ -118,7 +118,7 @@ def read_only():
 
 UNUSUAL = {
     "no shape": {"shape": None}, "a list": {"shape": [3]}, "a bool": {"shape": (True, 2)},
-    "an array's int": {"shape": (np.int64(3),)}, "negative": {"shape": -1},
+    "an int of 32 bits": {"shape": (np.int32(3),)}, "negative": {"shape": -1},
     "many values": {"shape": 16385}, "9 axes": {"shape": (1,) * 9},
     "too big for 63 bits": {"shape": (2**40, 2**40), "index": (0, slice(3))},
     "no number": {"numbers": (0.0, "1")}, "an array": {"numbers": (0.0, np.ones(8))},
@@ -244,14 +244,50 @@ def test_methods_give_the_bits_and_the_cursor_of_the_long_way(name, size, dtype)
     rng.bit_generator.random_raw(3), twin.bit_generator.random_raw(3)
     given = METHODS[name]
     one = getattr(rng, name)(**given, size=size, dtype=kind)
-    # A parameter of a type of NumPy's, or a size in a list, is left to the long way.
-    slow = {key: np.float64(value) for key, value in given.items()}
+    # A parameter in single precision, or a size in a list, is left to the long way.
+    slow = {key: np.float32(value) for key, value in given.items()}
     listed = size if size is None else [size] if isinstance(size, int) else list(size)
     other = getattr(twin, name)(**slow, size=listed, dtype=kind)
     assert type(one) is type(other)
     assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
     assert np.shape(one) == np.shape(other) == (() if size is None else np.empty(size).shape)
     assert rng == twin
+
+
+INTEGER_KINDS = (bool, int, np.bool_, np.int8, np.uint16, np.uint64, "int32", np.dtype("int64"))
+
+
+@pytest.mark.parametrize("dtype", INTEGER_KINDS)
+@pytest.mark.parametrize("bound", [int, np.int64])
+@pytest.mark.parametrize("size", [None, 4])
+def test_integers_of_any_dtype_with_their_end_or_without_go_the_quick_way(
+    dtype, bound, size, monkeypatch
+):
+    rng, twin = fanin.default_rng(8), fanin.default_rng(8)
+    slow = [
+        twin.integers(np.float32(0), np.float32(2), size, dtype),
+        twin.integers(np.float32(0), np.float32(1), size, dtype, endpoint=True),
+        twin.integers(np.float32(2), None, size, dtype),
+    ]
+    monkeypatch.setattr(generator, "as_integer_dtype", None)  # where the long way begins
+    made = [
+        rng.integers(bound(0), bound(2), size, dtype),
+        rng.integers(bound(0), 1, size, dtype, endpoint=True),
+        rng.integers(bound(2), None, size, dtype),
+    ]
+    assert [type(x) for x in made] == [type(x) for x in slow]
+    assert [np.asarray(x).tolist() for x in made] == [np.asarray(x).tolist() for x in slow]
+    assert rng == twin
+
+
+def test_numpys_commonest_numbers_go_the_quick_way():
+    taken = quick(
+        "normal", (np.float64(0.5), np.int64(2)), (np.int64(3), 2), seed=np.int64(7), threads=2
+    )
+    assert taken is not None
+    assert bits(taken) == bits(fanin.normal((3, 2), 0.5, 2.0, seed=7))
+    row = quick("normal", (0.0, 1.0), (9, 2), seed=7, index=np.int64(-2))
+    assert bits(row) == bits(fanin.normal((9, 2), seed=7)[-2])
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "uint32", "int64", "uint64"])

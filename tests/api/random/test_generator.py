@@ -411,6 +411,10 @@ def test_generators_of_numpys_bit_generators_are_refused():
     for bad in (np.random.PCG64(1), fanin.Stream(1), 1, None):
         with pytest.raises(TypeError, match="needs a fanin.BitGenerator"):
             fanin.Generator(bad)
+    with pytest.raises(ValueError) as theirs:
+        np.random.Generator(fanin.BitGenerator)
+    with pytest.raises(ValueError, match=f"^{theirs.value}$"):
+        fanin.Generator(fanin.BitGenerator)
     bits = fanin.BitGenerator(1)
     assert fanin.Generator(bits).bit_generator is bits
     assert fanin.Generator(bits) == fanin.default_rng(1)
@@ -564,6 +568,22 @@ def test_a_parameter_is_a_number_here_if_it_is_one_to_numpy(value, method, place
         except (TypeError, ValueError, OverflowError) as error:
             found.append((type(error), str(error) if type(error) is OverflowError else ""))
     assert found[0] == found[1]
+
+
+class NoFloat(np.ndarray):
+    def __float__(self):
+        raise TypeError("not today")
+
+
+@pytest.mark.parametrize("method, place", PLACES[:6])
+def test_an_array_of_no_axes_is_asked_for_its_float_as_numpy_asks(method, place):
+    given = [0.0, 1.0][: 1 if method == "exponential" else 2]
+    given[place] = np.array(1.5).view(NoFloat)
+    for rng in (np.random.default_rng(0), fanin.default_rng(0)):
+        before = rng.bit_generator.state
+        with pytest.raises(TypeError, match="not today"):
+            getattr(rng, method)(*given)
+        assert rng.bit_generator.state == before
 
 
 @pytest.mark.parametrize("given", [(0, -1), (0, 0), (3, 1), (-1,), ([0, 0], [0, 1]), (0, [1, -3])])
