@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -45,11 +44,19 @@ def least(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, fl
 
 def excess(call: Callable[[], Any], nbytes: int) -> float:
     """Bytes that a call takes at its peak beyond its result, as the system counts them."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call()  # what the framework loads at its first call is none of the values' memory
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
+    before = resident("VmRSS")
     made = call()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - nbytes
+    grown = resident("VmHWM") - before - nbytes
     del made
     return max(0.0, grown)
+
+
+def resident(what: str) -> int:
+    """Bytes of memory that the process has (VmRSS) or has had at its peak (VmHWM)."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if what in line) * 1024
 
 
 def keras(rounds: int) -> dict[str, Any]:
@@ -141,7 +148,7 @@ def main() -> None:
     """Measure, print the table, write the JSON."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--part", choices=list(PARTS))
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=8)
     options.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS))
     options.add_argument("--json", type=Path)
     options.add_argument("--save", action="store_true")

@@ -188,15 +188,22 @@ def small_schemes(report: Report, choice: argparse.Namespace, threads: int) -> N
 def scalars(report: Report, choice: argparse.Namespace, threads: int) -> None:
     """One value of a Generator's method against NumPy's; integers between arrays of bounds."""
     ours, theirs = fanin.default_rng(1), np.random.default_rng(1)
-    methods = ("random", "standard_normal", "normal", "uniform", "standard_exponential",
-               "exponential", "laplace", "integers")  # fmt: skip
+    calls: tuple[tuple[str, Any, Any], ...] = (
+        ("random", (), {}), ("standard_normal", (), {}), ("normal", (), {}), ("uniform", (), {}),
+        ("standard_exponential", (), {}), ("exponential", (), {}), ("laplace", (), {}),
+        ("normal", (np.float64(1), 2), {}), ("integers", (5,), {}),
+        ("integers", (np.int64(5),), {}), ("integers", (0, 5), {"endpoint": True}),
+        ("integers", (5,), {"dtype": np.int32}), ("integers", (5,), {"dtype": int}),
+    )  # fmt: skip
 
-    def pair(name: str) -> Pair:
+    def pair(name: str, given: Any, named: Any) -> Pair:
         own, its = getattr(ours, name), getattr(theirs, name)
-        given = (5,) if name == "integers" else ()
-        return f"rng.{name}{given or '()'}", lambda: own(*given), "NumPy", "", lambda: its(*given)
+        told = [repr(value) for value in given]
+        told += [f"{key}={getattr(value, '__name__', value)}" for key, value in named.items()]
+        return (f"rng.{name}({', '.join(told)})", lambda: own(*given, **named),
+                "NumPy", "PCG64", lambda: its(*given, **named))  # fmt: skip
 
-    compared(report, choice, [pair(name) for name in methods], times=3.0)
+    compared(report, choice, [pair(*call) for call in calls], times=3.0)
     high = theirs.integers(1, 255, 10**6).astype(np.uint8)
     bounds: list[Pair] = [
         (f"rng.integers(0, 10**6 uint8, dtype={kind.__name__})",
