@@ -75,7 +75,7 @@ def polynomial(function, weight, xs, degree, kind, given=(), repaired=None):
     for _ in range(len(fixed), degree + 1 if repaired is None else len(fixed) + repaired):
         _, p, _ = fit(function, weight, xs, degree, fixed=fixed, rounds=12)
         fixed.append(mp.mpf(rounded(p[len(fixed)], kind)))
-    error, p, _ = fit(function, weight, xs, degree, fixed=fixed[: degree], rounds=12)
+    error, p, _ = fit(function, weight, xs, degree, fixed=fixed[:degree], rounds=12)
     return error, fixed + [mp.mpf(rounded(c, kind)) for c in p[len(fixed) :]]
 
 
@@ -232,8 +232,14 @@ def stretch_table(name, kind, offset, pieces, degree):
         }
         with mp.workdps(160):  # powers of t differ much in size
             error, p = polynomial(
-                table.get, lambda t, known=table: 1 / known[t], list(table), degree, kind,
-                given=[value], repaired=1)
+                table.get,
+                lambda t, known=table: 1 / known[t],
+                list(table),
+                degree,
+                kind,
+                given=[value],
+                repaired=1,
+            )
         bias = 254 if kind == "f32" else 2046
         rows[(2 * power + int(upper) + bias) % pieces] = [middle] + [float(c) for c in p]
         worst = max(worst, error)
@@ -269,25 +275,50 @@ FITS = {
     "log_f32": lambda n: log_table(n, "f32", 4),
     "log_f64": lambda n: log_table(n, "f64", 9),
     "sine_square_f32": lambda n: report(
-        n, "f32", lambda y: sine_square(y, "f32"), lambda y, f: 1 / (mp.pi**2 / 4 + f),
-        nodes(0, mp.mpf(1) / 4), 4),
+        n,
+        "f32",
+        lambda y: sine_square(y, "f32"),
+        lambda y, f: 1 / (mp.pi**2 / 4 + f),
+        nodes(0, mp.mpf(1) / 4),
+        4,
+    ),
     "sine_square_f64": lambda n: report(
-        n, "f64", lambda y: sine_square(y, "f64"), lambda y, f: 1 / (mp.pi**2 / 4 + f),
-        nodes(0, mp.mpf(1) / 4), 8),
+        n,
+        "f64",
+        lambda y: sine_square(y, "f64"),
+        lambda y, f: 1 / (mp.pi**2 / 4 + f),
+        nodes(0, mp.mpf(1) / 4),
+        8,
+    ),
     "sin_f64": lambda n: report(
-        n, "f64", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 6),
+        n, "f64", sin_bend, lambda y, f: y / (mp.pi / 2 + y * f), nodes(0, mp.mpf(1) / 4), 6
+    ),
     "cos_f64": lambda n: report(
-        n, "f64", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 7),
+        n, "f64", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 7
+    ),
     "two_sigma_f32": lambda n: report(
-        n, "f32", lambda w: above_slope(w, "f32"), lambda w, f: 1 / (f + SLOPE),
-        nodes(QUARTER - TWO_SIGMA**2, QUARTER), 4, 5),
+        n,
+        "f32",
+        lambda w: above_slope(w, "f32"),
+        lambda w, f: 1 / (f + SLOPE),
+        nodes(QUARTER - TWO_SIGMA**2, QUARTER),
+        4,
+        5,
+    ),
     "two_sigma_f64": lambda n: report(
-        n, "f64", lambda w: above_slope(w, "f64"), lambda w, f: 1 / (f + SLOPE),
-        nodes(QUARTER - TWO_SIGMA**2, QUARTER), 10, 10),
+        n,
+        "f64",
+        lambda w: above_slope(w, "f64"),
+        lambda w, f: 1 / (f + SLOPE),
+        nodes(QUARTER - TWO_SIGMA**2, QUARTER),
+        10,
+        10,
+    ),
     "stretch_f32": lambda n: stretch_table(n, "f32", 8, 8, 6),
     "stretch_f64": lambda n: stretch_table(n, "f64", 6, 16, 15),
     "mills_f64": lambda n: report(
-        n, "f64", mills_scaled, lambda t, f: 1 / f, nodes(-1, 1 - mp.mpf(10) ** -6), 24),
+        n, "f64", mills_scaled, lambda t, f: 1 / f, nodes(-1, 1 - mp.mpf(10) ** -6), 24
+    ),
 }
 
 

@@ -132,9 +132,7 @@ def test_a_step_of_2_to_the_70_takes_the_first_element():
         index = slice(None, None, step)
         assert np.array_equal(fanin.constant(5, [1, 2, 3, 4, 5], index=index), whole[index])
         drawn = fanin.normal(5, [1.0, 2, 3, 4, 5], seed=0)
-        assert np.array_equal(
-            fanin.normal(5, [1.0, 2, 3, 4, 5], seed=0, index=index), drawn[index]
-        )
+        assert np.array_equal(fanin.normal(5, [1.0, 2, 3, 4, 5], seed=0, index=index), drawn[index])
 
 
 def test_interleaved_memory_of_more_than_4_million_elements_is_no_overlap():

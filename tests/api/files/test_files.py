@@ -856,9 +856,7 @@ ROW = b'"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
         with_header(b'{"__metadata__":{"a":"\\ud800"}}'),
         with_header(b'{"x":{"dtype":["U8"],"shape":[1],"data_offsets":[0,1]}}', b"1"),
         with_header(b'{"x":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}', b"1"),
-        with_header(
-            b'{"x":{"dtype":"U8","shape":[9223372036854775807,4,0],"data_offsets":[0,0]}}'
-        ),
+        with_header(b'{"x":{"dtype":"U8","shape":[9223372036854775807,4,0],"data_offsets":[0,0]}}'),
     ],
 )
 def test_what_is_no_whole_file_is_refused(tmp_path, content):
@@ -897,7 +895,9 @@ def test_every_dtype_of_the_format_is_read(tmp_path, name):
 
 def test_every_dtype_stands_where_the_package_puts_it(tmp_path):
     # The types that NumPy has; torch's are in tests/frameworks.
-    names = "bool uint8 int8 int16 uint16 float16 int32 uint32 float32 complex64 float64 int64 uint64"  # noqa: E501
+    names = (
+        "bool uint8 int8 int16 uint16 float16 int32 uint32 float32 complex64 float64 int64 uint64"  # noqa: E501
+    )
     arrays = {f"x.{name}": np.ones(8, name) for name in names.split()}
     save_file(arrays, tmp_path / "theirs")
     write_safetensors(tmp_path / "ours", tensors(arrays))

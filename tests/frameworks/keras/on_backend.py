@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 
 import h5py
 import keras
@@ -456,3 +458,23 @@ def test_an_immutable_tensor_as_out_is_refused():
     with pytest.raises(TypeError, match="immutable"):
         fanin.normal((4, 3), seed=0, out=made)
     assert not array(made).any()
+
+
+def memory(name: str) -> int:
+    """A row of /proc/self/status, in bytes."""
+    rows = Path("/proc/self/status").read_text()
+    [kilobytes] = re.findall(rf"{name}:\s+(\d+) kB", rows)
+    return int(kilobytes) * 1024
+
+
+def test_init_needs_no_memory_beside_the_variable():
+    units = 8192  # 256 MiB
+    dense = layers.Dense(units, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((units,)), dense])
+    dense.kernel_initializer = fanin.keras.HeNormal()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = memory("VmRSS")
+    fanin.keras.init_(model, seed=1)
+    # torch's variables are filled where they lie; the others cannot be, and get a new array.
+    new = 0 if keras.backend.backend() == "torch" else 4 * units**2
+    assert memory("VmHWM") - before <= new + (16 << 20)
