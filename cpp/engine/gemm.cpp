@@ -13,8 +13,8 @@ constexpr i64 kSerialPacking = 32 * 1024;      ///< numbers that one thread pack
 
 constexpr i64 rounded_up(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
 
-/// Strips of columns, one a task: narrow enough for the L2 cache, as many tiles for each thread, and
-/// several strips for it, of two tiles at least.
+/// Strips of columns, one a task: narrow enough for the L2 cache, as many tiles for each thread,
+/// and several strips for it, of two tiles at least.
 template <class T>
 i64 strip_count(i64 numbers, i64 tiles, int threads) {
   const i64 least = (numbers * i64(sizeof(T)) + kStripBytes - 1) / kStripBytes;
