@@ -14,8 +14,8 @@
 
 namespace fanin::engine {
 
-/// Memory on cache lines that only grows; what it held is lost when it does. Much of it lies on huge
-/// pages where the system has them: fewer first touches.
+/// Memory on cache lines that only grows; what it held is lost when it does. Much of it lies on
+/// huge pages where the system has them: fewer first touches.
 template <class T>
 class Buffer {
  public:
