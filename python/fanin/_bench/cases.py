@@ -12,7 +12,7 @@ from math import inf
 
 from . import laws, peers
 from .contenders import Array, Contender
-from .laws import Law, truncated_normal, uniform
+from .laws import TimedLaw, truncated_normal, uniform
 from .mkl import mkl_fills
 from .timing import Report, against, interleave, touched
 
@@ -44,7 +44,7 @@ class Case:
 
     Attributes
     ----------
-    law : Law
+    law : TimedLaw
         What it is filled with, and the moments that are asserted.
     dtype : str
         Its name in NumPy or ml_dtypes.
@@ -54,7 +54,7 @@ class Case:
         Whether `fanin bench` runs it.
     """
 
-    law: Law
+    law: TimedLaw
     dtype: str
     peers: tuple[str, ...]
     shown: bool = False
@@ -79,14 +79,14 @@ class Case:
         return made_by(peer, self.law, out, setting.threads)[0]
 
 
-def made_by(peer: str, law: Law, out: Array, threads: int) -> list[Contender]:
+def made_by(peer: str, law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """Those of one peer that fill `out` with `law`; of oneMKL the fastest few."""
     if peer == "fanin":
         return [peers.fanin_fill(law, out, threads)]
     return (mkl_best if peer == "oneMKL" else peers.PEERS[peer])(law, out, threads)
 
 
-def mkl_best(law: Law, out: Array, threads: int, keep: int = 3) -> list[Contender]:
+def mkl_best(law: TimedLaw, out: Array, threads: int, keep: int = 3) -> list[Contender]:
     """The fastest few of all oneMKL methods and generators, by two turns on a part of `out`.
 
     Which of them is the best is decided by the run they then take part in.

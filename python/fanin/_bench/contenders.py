@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .laws import Law
+from .laws import TimedLaw
 
 Array = NDArray[Any]
 
@@ -33,7 +33,7 @@ class Contender:
         One timed call. Returns the array that it made or wrote, so that it can be checked.
     values : int
         Values that one call makes.
-    law : Law or None
+    law : TimedLaw or None
         What the values must look like; None if they are not random (store limits).
     buffer : array or None
         The caller's memory that `run` writes; None if every call makes a new array.
@@ -44,7 +44,7 @@ class Contender:
     how: str
     run: Callable[[], Any]
     values: int
-    law: Law | None = None
+    law: TimedLaw | None = None
     buffer: Array | None = None
 
     @property
@@ -53,12 +53,12 @@ class Contender:
         return f"{self.peer} {self.what} ({self.how})"
 
 
-def filling(peer: str, how: str, run: Callable[[], Any], law: Law, out: Array) -> Contender:
+def filling(peer: str, how: str, run: Callable[[], Any], law: TimedLaw, out: Array) -> Contender:
     """The contender whose `run` fills `out` with `law`."""
     return Contender(peer, f"{out.dtype.name} {law.label}", how, run, out.size, law, out)
 
 
-def making(peer: str, how: str, run: Callable[[], Any], law: Law, like: Array) -> Contender:
+def making(peer: str, how: str, run: Callable[[], Any], law: TimedLaw, like: Array) -> Contender:
     """The contender whose `run` returns a new array with the shape and dtype of `like`."""
     return Contender(peer, f"{like.dtype.name} {law.label}", how, run, like.size, law)
 

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 
 @dataclass(frozen=True)
-class Law:
+class TimedLaw:
     """A distribution in standard form, with two moments.
 
     `kind` is what the peers' tables of calls are read by; `low` and `high` are its bounds (of
@@ -36,17 +36,17 @@ class Law:
         return self.kind.removeprefix("complex ")
 
 
-def uniform(low: float = 0.0, high: float = 1.0) -> Law:
+def uniform(low: float = 0.0, high: float = 1.0) -> TimedLaw:
     """U[low, high): mean (low + high) / 2, variance (high - low)^2 / 12."""
-    return Law("uniform", low, high, (low + high) / 2, (high - low) * (high - low) / 12)
+    return TimedLaw("uniform", low, high, (low + high) / 2, (high - low) * (high - low) / 12)
 
 
-def integers(low: int, high: int) -> Law:
+def integers(low: int, high: int) -> TimedLaw:
     """Integers of [low, high): mean (low + high - 1) / 2, variance ((high - low)^2 - 1) / 12."""
-    return Law("integers", low, high, (low + high - 1) / 2, ((high - low) ** 2 - 1) / 12)
+    return TimedLaw("integers", low, high, (low + high - 1) / 2, ((high - low) ** 2 - 1) / 12)
 
 
-def truncated_normal(low: float, high: float) -> Law:
+def truncated_normal(low: float, high: float) -> TimedLaw:
     """Unit normal cut to [low, high]; moments by Johnson, Kotz and Balakrishnan 1994, 13.10.1.
 
     With Z = Phi(high) - Phi(low): mean = (phi(low) - phi(high)) / Z and
@@ -67,15 +67,15 @@ def truncated_normal(low: float, high: float) -> Law:
     mass = below(-low) - below(-high) if low > 0 else below(high) - below(low)
     mean = (density(low) - density(high)) / mass
     variance = 1.0 + (edge(low) - edge(high)) / mass - mean * mean
-    return Law("truncated_normal", low, high, mean, variance)
+    return TimedLaw("truncated_normal", low, high, mean, variance)
 
 
-NORMAL = Law("normal", -inf, inf, 0.0, 1.0)
+NORMAL = TimedLaw("normal", -inf, inf, 0.0, 1.0)
 UNIFORM = uniform()
 CUT = truncated_normal(-2.0, 2.0)
-EXPONENTIAL = Law("exponential", 0.0, inf, 1.0, 1.0)
-LAPLACE = Law("laplace", -inf, inf, 0.0, 2.0)
+EXPONENTIAL = TimedLaw("exponential", 0.0, inf, 1.0, 1.0)
+LAPLACE = TimedLaw("laplace", -inf, inf, 0.0, 2.0)
 THOUSAND = integers(0, 1000)
-RADEMACHER = Law("rademacher", -1.0, 1.0, 0.0, 1.0)
-BYTES = Law("bytes", 0, 256, 127.5, (256**2 - 1) / 12)
-COMPLEX_NORMAL = Law("complex normal", -inf, inf, 0.0, 0.5)
+RADEMACHER = TimedLaw("rademacher", -1.0, 1.0, 0.0, 1.0)
+BYTES = TimedLaw("bytes", 0, 256, 127.5, (256**2 - 1) / 12)
+COMPLEX_NORMAL = TimedLaw("complex normal", -inf, inf, 0.0, 0.5)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .contenders import Array, Contender, filling, parts, together
-from .laws import Law
+from .laws import TimedLaw
 
 # Numbers of the C interface (mkl_vsl_defines.h): VSL_BRNG_X is a multiple of 2^20.
 _BRNG_STEP = 1 << 20
@@ -90,7 +90,7 @@ def _mkl_stream(library: ctypes.CDLL, generator: str, worker: int) -> ctypes.c_v
     return stream
 
 
-def _call_of(law: Law) -> tuple[str, dict[str, int], float, float] | None:
+def _call_of(law: TimedLaw) -> tuple[str, dict[str, int], float, float] | None:
     """The function's name, its methods and its two parameters."""
     return {
         "normal": ("RngGaussian", _GAUSSIAN, 0.0, 1.0),
@@ -102,7 +102,7 @@ def _call_of(law: Law) -> tuple[str, dict[str, int], float, float] | None:
     }.get(law.kind)
 
 
-def mkl_fills(law: Law, out: Array, threads: int) -> list[Contender]:
+def mkl_fills(law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """`vsRng...`, `vdRng...`, `viRng...` through ctypes: every generator with every method.
 
     Two threads are two Python threads (ctypes releases the GIL), each on its own part with its own

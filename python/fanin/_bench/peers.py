@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from .contenders import Array, Contender, filling, installed, making, parts, together
-from .laws import UNIFORM, Law
+from .laws import UNIFORM, TimedLaw
 from .mkl import mkl_fills
 
 # --- fanin ------------------------------------------------------------------------------------
 
 
-def fanin_fill(law: Law, out: Array, threads: int) -> Contender:
+def fanin_fill(law: TimedLaw, out: Array, threads: int) -> Contender:
     """The function or the Generator's method of that law, into `out` (bytes are made)."""
     import fanin
 
@@ -67,7 +67,7 @@ def fanin_fill(law: Law, out: Array, threads: int) -> Contender:
 
 
 def _numpy_draw(
-    law: Law, generator: np.random.Generator, out: Array
+    law: TimedLaw, generator: np.random.Generator, out: Array
 ) -> Callable[[], object] | None:
     """Filling `out`: in place where NumPy can, else by a temporary that is copied."""
     dtype: Any = out.dtype.type
@@ -98,7 +98,7 @@ def _numpy_draw(
     return complex_normal if law.kind == "complex normal" else None
 
 
-def numpy_fills(law: Law, out: Array, threads: int) -> list[Contender]:
+def numpy_fills(law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """`Generator(SFC64)`, one generator (spawned seeds) and one Python thread per part of `out`."""
     seeds = np.random.SeedSequence(0).spawn(threads)
     generators = [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
@@ -121,7 +121,7 @@ def numpy_fills(law: Law, out: Array, threads: int) -> list[Contender]:
 # --- randompack -------------------------------------------------------------------------------
 
 
-def randompack_fills(law: Law, out: Array, threads: int) -> list[Contender]:
+def randompack_fills(law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """Its default engine, one (by spawn key) and one Python thread per part of `out`."""
     if not installed("randompack"):
         return []
@@ -172,7 +172,7 @@ def torch_view(out: Array) -> Any:
     return torch.from_numpy(out)
 
 
-def torch_fills(law: Law, out: Array, threads: int) -> list[Contender]:
+def torch_fills(law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """`normal_()`, `uniform_()`, `exponential_()`, `random_()`, `trunc_normal_`, in place."""
     if not installed("torch"):
         return []
@@ -224,7 +224,7 @@ def start_xla(threads: int) -> int:
     return names.count("tf_XLAEigen")
 
 
-def jax_fills(law: Law, out: Array, threads: int) -> list[Contender]:
+def jax_fills(law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """The jitted functions of `jax.random`; a new array every time.
 
     JAX arrays cannot be written in place.
@@ -258,7 +258,7 @@ def jax_fills(law: Law, out: Array, threads: int) -> list[Contender]:
     return [making("JAX", f"jit, {pool_size} thr", run, law, out)]
 
 
-def keras_fills(law: Law, out: Array, threads: int) -> list[Contender]:
+def keras_fills(law: TimedLaw, out: Array, threads: int) -> list[Contender]:
     """`keras.random.normal`, `uniform`, `truncated_normal` (+-2 only) on the backend installed."""
     if not installed("keras") or law.kind not in ("normal", "uniform", "truncated_normal"):
         return []
@@ -294,7 +294,7 @@ def keras_fills(law: Law, out: Array, threads: int) -> list[Contender]:
     return [making("Keras", f"on {backend}, {pool_size} thr", run, law, out)]
 
 
-PEERS: dict[str, Callable[[Law, Array, int], list[Contender]]] = {
+PEERS: dict[str, Callable[[TimedLaw, Array, int], list[Contender]]] = {
     "NumPy": numpy_fills,
     "randompack": randompack_fills,
     "oneMKL": mkl_fills,

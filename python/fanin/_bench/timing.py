@@ -18,7 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from .contenders import Array, Contender
-from .laws import Law
+from .laws import TimedLaw
 
 # A fill is right if both moments lie within this many standard errors: with a few hundred checks
 # a run, a false alarm at 7 sigma (2.6e-12 each) will not be seen in a lifetime of runs.
@@ -157,7 +157,7 @@ def moments(values: Array) -> tuple[float, float, float]:
     return mean, second / flat.size, fourth / flat.size
 
 
-def assert_moments(made: Any, law: Law, name: str) -> None:
+def assert_moments(made: Any, law: TimedLaw, name: str) -> None:
     """Raise AssertionError unless mean and variance of `made` are those of `law`.
 
     Standard errors sqrt(var/n) and sqrt((m4 - var^2)/n). Rounding to a type with relative spacing

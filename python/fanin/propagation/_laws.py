@@ -22,7 +22,7 @@ _NODES, _STEP, _REACH = 12, 0.5, 8.0
 
 
 @dataclass(frozen=True)
-class Law:
+class UnitLaw:
     """Atoms `at` of masses `mass` with a normal of variance `spread` added, for one lane."""
 
     at: Floats
@@ -64,21 +64,21 @@ def moments_of(phi: Activation, u: Floats, mass: Floats) -> Moments:
     return Moments(*(float((mass * x).sum()) for x in sums))
 
 
-def applied_law(phi: Activation, law: Law) -> Law:
+def applied_law(phi: Activation, law: UnitLaw) -> UnitLaw:
     """The law of phi(s)."""
     u, mass = law.nodes(phi.kinks)
-    return Law(np.asarray(phi(u), np.float64), mass, 0.0)
+    return UnitLaw(np.asarray(phi(u), np.float64), mass, 0.0)
 
 
-def gaussian_law(q: float, phi: Activation) -> Law:
+def gaussian_law(q: float, phi: Activation) -> UnitLaw:
     """A normal of variance q, with nodes that suit phi."""
     if not q > 0:
-        return Law(np.zeros(1), np.ones(1), 0.0)
+        return UnitLaw(np.zeros(1), np.ones(1), 0.0)
     u, mass = gaussian_nodes(q, phi.kinks)
-    return Law(u, mass, 0.0)
+    return UnitLaw(u, mass, 0.0)
 
 
-def largest_law(q: float, correlation: float, count: int, phi: Activation) -> Law:
+def largest_law(q: float, correlation: float, count: int, phi: Activation) -> UnitLaw:
     """The largest of `count` normals of variance q with one correlation >= 0 between any two:
     a common normal and the largest of independent ones, of density count P(z)^(count-1) p(z)."""
     own = q * (1 - correlation)
@@ -86,7 +86,7 @@ def largest_law(q: float, correlation: float, count: int, phi: Activation) -> La
     u, mass = gaussian_nodes(own, kinks)
     below = 1 - upper_tail(u / np.sqrt(own))
     mass = mass * count * below ** (count - 1)
-    return Law(u, mass / mass.sum(), q * correlation)
+    return UnitLaw(u, mass / mass.sum(), q * correlation)
 
 
 def shared_second(q: float, correlation: float, count: int, phi: Activation) -> float:

@@ -19,7 +19,7 @@ from ._attention import Attention
 from ._embedding import Embedding
 from ._gated import Gated
 from ._gradient import Gradient
-from ._laws import Law, applied_law, gaussian_law
+from ._laws import UnitLaw, applied_law, gaussian_law
 from ._layer import Image, any_uneven, demands, images_along, passed, swept
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
 from ._pools import AveragePool, Flatten, MaxPool
@@ -156,7 +156,7 @@ class Residual:
 
         return Passage(made, back, weights)
 
-    def _laws(self, skip: State, inner: State) -> tuple[Law, ...] | None:
+    def _laws(self, skip: State, inner: State) -> tuple[UnitLaw, ...] | None:
         """Of an activation that is its own skip, with a normal added."""
         if skip.gaussian or not inner.gaussian or skip.applied is None or skip.mapped:
             return None
@@ -170,7 +170,7 @@ class Residual:
             return None
         outs = (applied_law(phi, law) for law in laws)
         return tuple(
-            Law(self.skip * x.at, x.mass, float(v))
+            UnitLaw(self.skip * x.at, x.mass, float(v))
             for x, v in zip(outs, spreads.ravel(), strict=True)
         )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fanin._activations.activation import Activation
 
-    from ._laws import Law
+    from ._laws import UnitLaw
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class State:
     mapped: bool = False
     applied: tuple[Activation, State] | None = None
     tokens: bool = False
-    laws: tuple[Law, ...] | None = None
+    laws: tuple[UnitLaw, ...] | None = None
 
     @property
     def axes(self) -> int:

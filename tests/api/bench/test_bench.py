@@ -20,7 +20,7 @@ from fanin._bench import cases, machine, mkl
 from fanin._bench import peers as _peers
 from fanin._bench import timing as _bench
 from fanin._bench.contenders import Contender
-from fanin._bench.laws import NORMAL, UNIFORM, Law, truncated_normal, uniform
+from fanin._bench.laws import NORMAL, UNIFORM, TimedLaw, truncated_normal, uniform
 from fanin._bench.mkl import mkl_fills
 from fanin._bench.timing import Row, Timing, against, assert_moments, interleave, table, touched
 
@@ -208,7 +208,7 @@ def test_the_moments_of_a_uniform() -> None:
 @pytest.mark.parametrize("law", [NORMAL, UNIFORM], ids=["normal", "uniform"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numpy_and_onemkl_fill_every_value_with_differing_parts(
-    law: Law, dtype: type, threads: int
+    law: TimedLaw, dtype: type, threads: int
 ) -> None:
     out = np.empty(3 << 14, dtype)
     for one in [*_peers.numpy_fills(law, out, threads), *mkl_fills(law, out, threads)]:
