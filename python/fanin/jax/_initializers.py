@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from ._draws import Draw, Shape, array_of, as_dtype, as_shape, as_sharding, chec
 from ._keys import stream_of, words_of
 
 Axes: TypeAlias = int | Sequence[int]
+Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
 class Initializer:
@@ -250,125 +251,76 @@ def _size(shape: Shape, axes: Axes) -> int:
     return math.prod([shape[axis] for axis in ((axes,) if isinstance(axes, int) else axes)])
 
 
+#: What the factories of one law say beside the law.
+_NAMED = """
+
+Parameters
+----------
+in_axis, out_axis, batch_axis, dtype
+    As in :func:`variance_scaling`.
+
+Examples
+--------
+>>> import jax, fanin.jax
+>>> made = fanin.jax.{name}()(jax.random.key(5), (64, 32))
+>>> bool((made == fanin.{name}((64, 32), seed=5)).all())
+True
+"""
+
+
+def _of_one_law(factory: Factory) -> Factory:
+    """The factory, its documentation complete."""
+    factory.__doc__ = (factory.__doc__ or "") + _NAMED.format(name=factory.__name__)
+    return factory
+
+
+@_of_one_law
 def glorot_uniform(
     in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
 ) -> Initializer:
-    """U(-r, r), r = sqrt(6 / (fan_in + fan_out))      (Glorot & Bengio 2010).
-
-    Parameters
-    ----------
-    in_axis, out_axis, batch_axis, dtype
-        As in :func:`variance_scaling`.
-
-    Examples
-    --------
-    >>> import jax, fanin.jax
-    >>> made = fanin.jax.glorot_uniform()(jax.random.key(5), (64, 32))
-    >>> bool((made == fanin.glorot_uniform((64, 32), seed=5)).all())
-    True
-    """
+    """U(-r, r), r = sqrt(6 / (fan_in + fan_out))      (Glorot & Bengio 2010)."""
     return variance_scaling(1.0, "fan_avg", "uniform", in_axis, out_axis, batch_axis, dtype)
 
 
+@_of_one_law
 def glorot_normal(
     in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
 ) -> Initializer:
-    """A normal cut at two sigma, std sqrt(2 / (fan_in + fan_out))      (Glorot & Bengio 2010).
-
-    Parameters
-    ----------
-    in_axis, out_axis, batch_axis, dtype
-        As in :func:`variance_scaling`.
-
-    Examples
-    --------
-    >>> import jax, fanin.jax
-    >>> made = fanin.jax.glorot_normal()(jax.random.key(5), (64, 32))
-    >>> bool((made == fanin.glorot_normal((64, 32), seed=5)).all())
-    True
-    """
+    """A normal cut at two sigma, std sqrt(2 / (fan_in + fan_out))      (Glorot & Bengio 2010)."""
     return variance_scaling(
         1.0, "fan_avg", "truncated_normal", in_axis, out_axis, batch_axis, dtype
     )
 
 
+@_of_one_law
 def lecun_uniform(
     in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
 ) -> Initializer:
-    """U(-r, r), r = sqrt(3 / fan_in)      (LeCun et al. 1998).
-
-    Parameters
-    ----------
-    in_axis, out_axis, batch_axis, dtype
-        As in :func:`variance_scaling`.
-
-    Examples
-    --------
-    >>> import jax, fanin.jax
-    >>> made = fanin.jax.lecun_uniform()(jax.random.key(5), (64, 32))
-    >>> bool((made == fanin.lecun_uniform((64, 32), seed=5)).all())
-    True
-    """
+    """U(-r, r), r = sqrt(3 / fan_in)      (LeCun et al. 1998)."""
     return variance_scaling(1.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, dtype)
 
 
+@_of_one_law
 def lecun_normal(
     in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
 ) -> Initializer:
-    """A normal cut at two sigma, std sqrt(1 / fan_in)      (LeCun et al. 1998).
-
-    Parameters
-    ----------
-    in_axis, out_axis, batch_axis, dtype
-        As in :func:`variance_scaling`.
-
-    Examples
-    --------
-    >>> import jax, fanin.jax
-    >>> made = fanin.jax.lecun_normal()(jax.random.key(5), (64, 32))
-    >>> bool((made == fanin.lecun_normal((64, 32), seed=5)).all())
-    True
-    """
+    """A normal cut at two sigma, std sqrt(1 / fan_in)      (LeCun et al. 1998)."""
     return variance_scaling(1.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
 
+@_of_one_law
 def he_uniform(
     in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
 ) -> Initializer:
-    """U(-r, r), r = sqrt(6 / fan_in), for ReLU      (He et al. 2015).
-
-    Parameters
-    ----------
-    in_axis, out_axis, batch_axis, dtype
-        As in :func:`variance_scaling`.
-
-    Examples
-    --------
-    >>> import jax, fanin.jax
-    >>> made = fanin.jax.he_uniform()(jax.random.key(5), (64, 32))
-    >>> bool((made == fanin.he_uniform((64, 32), seed=5)).all())
-    True
-    """
+    """U(-r, r), r = sqrt(6 / fan_in), for ReLU      (He et al. 2015)."""
     return variance_scaling(2.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, dtype)
 
 
+@_of_one_law
 def he_normal(
     in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
 ) -> Initializer:
-    """A normal cut at two sigma, std sqrt(2 / fan_in), for ReLU      (He et al. 2015).
-
-    Parameters
-    ----------
-    in_axis, out_axis, batch_axis, dtype
-        As in :func:`variance_scaling`.
-
-    Examples
-    --------
-    >>> import jax, fanin.jax
-    >>> made = fanin.jax.he_normal()(jax.random.key(5), (64, 32))
-    >>> bool((made == fanin.he_normal((64, 32), seed=5)).all())
-    True
-    """
+    """A normal cut at two sigma, std sqrt(2 / fan_in), for ReLU      (He et al. 2015)."""
     return variance_scaling(2.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
 

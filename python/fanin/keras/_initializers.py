@@ -7,12 +7,31 @@ import math
 from typing import Any
 
 import keras
+from keras.src.utils.naming import to_snake_case
 
 import fanin
 
 from ._drawn import CALLED, Drawn, register
 
 Shape = tuple[int, ...]
+
+
+#: What the classes of one law say beside the law.
+_NAMED = """
+
+Parameters
+----------
+input_axes, output_axes : sequence of int, optional
+    The axes that make the fans, alone.
+seed : int, SeedGenerator, Stream or Generator, optional
+
+Examples
+--------
+>>> import numpy, fanin.keras
+>>> made = numpy.asarray(fanin.keras.{name}(seed=5)((64, 32)))
+>>> bool((made == fanin.{scheme}((64, 32), seed=5)).all())
+True
+"""
 
 
 class _OfKeras(Drawn):
@@ -22,7 +41,10 @@ class _OfKeras(Drawn):
         super().__init_subclass__()
         cls.arguments = inspect.signature(cls.__bases__[-1])
         cls.__signature__ = cls.arguments
-        law, _, example = inspect.cleandoc(cls.__doc__ or "").partition("Examples\n")
+        text = inspect.cleandoc(cls.__doc__ or "")
+        if "Parameters" not in text:
+            text += _NAMED.format(name=cls.__name__, scheme=to_snake_case(cls.__name__))
+        law, _, example = text.partition("Examples\n")
         cls.__doc__ = f"{law}{CALLED}\n\nExamples\n{example}"
 
 
@@ -126,111 +148,27 @@ class VarianceScaling(_Scaled, keras.initializers.VarianceScaling):
 
 
 class GlorotUniform(_Scaled, keras.initializers.GlorotUniform):
-    """U(-r, r), r = sqrt(6 / (fan_in + fan_out))      (Glorot & Bengio 2010)
-
-    Parameters
-    ----------
-    input_axes, output_axes : sequence of int, optional
-        The axes that make the fans, alone.
-    seed : int, SeedGenerator, Stream or Generator, optional
-
-    Examples
-    --------
-    >>> import numpy, fanin.keras
-    >>> made = numpy.asarray(fanin.keras.GlorotUniform(seed=5)((64, 32)))
-    >>> bool((made == fanin.glorot_uniform((64, 32), seed=5)).all())
-    True
-    """
+    """U(-r, r), r = sqrt(6 / (fan_in + fan_out))      (Glorot & Bengio 2010)"""
 
 
 class GlorotNormal(_Scaled, keras.initializers.GlorotNormal):
-    """A normal cut at two sigma, std sqrt(2 / (fan_in + fan_out))      (Glorot & Bengio 2010)
-
-    Parameters
-    ----------
-    input_axes, output_axes : sequence of int, optional
-        The axes that make the fans, alone.
-    seed : int, SeedGenerator, Stream or Generator, optional
-
-    Examples
-    --------
-    >>> import numpy, fanin.keras
-    >>> made = numpy.asarray(fanin.keras.GlorotNormal(seed=5)((64, 32)))
-    >>> bool((made == fanin.glorot_normal((64, 32), seed=5)).all())
-    True
-    """
+    """A normal cut at two sigma, std sqrt(2 / (fan_in + fan_out))      (Glorot & Bengio 2010)"""
 
 
 class HeUniform(_Scaled, keras.initializers.HeUniform):
-    """U(-r, r), r = sqrt(6 / fan_in)      (He et al. 2015)
-
-    Parameters
-    ----------
-    input_axes, output_axes : sequence of int, optional
-        The axes that make the fans, alone.
-    seed : int, SeedGenerator, Stream or Generator, optional
-
-    Examples
-    --------
-    >>> import numpy, fanin.keras
-    >>> made = numpy.asarray(fanin.keras.HeUniform(seed=5)((64, 32)))
-    >>> bool((made == fanin.he_uniform((64, 32), seed=5)).all())
-    True
-    """
+    """U(-r, r), r = sqrt(6 / fan_in)      (He et al. 2015)"""
 
 
 class HeNormal(_Scaled, keras.initializers.HeNormal):
-    """A normal cut at two sigma, std sqrt(2 / fan_in)      (He et al. 2015)
-
-    Parameters
-    ----------
-    input_axes, output_axes : sequence of int, optional
-        The axes that make the fans, alone.
-    seed : int, SeedGenerator, Stream or Generator, optional
-
-    Examples
-    --------
-    >>> import numpy, fanin.keras
-    >>> made = numpy.asarray(fanin.keras.HeNormal(seed=5)((64, 32)))
-    >>> bool((made == fanin.he_normal((64, 32), seed=5)).all())
-    True
-    """
+    """A normal cut at two sigma, std sqrt(2 / fan_in)      (He et al. 2015)"""
 
 
 class LecunUniform(_Scaled, keras.initializers.LecunUniform):
-    """U(-r, r), r = sqrt(3 / fan_in)      (LeCun et al. 1998)
-
-    Parameters
-    ----------
-    input_axes, output_axes : sequence of int, optional
-        The axes that make the fans, alone.
-    seed : int, SeedGenerator, Stream or Generator, optional
-
-    Examples
-    --------
-    >>> import numpy, fanin.keras
-    >>> made = numpy.asarray(fanin.keras.LecunUniform(seed=5)((64, 32)))
-    >>> bool((made == fanin.lecun_uniform((64, 32), seed=5)).all())
-    True
-    """
+    """U(-r, r), r = sqrt(3 / fan_in)      (LeCun et al. 1998)"""
 
 
 class LecunNormal(_Scaled, keras.initializers.LecunNormal):
-    """A normal cut at two sigma, std sqrt(1 / fan_in)      (LeCun et al. 1998)
-
-    Parameters
-    ----------
-    input_axes, output_axes : sequence of int, optional
-        The axes that make the fans, alone.
-    seed : int, SeedGenerator, Stream or Generator, optional
-
-    Examples
-    --------
-    >>> import numpy, fanin.keras
-    >>> made = numpy.asarray(fanin.keras.LecunNormal(seed=5)((64, 32)))
-    >>> bool((made == fanin.lecun_normal((64, 32), seed=5)).all())
-    True
-    """
+    """A normal cut at two sigma, std sqrt(1 / fan_in)      (LeCun et al. 1998)"""
 
 
 class Orthogonal(_OfKeras, keras.initializers.Orthogonal):
