@@ -132,19 +132,28 @@ def against_quadrature(report: Report, choice: argparse.Namespace, threads: int)
     ratios(report, choice, own, peers)
 
 
-def against_neural_tangents(report: Report, choice: argparse.Namespace, threads: int) -> None:
-    """Covariances of all pairs of 1000 inputs beside neural-tangents, where it is installed; two
-    threads, because XLA takes as many as there are CPUs."""
+def _neural_tangents(report: Report, threads: int) -> tuple[Any, Any] | None:
+    """jax, in float64, and stax; None, and a note, where they are not installed or for one thread,
+    because XLA takes as many as there are CPUs."""
     if threads != 2:
-        return
+        return None
     try:
         import jax
         from neural_tangents import stax
     except ImportError as error:
         report.notes.append(f"neural-tangents is not here: {error}")
-        return
+        return None
     fanin.runtime.set_threads(threads)
     jax.config.update("jax_enable_x64", True)
+    return jax, stax
+
+
+def against_neural_tangents(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """Covariances of all pairs of 1000 inputs beside neural-tangents, where it is installed."""
+    found = _neural_tangents(report, threads)
+    if found is None:
+        return
+    jax, stax = found
     count = 1000
     x = np.random.default_rng(0).standard_normal((count, 100))
     gram = x @ x.T / 100
@@ -176,16 +185,10 @@ def kernels_beside_neural_tangents(
     report: Report, choice: argparse.Namespace, threads: int
 ) -> None:
     """NNGP and NTK of all pairs of two sets of inputs, dense and convolutional, both at once."""
-    if threads != 2:
+    found = _neural_tangents(report, threads)
+    if found is None:
         return
-    try:
-        import jax
-        from neural_tangents import stax
-    except ImportError as error:
-        report.notes.append(f"neural-tangents is not here: {error}")
-        return
-    fanin.runtime.set_threads(threads)
-    jax.config.update("jax_enable_x64", True)
+    jax, stax = found
     rng, weight, bias, depth = np.random.default_rng(0), 1.7, 0.1, 3
     std = {"W_std": math.sqrt(weight), "b_std": math.sqrt(bias)}
     layers = {"relu": stax.Relu, "erf": stax.Erf}
