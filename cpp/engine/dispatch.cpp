@@ -18,6 +18,9 @@ extern const KernelTable table;
 namespace avx2 {
 extern const KernelTable table;
 }
+namespace avx2_vaes {
+extern const KernelTable table;
+}
 namespace avx512 {
 extern const KernelTable table;
 }
@@ -64,6 +67,7 @@ std::vector<const KernelTable*> runnable() {
 #if defined(__x86_64__)
   if (has_avx512() && has_vaes()) tables.push_back(&avx512_vaes::table);
   if (has_avx512()) tables.push_back(&avx512::table);
+  if (has_avx2() && has_vaes()) tables.push_back(&avx2_vaes::table);
   if (has_avx2()) tables.push_back(&avx2::table);
 #elif defined(__aarch64__)
   constexpr unsigned long aes = 1ul << 3;  // HWCAP_AES

@@ -190,12 +190,13 @@ template <template <class> class LawOf, Element E, template <int> class Way, int
   return steps * Tiles;
 }
 
-/// Two tiles a step where a tile is two vectors; the last tile by itself.
+/// Two tiles a step where a tile is two vectors, or four whole vectors of blocks: too few to hide the
+/// latency of the rounds. The last tile by itself.
 template <template <class> class LawOf, Element E, template <int> class Way>
 void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
   using T = typename ComputeOf<E>::Type;
   u64 done = 0;
-  if constexpr (kTileVectors == 2) {
+  if constexpr (kTileVectors == 2 || kBlocksBytes == 32) {
     done = fill_steps<LawOf, E, Way, 2>(source, first, tiles, params, out);
     out = static_cast<char*>(out) + done * kTileWords * 4 / sizeof(T) * element_bytes(E);
   }

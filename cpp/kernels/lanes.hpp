@@ -26,8 +26,8 @@ inline constexpr int kVectorBytes = 32;
 inline constexpr int kVectorBytes = 16;
 #endif
 
-#if defined(__VAES__) && defined(__AVX512F__)
-inline constexpr int kBlocksBytes = 64;
+#if defined(__VAES__)
+inline constexpr int kBlocksBytes = kVectorBytes;
 #else
 inline constexpr int kBlocksBytes = 16;
 #endif
@@ -329,6 +329,13 @@ template <class T, int N>
 }
 [[gnu::always_inline]] inline Blocks aes_last_round(Blocks s, Blocks key) {
   return bit_cast<Blocks>(_mm512_aesenclast_epi128(bit_cast<__m512i>(s), bit_cast<__m512i>(key)));
+}
+#elif defined(__VAES__) && defined(__AVX2__)
+[[gnu::always_inline]] inline Blocks aes_round(Blocks s, Blocks key) {
+  return bit_cast<Blocks>(_mm256_aesenc_epi128(bit_cast<__m256i>(s), bit_cast<__m256i>(key)));
+}
+[[gnu::always_inline]] inline Blocks aes_last_round(Blocks s, Blocks key) {
+  return bit_cast<Blocks>(_mm256_aesenclast_epi128(bit_cast<__m256i>(s), bit_cast<__m256i>(key)));
 }
 #elif defined(__AES__) && defined(__x86_64__)
 [[gnu::always_inline]] inline Blocks aes_round(Blocks s, Blocks key) {

@@ -122,6 +122,7 @@ AVX512 = "-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma -mf16c -maes"
 ISA_FLAGS = {
     "baseline": "",
     "avx2": "-mavx2 -mfma -mf16c -maes",
+    "avx2_vaes": "-mavx2 -mfma -mf16c -maes -mvaes",
     "avx512_vaes": AVX512 + " -mvaes",
 }
 COMMON_FLAGS = (

@@ -17,6 +17,7 @@ _CLASSES = (
     ("GenuineIntel", "avx512f", "Intel Skylake"),
     ("AuthenticAMD", "avx512_vp2intersect", "AMD Zen 5"),
     ("AuthenticAMD", "avx512f", "AMD Zen 4"),
+    ("AuthenticAMD", "vaes", "AMD Zen 3"),
 )
 
 
