@@ -34,7 +34,8 @@ TABLE: dict[str, set[str]] = {
     "_models": {GROUND, "_arrays", "_random", "_schemes", "files"},
     FACE: {GROUND, *_LIBRARY},
     **{name: _ADAPTER for name in ADAPTERS},
-    "torch": {*_ADAPTER, "_models", "_arrays.kinds"},  # it records plans, which know no torch
+    # it records plans, which know no torch, and looks whether windows overlap
+    "torch": {*_ADAPTER, "_models", "_arrays.kinds", "_arrays.destinations"},
     "_bench": {FACE},
     "cli": {GROUND, FACE, "_bench", *_LIBRARY},
 }

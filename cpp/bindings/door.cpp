@@ -306,8 +306,38 @@ py::object Door::draw_known(const py::object& known, const py::tuple& arguments,
   return draw(law.first, law.second, shape, seed, dtype, out, index, threads);
 }
 
+/// The same for dense memory that its owner answers for, from what word_of(generator) gives once
+/// nothing can be refused any more: a key's bytes, or the 64 bits of a seed as a signed number.
+/// False for an unusual law, and then nothing was asked for or written.
+bool draw_at(const std::string& law, const py::handle& numbers, int element,
+             const py::object& word_of, const py::object& generator, u64 address, i64 count) {
+  if (element < 0 || Element(element) >= Element::i8) return false;
+  const auto plan = common_plan(law, numbers, Element(element), 'f');
+  if (!plan) return false;
+  const py::object word = word_of(generator);
+  u128 key;
+  if (PyBytes_CheckExact(word.ptr()))
+    key = key_from(py::reinterpret_borrow<py::bytes>(word));
+  else
+    key = key_of_seed(u128(u64(word.cast<i64>())));
+  engine::Destination d;
+  d.data = reinterpret_cast<char*>(address);
+  d.element = Element(element);
+  d.axes = {{count, i64(element_bytes(d.element)), 1}};
+  const Source source{u64(key), u64(key >> 64), 0};
+  if (count <= kMostHeld) {
+    engine::fill(*plan, source, d, 1, {});
+  } else {
+    const Released released;
+    engine::fill(*plan, source, d, 0, {});
+  }
+  return true;
+}
+
 void register_door(py::module_& m) {
   const py::call_guard<engine::SteadyFloatingPoint> steady;
+  m.def("draw_at", &draw_at, py::arg("law"), py::arg("numbers"), py::arg("element"),
+        py::arg("word_of"), py::arg("generator"), py::arg("address"), py::arg("count"), steady);
   py::class_<Door>(m, "Door", py::module_local())
       .def(py::init<py::dict, py::type, py::type, py::object, py::object, py::object>(),
            py::arg("dtypes"), py::arg("stream"), py::arg("spawner"), py::arg("as_stream"),

@@ -61,6 +61,16 @@ def scale_words(
     words: NDArray[np.uint64], low: NDArray[np.uint64], span: NDArray[np.uint64]
 ) -> None: ...
 
+def draw_at(
+    law: str,
+    numbers: Any,
+    element: int,
+    word_of: Callable[[Any], int | bytes],
+    generator: Any,
+    address: int,
+    count: int,
+) -> bool: ...
+
 class Door:
     def __init__(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import fanin
 from fanin import _core
+from fanin._arrays.destinations import overlaps_itself
 from fanin._arrays.kinds import KINDS
 from fanin._checks import as_threads
 from fanin._models.tensors import PlanTensor
@@ -18,10 +19,11 @@ from fanin._models.writing import write, write_value
 from fanin._schemes.rules import DRAWS, Rule
 
 from ._memory import array_of, changed, dtype_of, fill_blocks
-from ._seeds import key_of
+from ._seeds import key_of, word_of
 from ._shards import is_distributed, local_parts
 
 __all__ = [
+    "decides_itself",
     "element_of",
     "fill_orthogonal",
     "fill_plain",
@@ -37,6 +39,8 @@ _ONE_MATRIX = np.zeros(1, np.uint64)
 #: Schemes that a plain tensor of the CPU is handed to as it is.
 _WHOLE = {"orthogonal": fanin.orthogonal, "sparse": fanin.sparse}
 _PLAIN = frozenset((torch.Tensor, torch.nn.Parameter))
+#: What a class of tensors has for ``__torch_function__`` that does nothing of its own.
+_NO_WORD = (torch.Tensor.__torch_function__.__func__, torch.nn.Parameter.__torch_function__)
 _REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 #: The core's numbers of the dtypes that it fills by itself.
 _ELEMENTS = {dtype: KINDS[dtype_of(dtype)].element for dtype in _REAL}
@@ -50,31 +54,93 @@ _FLOAT8 = (
 _COMPLEX = (torch.complex64, torch.complex128)
 
 
-def is_fillable(tensor: torch.Tensor, law: str = "") -> bool:
-    """Whether `fill_tensor` can write the tensor: dense floats, complex for the normal law."""
-    if tensor.layout is not torch.strided or tensor.is_quantized:
+def is_fillable(tensor: Any, law: str = "") -> bool:
+    """Whether `fill_tensor` can write the tensor: dense floats, complex for the normal law.
+
+    torch's own functions say what is wrong with the others, or do what their classes want.
+
+    Raises
+    ------
+    RuntimeError
+        Memory that overlaps itself where torch does not look, or that has been freed.
+    """
+    if decides_itself(tensor):
+        return False
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
+        return False
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
         return False
     kinds = (*_REAL, *_FLOAT8, *(_COMPLEX if law == "normal" else ()))
-    return tensor.dtype in kinds
+    return tensor.dtype in kinds and (not tensor.is_cpu or is_distributed(tensor) or _lies(tensor))
 
 
-def element_of(tensor: torch.Tensor) -> int | None:
+def decides_itself(tensor: Any) -> bool:
+    """Whether a class has its own word for what torch's functions do to it, or is no tensor's."""
+    kind = type(tensor)
+    if kind in _PLAIN or is_distributed(tensor):
+        return False
+    if not issubclass(kind, torch.Tensor):
+        return True
+    function = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
+    return function not in _NO_WORD or kind.__torch_dispatch__ != torch.Tensor.__torch_dispatch__
+
+
+def _lies(tensor: torch.Tensor) -> bool:
+    """Whether every element of a tensor of the CPU has memory of its own."""
+    try:
+        address = tensor.data_ptr()
+    except RuntimeError:  # as within torch.func.vmap
+        return False
+    if not tensor.numel():
+        return True
+    if not address:
+        if tensor._is_zerotensor():
+            return False
+        raise RuntimeError(
+            f"the tensor of shape {tuple(tensor.shape)} has no memory: its storage has been freed"
+        )
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    if any(stride == 0 and size > 1 for size, stride in sizes):
+        return False
+    if not tensor.is_contiguous() and overlaps_itself(array_of(_as_stored(tensor))):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
+    return True
+
+
+def _as_stored(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory without the marks of a lazy conjugate or negative."""
+    plain = tensor.detach()
+    plain = plain.conj() if plain.is_conj() else plain
+    return plain._neg_view() if plain.is_neg() else plain
+
+
+def element_of(tensor: Any) -> int | None:
     """The core's number of the dtype of a tensor that `fill_plain` takes; None for all others."""
-    element = _ELEMENTS.get(tensor.dtype)
-    if element is None or type(tensor) not in _PLAIN or not tensor.is_cpu:
+    if type(tensor) not in _PLAIN or not tensor.is_cpu:
         return None
-    return element if tensor.layout is torch.strided and tensor.is_contiguous() else None
+    element = _ELEMENTS.get(tensor.dtype)
+    if element is None or tensor.layout is not torch.strided or not tensor.is_contiguous():
+        return None
+    if tensor.is_neg() or tensor.is_nested or tensor.is_inference():
+        return None
+    return element
 
 
 def fill_plain(
-    tensor: torch.Tensor, element: int, law: str, numbers: tuple[float, ...], generator: Any
-) -> torch.Tensor:
-    """Fill a contiguous tensor of the CPU by a law whose numbers have been checked; return it."""
-    array = array_of(tensor)
-    _core.fill(law, numbers, element, False, key_of(generator), 0, array, 0, None,
-               as_threads(None), False)  # fmt: skip
+    tensor: torch.Tensor, element: int, law: str, numbers: tuple[Any, ...], generator: Any
+) -> bool:
+    """Fill a contiguous tensor of the CPU at once; False if anything is unusual or wrong."""
+    try:
+        address, count = tensor.data_ptr(), tensor.numel()
+    except RuntimeError:  # as within torch.func.vmap
+        return False
+    if not address or not _core.draw_at(law, numbers, element, word_of, generator, address, count):
+        return False
     changed(tensor)
-    return tensor
+    return True
 
 
 def fill_orthogonal(tensor: torch.Tensor, gain: float, generator: Any) -> torch.Tensor:
@@ -89,7 +155,7 @@ def fill_orthogonal(tensor: torch.Tensor, gain: float, generator: Any) -> torch.
     wide = rows < columns
     long, short = (columns, rows) if wide else (rows, columns)
     matrix = array.reshape((1, rows, columns))
-    _core.haar(key_of(generator), _ONE_MATRIX, long, short, 0, short, 0, gain, matrix,
+    _core.haar(key_of(word_of(generator)), _ONE_MATRIX, long, short, 0, short, 0, gain, matrix,
                as_threads(None), None, wide)  # fmt: skip
     changed(tensor)
     return tensor
@@ -100,7 +166,8 @@ def fill_tensor(
 ) -> torch.Tensor:
     """Fill a tensor, or this process's shard of it, by a law or a scheme from one stream."""
     shape = tuple(tensor.shape)
-    if type(tensor) in _PLAIN and tensor.is_cpu and tensor.dtype in _REAL:
+    if (type(tensor) in _PLAIN and tensor.is_cpu and tensor.dtype in _REAL
+            and not tensor.is_neg()):  # fmt: skip
         whole = _WHOLE.get(scheme)
         if whole is not None:
             whole(shape, **arguments, seed=stream, out=array_of(tensor))
@@ -185,7 +252,7 @@ def _fill(tensor: torch.Tensor, values: Any) -> None:
 def _fill_view(view: torch.Tensor, index: tuple[slice, ...], values: Any) -> None:
     if view.device.type == "meta" or not view.numel():
         return
-    if view.device.type == "cpu":
+    if view.device.type == "cpu" and not (view.is_conj() or view.is_neg()):
         values(array_of(view), index)
         return
 

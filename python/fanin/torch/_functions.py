@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import init as torch_init
@@ -20,8 +21,17 @@ from torch.nn import init as torch_init
 import fanin
 
 from . import _hooks
-from ._fills import element_of, fill_orthogonal, fill_plain, fill_tensor, is_fillable
-from ._seeds import stream_of
+from ._documenting import documented
+from ._fills import (
+    decides_itself,
+    element_of,
+    fill_orthogonal,
+    fill_plain,
+    fill_tensor,
+    is_fillable,
+)
+from ._seeds import check_generator, stream_of, torchs_generator
+from ._shards import is_distributed
 
 __all__ = [
     "calculate_gain",
@@ -46,8 +56,31 @@ _LARGEST = {
     torch.bfloat16: torch.finfo(torch.bfloat16).max,
     torch.float32: torch.finfo(torch.float32).max,
 }
+#: Python's and NumPy's numbers; complex ones are left out below.
+_NUMBERS = (int, float, np.number, np.bool_)
+#: The arguments of the laws of independent values.
+_LAWS = {
+    "uniform": ("low", "high"),
+    "normal": ("loc", "scale"),
+    "truncated_normal": ("loc", "scale", "low", "high"),
+}
 #: dtypes that the core makes matrices in.
 _MADE_IN_PLACE = (torch.float32, torch.float64)
+
+
+def number_of(value: Any) -> float | None:
+    """A number as torch's functions take one; None for what they have to refuse."""
+    if type(value) is float:
+        return value
+    if isinstance(value, Tensor):
+        if value.ndim or value.requires_grad or value.is_complex() or value.is_meta:
+            return None
+    elif not isinstance(value, _NUMBERS) or isinstance(value, np.complexfloating):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any) -> Tensor:
@@ -61,11 +94,6 @@ def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any)
     return fill_tensor(tensor, scheme, arguments, stream_of(generator))
 
 
-def _is_own(tensor: Tensor) -> bool:
-    """Whether torch's own code writes what needs no words just as well: it is no shard."""
-    return element_of(tensor) is not None and _hooks.recorder() is None
-
-
 def _fixed(tensor: Tensor, scheme: str, arguments: dict[str, Any]) -> Tensor:
     """Fill by a scheme that takes no words."""
     recorder = _hooks.recorder()
@@ -77,20 +105,41 @@ def _fixed(tensor: Tensor, scheme: str, arguments: dict[str, Any]) -> Tensor:
     return fill_tensor(tensor, scheme, arguments, fanin.Stream(0))
 
 
+def _is_own(tensor: Any) -> bool:
+    """Whether torch's own code writes what needs no words just as well: it is no shard."""
+    return _hooks.recorder() is None and not is_distributed(tensor)
+
+
+def _at_once(tensor: Any, law: str, numbers: tuple[Any, ...], generator: Any) -> bool:
+    """Fill by a law of independent values, where nothing about the call is unusual or wrong."""
+    element = element_of(tensor)
+    if element is None or _hooks.recorder() is not None:
+        return False
+    return fill_plain(tensor, element, law, numbers, generator)
+
+
+def _sampled(tensor: Tensor, law: str, numbers: tuple[float, ...], generator: Any) -> Tensor:
+    """The same by the way of all other tensors."""
+    if tensor.is_meta and law != "truncated_normal":
+        check_generator(generator)
+    return draw(tensor, law, dict(zip(_LAWS[law], numbers, strict=True)), generator)
+
+
 def uniform_in(tensor: Tensor, low: Any, high: Any, generator: Any) -> Tensor | None:
     """Fill with U[low, high); None where torch has to say what it thinks of the arguments."""
-    element = element_of(tensor)
-    if element is None and not is_fillable(tensor):
+    if _at_once(tensor, "uniform", (low, high), generator):
+        return tensor
+    if not is_fillable(tensor):
         return None
-    low, high = float(low), float(high)
+    low, high = number_of(low), number_of(high)
+    if low is None or high is None:
+        return None
     largest = _LARGEST.get(tensor.dtype, sys.float_info.max)
     if not (low <= high and high - low <= largest and -largest <= low and high <= largest):
         return None
     if _ends_meet(low, high, tensor.dtype):
         return None
-    if element is not None and _hooks.recorder() is None:
-        return fill_plain(tensor, element, "uniform", (low, high), generator)
-    return draw(tensor, "uniform", {"low": low, "high": high}, generator)
+    return _sampled(tensor, "uniform", (low, high), generator)
 
 
 def _ends_meet(low: float, high: float, dtype: torch.dtype) -> bool:
@@ -102,17 +151,17 @@ def _ends_meet(low: float, high: float, dtype: torch.dtype) -> bool:
 
 def normal_in(tensor: Tensor, mean: Any, std: Any, generator: Any) -> Tensor | None:
     """Fill with N(mean, std^2); None where torch has to say what it thinks of the arguments."""
-    element = element_of(tensor)
-    if element is None and not is_fillable(tensor, "normal") or isinstance(mean, complex):
+    if _at_once(tensor, "normal", (mean, std), generator):
+        return tensor
+    if not is_fillable(tensor, "normal"):
         return None
-    mean, std = float(mean), float(std)
-    if not (0.0 <= std < math.inf and math.isfinite(mean)):
+    mean, std = number_of(mean), number_of(std)
+    if mean is None or std is None or not (0.0 <= std < math.inf and math.isfinite(mean)):
         return None
-    if element is not None and _hooks.recorder() is None:
-        return fill_plain(tensor, element, "normal", (mean, std), generator)
-    return draw(tensor, "normal", {"loc": mean, "scale": std}, generator)
+    return _sampled(tensor, "normal", (mean, std), generator)
 
 
+@documented
 def uniform_(
     tensor: Tensor,
     a: float = 0.0,
@@ -123,12 +172,16 @@ def uniform_(
 
     Parameters
     ----------
-    tensor : Tensor
-        Any float dtype, any strides; a meta tensor is left alone.
+    {tensor}
     a, b : float
         Bounds; no value equals b.
-    generator : torch.Generator, fanin.Stream or fanin.Generator, optional
-        None: torch.manual_seed decides.
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    {refused}
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -137,9 +190,10 @@ def uniform_(
     True
     """
     done = uniform_in(tensor, a, b, generator)
-    return _original("uniform_")(tensor, a, b, generator) if done is None else done
+    return _torchs("uniform_", generator, tensor, a, b) if done is None else done
 
 
+@documented
 def normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -148,15 +202,29 @@ def normal_(
 ) -> Tensor:
     """Fill with the normal law N(mean, std^2); arguments as in `uniform_`.
 
+    Parameters
+    ----------
+    {tensor}
+    mean, std : float
+        Of the values; std >= 0.
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    {refused}
+
     >>> import torch
     >>> from fanin import Stream, torch as init
     >>> init.normal_(torch.empty(2, 2), std=0.02, generator=Stream(0)["w"]).shape
     torch.Size([2, 2])
     """
     done = normal_in(tensor, mean, std, generator)
-    return _original("normal_")(tensor, mean, std, generator) if done is None else done
+    return _torchs("normal_", generator, tensor, mean, std) if done is None else done
 
 
+@documented
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -171,43 +239,80 @@ def trunc_normal_(
     value, never a rejection: bounds far from the mean cost no more and give the right law, but
     torch's warning of them is given, as code may wait for it.
 
+    Parameters
+    ----------
+    {tensor}
+    mean, std : float
+        Of the law before it is cut; std > 0.
+    a, b : float
+        Bounds, absolute; a < b.
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    ValueError
+        Bounds between which the dtype has no number.
+    {refused}
+
     >>> import torch
     >>> from fanin import Stream, torch as init
     >>> w = init.trunc_normal_(torch.empty(3, 5), std=0.02, a=-0.04, b=0.04, generator=Stream(0))
     >>> bool((w.abs() <= 0.04).all())
     True
     """
-    arguments = truncated(tensor, mean, std, a, b)
-    if arguments is None:
-        return _original("trunc_normal_")(tensor, mean, std, a, b, generator)
-    if (mean < a - 2 * std or mean > b + 2 * std) and not tensor.is_meta:
+    numbers = None
+    if element_of(tensor) is not None or is_fillable(tensor):
+        numbers = truncated(tensor.dtype, mean, std, a, b)
+    if numbers is None:
+        return _torchs("trunc_normal_", generator, tensor, mean, std, a, b)
+    _, _, low, high = numbers
+    if (low > 2.0 or high < -2.0) and not tensor.is_meta:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    element = element_of(tensor)
-    if element is not None and _hooks.recorder() is None:
-        numbers = tuple(arguments.values())
-        return fill_plain(tensor, element, "truncated_normal", numbers, generator)
-    return draw(tensor, "truncated_normal", arguments, generator)
-
-
-def truncated(tensor: Tensor, mean: Any, std: Any, a: Any, b: Any) -> dict[str, float] | None:
-    """The arguments of the truncated normal with bounds in units of std; None as above."""
+    if _at_once(tensor, "truncated_normal", numbers, generator):
+        return tensor
     if not is_fillable(tensor):
+        return _torchs("trunc_normal_", generator, tensor, mean, std, a, b)
+    return _sampled(tensor, "truncated_normal", numbers, generator)
+
+
+def truncated(
+    dtype: torch.dtype, mean: Any, std: Any, a: Any, b: Any
+) -> tuple[float, float, float, float] | None:
+    """Mean, std and the bounds in units of std; None as above."""
+    mean, std, a, b = map(number_of, (mean, std, a, b))
+    if mean is None or std is None or a is None or b is None:
         return None
-    mean, std, a, b = float(mean), float(std), float(a), float(b)
     if not (0.0 < std < math.inf and math.isfinite(mean) and a < b):
         return None
-    low, high = (a - mean) / std, (b - mean) / std
-    if not low < high:
+    largest = _LARGEST.get(dtype, sys.float_info.max)
+    if a > largest or b < -largest:
         return None
-    return {"loc": mean, "scale": std, "low": low, "high": high}
+    low, high = (a - mean) / std, (b - mean) / std
+    return (mean, std, low, high) if low < high else None
 
 
+@documented
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value.
+
+    Parameters
+    ----------
+    {tensor}
+    val : float
+        The value.
+
+    {returns}
+
+    Raises
+    ------
+    TypeError, RuntimeError
+        As torch's.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -217,8 +322,20 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     return _original("constant_")(tensor, val)
 
 
+@documented
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones.
+
+    Parameters
+    ----------
+    {tensor}
+
+    {returns}
+
+    Raises
+    ------
+    RuntimeError
+        As torch's.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -228,8 +345,20 @@ def ones_(tensor: Tensor) -> Tensor:
     return _original("ones_")(tensor)
 
 
+@documented
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros.
+
+    Parameters
+    ----------
+    {tensor}
+
+    {returns}
+
+    Raises
+    ------
+    RuntimeError
+        As torch's.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -239,8 +368,20 @@ def zeros_(tensor: Tensor) -> Tensor:
     return _original("zeros_")(tensor)
 
 
+@documented
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with ones on its diagonal and zeros elsewhere.
+
+    Parameters
+    ----------
+    {tensor}
+
+    {returns}
+
+    Raises
+    ------
+    ValueError
+        Other than 2 axes.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -248,35 +389,62 @@ def eye_(tensor: Tensor) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    if tensor.ndimension() != 2 or not is_fillable(tensor) or _is_own(tensor):
+    if _is_own(tensor) or tensor.ndimension() != 2 or not is_fillable(tensor):
         return _original("eye_")(tensor)
     return _fixed(tensor, "identity", {"layout": "oi"})
 
 
+@documented
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Fill a convolution kernel with the identity: one at the centre of matching channels.
+
+    Parameters
+    ----------
+    {tensor}
+    groups : int
+        Groups of the convolution; each keeps its own channels.
+
+    {returns}
+
+    Raises
+    ------
+    ValueError
+        Other than 3, 4 or 5 axes, or an axis 0 that `groups` does not divide.
 
     >>> import torch
     >>> from fanin import torch as init
     >>> init.dirac_(torch.empty(1, 1, 3))
     tensor([[[0., 1., 0.]]])
     """
-    dimensions = tensor.ndimension()
-    if dimensions not in (3, 4, 5) or tensor.size(0) % groups or not is_fillable(tensor):
+    if _is_own(tensor) or tensor.ndimension() not in (3, 4, 5) or not is_fillable(tensor):
         return _original("dirac_")(tensor, groups)
-    if _is_own(tensor):
+    if tensor.size(0) % groups:
         return _original("dirac_")(tensor, groups)
     if not tensor.numel():
         return tensor
     return _fixed(tensor, "dirac", {"layout": "oi", "groups": groups})
 
 
+@documented
 def xavier_uniform_(
     tensor: Tensor,
     gain: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Fill with U[-r, r), r = gain sqrt(6 / (fan_in + fan_out))      (Glorot & Bengio 2010)
+
+    Parameters
+    ----------
+    {tensor}
+    {gain}
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    {fans}
+    {refused}
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -287,15 +455,29 @@ def xavier_uniform_(
     fan_in, fan_out = torch_init._calculate_fan_in_and_fan_out(tensor)
     bound = math.sqrt(3.0) * (gain * math.sqrt(2.0 / float(fan_in + fan_out)))
     done = uniform_in(tensor, -bound, bound, generator)
-    return _original("xavier_uniform_")(tensor, gain, generator) if done is None else done
+    return _torchs("xavier_uniform_", generator, tensor, gain) if done is None else done
 
 
+@documented
 def xavier_normal_(
     tensor: Tensor,
     gain: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Fill with N(0, s^2), s = gain sqrt(2 / (fan_in + fan_out)), not truncated.
+
+    Parameters
+    ----------
+    {tensor}
+    {gain}
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    {fans}
+    {refused}
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -305,9 +487,10 @@ def xavier_normal_(
     fan_in, fan_out = torch_init._calculate_fan_in_and_fan_out(tensor)
     std = gain * math.sqrt(2.0 / float(fan_in + fan_out))
     done = normal_in(tensor, 0.0, std, generator)
-    return _original("xavier_normal_")(tensor, gain, generator) if done is None else done
+    return _torchs("xavier_normal_", generator, tensor, gain) if done is None else done
 
 
+@documented
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0,
@@ -317,22 +500,38 @@ def kaiming_uniform_(
 ) -> Tensor:
     """Fill with U[-r, r), r = calculate_gain(nonlinearity, a) sqrt(3 / fan)      (He et al. 2015)
 
+    Parameters
+    ----------
+    {tensor}
+    {kaiming}
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    {kaiming_fans}
+    {refused}
+
     >>> import torch
     >>> from fanin import Stream, torch as init
     >>> w = init.kaiming_uniform_(torch.empty(3, 6), nonlinearity="relu", generator=Stream(0)["w"])
     >>> bool((w.abs() <= 1).all())
     True
     """
+    if decides_itself(tensor):
+        return _torchs("kaiming_uniform_", generator, tensor, a, mode, nonlinearity)
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
         return tensor
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     done = uniform_in(tensor, -bound, bound, generator)
     if done is None:
-        return _original("kaiming_uniform_")(tensor, a, mode, nonlinearity, generator)
+        return _torchs("kaiming_uniform_", generator, tensor, a, mode, nonlinearity)
     return done
 
 
+@documented
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0,
@@ -341,6 +540,19 @@ def kaiming_normal_(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Fill with N(0, s^2), s = calculate_gain(nonlinearity, a) / sqrt(fan), not truncated.
+
+    Parameters
+    ----------
+    {tensor}
+    {kaiming}
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    {kaiming_fans}
+    {refused}
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -353,7 +565,7 @@ def kaiming_normal_(
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     done = normal_in(tensor, 0.0, std, generator)
     if done is None:
-        return _original("kaiming_normal_")(tensor, a, mode, nonlinearity, generator)
+        return _torchs("kaiming_normal_", generator, tensor, a, mode, nonlinearity)
     return done
 
 
@@ -362,12 +574,27 @@ def _kaiming_std(tensor: Tensor, a: Any, mode: Any, nonlinearity: Any) -> float:
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
+@documented
 def orthogonal_(
     tensor: Tensor,
     gain: float = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Fill with a Haar-orthogonal matrix, rows ``size(0)``, the other axes flattened.
+
+    Parameters
+    ----------
+    {tensor}
+    {gain}
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    ValueError
+        Fewer than 2 axes.
+    {refused}
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -377,7 +604,7 @@ def orthogonal_(
     """
     arguments = orthogonal_arguments(tensor, gain)
     if arguments is None:
-        return _original("orthogonal_")(tensor, gain, generator)
+        return _torchs("orthogonal_", generator, tensor, gain)
     if not tensor.numel():
         return tensor
     if tensor.dtype in _MADE_IN_PLACE and element_of(tensor) is not None:
@@ -393,10 +620,13 @@ def orthogonal_arguments(tensor: Tensor, gain: Any) -> dict[str, Any] | None:
     """
     if tensor.ndimension() < 2 or not is_fillable(tensor):
         return None
-    size = abs(float(gain))
-    return {"gain": size, "layout": "oi"} if math.isfinite(size) else None
+    factor = number_of(gain)
+    if factor is None or not math.isfinite(factor):
+        return None
+    return {"gain": abs(factor), "layout": "oi"}
 
 
+@documented
 def sparse_(
     tensor: Tensor,
     sparsity: float,
@@ -404,6 +634,23 @@ def sparse_(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Fill with N(0, std^2), ceil(sparsity * rows) entries of every column zero (Martens 2010).
+
+    Parameters
+    ----------
+    {tensor}
+    sparsity : float
+        Share of every column that is zero, in [0, 1].
+    std : float
+        Standard deviation of the other values.
+    {generator}
+
+    {returns}
+
+    Raises
+    ------
+    ValueError
+        Other than 2 axes.
+    {refused}
 
     >>> import torch
     >>> from fanin import Stream, torch as init
@@ -413,7 +660,7 @@ def sparse_(
     """
     arguments = sparse_arguments(tensor, sparsity, std)
     if arguments is None:
-        return _original("sparse_")(tensor, sparsity, std, generator)
+        return _torchs("sparse_", generator, tensor, sparsity, std)
     return draw(tensor, "sparse", arguments, generator)
 
 
@@ -421,7 +668,9 @@ def sparse_arguments(tensor: Tensor, sparsity: Any, std: Any) -> dict[str, Any] 
     """The arguments of the scheme; None as above. torch's rows are the scheme's inputs."""
     if tensor.ndimension() != 2 or not is_fillable(tensor):
         return None
-    sparsity, std = float(sparsity), float(std)
+    sparsity, std = number_of(sparsity), number_of(std)
+    if sparsity is None or std is None:
+        return None
     if not (0.0 <= sparsity <= 1.0 and 0.0 <= std < math.inf):
         return None
     return {"sparsity": sparsity, "std": std, "layout": "io"}
@@ -429,6 +678,23 @@ def sparse_arguments(tensor: Tensor, sparsity: Any, std: Any) -> dict[str, Any] 
 
 def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
     """torch's gain for torch's names; the exact gain 1 / sqrt(E phi(z)^2) for all others.
+
+    Parameters
+    ----------
+    nonlinearity : str
+        A name of torch's ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu",
+        ...), or of `fanin.activations`.
+    param : float, optional
+        Slope of the leaky ReLU; None: 0.01.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or a slope that is no number.
 
     >>> from fanin import torch as init
     >>> init.calculate_gain("tanh"), round(init.calculate_gain("gelu"), 6)
@@ -446,6 +712,11 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
             return float(fanin.gain(nonlinearity))
         except (TypeError, ValueError):
             raise unsupported from None
+
+
+def _torchs(name: str, generator: Any, *arguments: Any) -> Tensor:
+    """torch's own function, for it to say what is wrong, or to do what fanin does not."""
+    return _original(name)(*arguments, generator=torchs_generator(generator, arguments[0]))
 
 
 def _original(name: str) -> Callable[..., Tensor]:
@@ -467,7 +738,9 @@ def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return function(*args, **kwargs)
 
     deprecated_init.__name__ = deprecated_init.__qualname__ = old_name
-    deprecated_init.__doc__ = f"Deprecated: the old name of `{new_name}`."
+    summary, _, rest = (function.__doc__ or "").partition("\n\n")
+    sections = rest.partition(">>> ")[0]
+    deprecated_init.__doc__ = f"Deprecated: the old name of `{new_name}`.\n\n{sections}"
     return deprecated_init
 
 

@@ -34,6 +34,15 @@ def patched(seed: Any = None) -> Iterator[None]:
     seed : int, Stream or Generator, optional
         Draw k of the block comes from its k-th child. None: torch.manual_seed decides.
 
+    Returns
+    -------
+    context manager
+
+    Raises
+    ------
+    TypeError, ValueError
+        A seed that is none, when the block is entered.
+
     >>> import torch
     >>> from fanin import torch as init
     >>> with init.patched(seed=0):

@@ -96,6 +96,11 @@ def lsuv_(
     dict
         The variance of each layer's outputs at the end.
 
+    Raises
+    ------
+    ValueError
+        A tolerance <= 0, or a module without such layers; before anything is written.
+
     >>> import torch
     >>> from fanin import torch as init
     >>> first, last = torch.nn.Linear(30, 40), torch.nn.Linear(40, 20)
@@ -172,7 +177,13 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Statistics of every leaf module on one batch, in the order in which they ran."""
+    """Statistics of every leaf module on one batch, in the order in which they ran.
+
+    Attributes
+    ----------
+    layers : tuple of LayerReport
+        One a module; `table` has them as text, `plot` as a figure.
+    """
 
     layers: tuple[LayerReport, ...]
 
@@ -246,6 +257,11 @@ def report(
     Report
         A `LayerReport` for every module without children. Batch norms use the batch's
         statistics, dropout is off.
+
+    Raises
+    ------
+    Exception
+        What the module or `loss` raises; the module is then as before.
 
     >>> import torch
     >>> from fanin import torch as init

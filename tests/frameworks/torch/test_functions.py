@@ -1,7 +1,9 @@
 """fanin.torch against torch.nn.init: names, signatures, errors, laws, memory."""
 
+import dataclasses
 import inspect
 import math
+import re
 import warnings
 
 import numpy as np
@@ -34,6 +36,22 @@ def test_every_public_function_has_torchs_signature(name):
     for p, q in zip(mine.parameters.values(), other.parameters.values(), strict=True):
         assert (p.kind, p.default) == (q.kind, q.default)
     assert ours.__name__ == them.__name__
+
+
+@pytest.mark.parametrize("name", init.__all__)
+def test_every_public_name_tells_what_it_takes_and_gives(name):
+    one = getattr(init, name)
+    said = inspect.getdoc(one)
+    assert "{" not in said.partition(">>>")[0].replace('{"fan_in", "fan_out"}', "")
+    if inspect.isclass(one):
+        named, wanted = "Attributes", [field.name for field in dataclasses.fields(one)]
+    else:
+        named = "Parameters"
+        wanted = list(inspect.signature(getattr(init, f"{name}_", one)).parameters)
+        assert "\nReturns\n-------\n" in said and "\nRaises\n------\n" in said
+    section = said.partition(f"\n{named}\n{'-' * len(named)}\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^([\w, ]+) : \S", section, re.MULTILINE)
+    assert [given for row in rows for given in row.split(", ")] == wanted
 
 
 @pytest.mark.parametrize("name", [n for n in theirs.__all__ if hasattr(theirs, n + "_")])
