@@ -194,6 +194,9 @@ def scalars(report: Report, choice: argparse.Namespace, threads: int) -> None:
         ("normal", (np.float64(1), 2), {}), ("integers", (5,), {}),
         ("integers", (np.int64(5),), {}), ("integers", (0, 5), {"endpoint": True}),
         ("integers", (5,), {"dtype": np.int32}), ("integers", (5,), {"dtype": int}),
+        *(("integers", (high,), {}) for high in ([5, 6, 7], np.array([5, 6, 7]))),
+        *((law, (np.array([0.1, 0.2, 0.3]),), {})
+          for law in ("normal", "uniform", "exponential", "laplace")),
     )  # fmt: skip
 
     def pair(name: str, given: Any, named: Any) -> Pair:

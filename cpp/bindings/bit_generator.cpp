@@ -3,6 +3,9 @@
 // numpy.random.BitGenerator's bridge is a state pointer and four functions, in the order of NumPy's
 // public header numpy/random/bitgen.h. The Python class finds the structure in the capsule that
 // NumPy's base class makes.
+#include <limits>
+
+#include "bindings/differing.hpp"
 #include "bindings/door.hpp"
 #include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
@@ -69,8 +72,10 @@ class Cursor {
   py::object draw(const std::string& law, const py::handle& numbers, const py::handle& size,
                   const py::handle& dtype, const py::handle& out) {
     if (dtype.is_none()) return py::none();
+    if (differ(numbers)) return draw_each(law, numbers, size, dtype, out);
     if (size.is_none() && out.is_none()) {
       const auto kind = door_.kind(dtype);
+      if (law == "integers") return kind ? integer(numbers, *kind) : py::none();
       if (!kind || (kind->element != Element::f64 && kind->element != Element::f32))
         return py::none();
       const auto plan = common_plan(law, numbers, kind->element, 'f');
@@ -89,12 +94,25 @@ class Cursor {
     return door_.fill(*plan, source, *goal, 0);
   }
 
-  /// One integer from low up to high, without high; None for an unusual call, which moves nothing.
-  py::object integer(const py::handle& low, const py::handle& high, const py::handle& dtype) {
-    const auto kind = door_.kind(dtype);
-    if (!kind || !common_integers(low, high, kind->element, kind->letter)) return py::none();
-    // Every dtype takes the same words, and 64 bits hold the bounds of all.
-    return kind->of_one(first_of<i64>(*common_integers(low, high, Element::i64, 'i')));
+  /// The same where elements have parameters of their own.
+  py::object draw_each(const std::string& law, const py::handle& numbers, const py::handle& size,
+                       const py::handle& dtype, const py::handle& out) {
+    auto own = Differing::read(law, numbers);
+    if (!own) return py::none();
+    py::object shape = py::reinterpret_borrow<py::object>(size);
+    if (size.is_none() && out.is_none()) {
+      const auto common = own->shape();
+      if (!common) return py::none();
+      shape = *common;
+    }
+    std::optional<Goal> goal =
+        door_.open(shape, dtype, out, py::none(), std::numeric_limits<i64>::max());
+    if (!goal || !own->suit(*goal)) return py::none();
+    const u64 per_tile = u64(own->tile_values(goal->destination.element));
+    const auto [source, tile] = next((u64(goal->count) + per_tile - 1) / per_tile);
+    goal->destination.first = tile * per_tile;
+    own->fill(source, *goal, 0);
+    return door_.done(*goal);
   }
 
  private:
@@ -118,6 +136,12 @@ class Cursor {
    private:
     const Cursor& cursor_;
   };
+
+  py::object integer(const py::handle& numbers, const Kind& kind) {
+    if (!common_plan("integers", numbers, kind.element, kind.letter)) return py::none();
+    // Every dtype takes the same words, and 64 bits hold the numbers of all that are common.
+    return kind.of_one(first_of<i64>(*common_plan("integers", numbers, Element::i64, 'i')));
+  }
 
   u64 advance(u64 tiles) {
     const u64 first = words_.tell() / kTileWords + (words_.tell() % kTileWords != 0);
@@ -163,8 +187,7 @@ void register_bit_generator(py::module_& m) {
       .def("state", &Cursor::state)
       .def("take", &Cursor::take, py::arg("tiles"))
       .def("draw", &Cursor::draw, py::arg("law"), py::arg("numbers"), py::arg("size"),
-           py::arg("dtype"), py::arg("out"), steady)
-      .def("integer", &Cursor::integer, py::arg("low"), py::arg("high"), py::arg("dtype"));
+           py::arg("dtype"), py::arg("out"), steady);
 }
 
 }  // namespace fanin::bindings

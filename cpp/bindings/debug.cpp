@@ -13,6 +13,7 @@
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
 #include "engine/fill.hpp"
+#include "engine/integers.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -127,6 +128,7 @@ void register_debug(py::module_& parent) {
   m.def("to_half", &to_half, py::arg("x"), py::arg("dtype"));
   m.def("contraction",
         [](float a, float b, float c) { return engine::table().contraction_probe(a, b, c); });
+  m.def("scaled", &engine::scaled, py::arg("bits"), py::arg("low"), py::arg("span"));
   m.def("truncated_plan", &truncated_plan, py::arg("low"), py::arg("high"), py::arg("single"));
   m.def(
       "stream_store", [](py::array a, int threads) { store_into(std::move(a), threads, true); },

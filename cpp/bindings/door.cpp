@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
+#include "bindings/differing.hpp"
 #include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
 #include "engine/environment.hpp"
@@ -12,9 +14,9 @@
 namespace fanin::bindings {
 namespace {
 
-constexpr i64 kMostNew = 16384;   ///< values in new memory; more of it is mapped with care
 constexpr i64 kMostHeld = 16384;  ///< values for which the interpreter's lock is held meanwhile
 constexpr std::size_t kRank = 8;
+constexpr i64 kAny = std::numeric_limits<i64>::max();
 
 /// One axis of the full array or of the part that is wanted.
 struct Span {
@@ -86,6 +88,23 @@ bool ends_differ(double low, double high, Element element) {
   return most < 0x1p15 && high - low > std::max(0x1p-6 * most, 0x1p-20);  // float16 ends at 2^16
 }
 
+/// Integers from `low` up to `high`, with high if `endpoint`.
+std::optional<engine::Plan> common_integers(const py::handle& low, const py::handle& high,
+                                            const py::handle& endpoint, Element element,
+                                            char kind) {
+  i64 from, end;
+  const bool closed = endpoint.ptr() == Py_True;
+  if (element < Element::i8 || !plain_integer(low.ptr(), from) || !plain_integer(high.ptr(), end) ||
+      !(closed || endpoint.ptr() == Py_False) || !(closed ? from <= end : from < end))
+    return {};
+  const i64 last = closed ? end : end - 1;
+  const int bits = kind == 'b' ? 1 : 8 * int(element_bytes(element));
+  const i64 least = kind == 'i' ? -(i64(1) << (bits - 1)) : 0;
+  const int magnitude = kind == 'i' ? bits - 1 : bits;
+  if (from < least || (magnitude < 63 && last >= i64(1) << magnitude)) return {};
+  return engine::integers(u64(from), u64(last) - u64(from) + 1, element);
+}
+
 /// Whether a value can be told by its type and ==, and never changes.
 bool is_fixed(PyObject* value) {
   if (PyTuple_CheckExact(value)) {
@@ -103,17 +122,21 @@ bool is_exact(const py::handle& object, const py::type& type) {
 
 }  // namespace
 
-std::optional<engine::Plan> common_integers(const py::handle& from, const py::handle& end,
-                                            Element element, char kind) {
-  i64 low, high;
-  if (element < Element::i8 || !plain_integer(from.ptr(), low) || !plain_integer(end.ptr(), high) ||
-      low >= high)
-    return {};
-  const int bits = kind == 'b' ? 1 : 8 * int(element_bytes(element));
-  const i64 least = kind == 'i' ? -(i64(1) << (bits - 1)) : 0;
-  const int magnitude = kind == 'i' ? bits - 1 : bits;
-  if (low < least || (magnitude < 63 && high - 1 >= i64(1) << magnitude)) return {};
-  return engine::integers(u64(low), u64(high) - u64(low), element);
+bool usual(const std::string& law, std::span<const double> values, Element element) {
+  const bool uniform = law == "uniform";
+  const double extent = uniform ? values[1] - values[0] : values[1];
+  const double limit = element == Element::f64 ? 1e300 : 1e37;
+  if (!(extent >= 0 && extent < limit && std::fabs(values[0]) < limit) || std::signbit(extent))
+    return false;
+  if (uniform && !ends_differ(values[0], values[1], element)) return false;
+  if (law != "truncated_normal") return true;
+  if (!(values[2] < values[3])) return false;
+  try {
+    engine::check(law, values, element);
+  } catch (const std::invalid_argument&) {  // no value within the bounds
+    return false;
+  }
+  return true;
 }
 
 std::optional<engine::Plan> common_plan(const std::string& law, const py::handle& numbers,
@@ -121,9 +144,9 @@ std::optional<engine::Plan> common_plan(const std::string& law, const py::handle
   if (!PyTuple_CheckExact(numbers.ptr())) return {};
   const bool integer = element >= Element::i8;
   if (law == "integers") {
-    if (PyTuple_GET_SIZE(numbers.ptr()) != 2) return {};
+    if (PyTuple_GET_SIZE(numbers.ptr()) != 3) return {};
     return common_integers(PyTuple_GET_ITEM(numbers.ptr(), 0), PyTuple_GET_ITEM(numbers.ptr(), 1),
-                           element, kind);
+                           PyTuple_GET_ITEM(numbers.ptr(), 2), element, kind);
   }
   if (law == "rademacher") {
     if (integer && kind != 'i') return {};
@@ -135,18 +158,8 @@ std::optional<engine::Plan> common_plan(const std::string& law, const py::handle
   if (given != (law == "truncated_normal" ? 4 : 2)) return {};
   for (std::size_t i = 0; i < given; ++i)
     if (!plain_number(PyTuple_GET_ITEM(numbers.ptr(), py::ssize_t(i)), values[i])) return {};
-  const bool uniform = law == "uniform";
-  const double extent = uniform ? values[1] - values[0] : values[1];
-  const double limit = element == Element::f64 ? 1e300 : 1e37;
-  if (!(extent >= 0 && extent < limit && std::fabs(values[0]) < limit) || std::signbit(extent))
-    return {};
-  if (uniform && !ends_differ(values[0], values[1], element)) return {};
-  if (given == 4 && !(values[2] < values[3])) return {};
-  try {
-    return engine::plan(law, {values, given}, element);
-  } catch (const std::invalid_argument&) {  // no value within the bounds
-    return {};
-  }
+  if (!usual(law, {values, given}, element)) return {};
+  return engine::plan(law, {values, given}, element);
 }
 
 PyObject* Door::known(const py::handle& dtype) const {
@@ -172,7 +185,7 @@ std::optional<py::array> Door::array_of(const py::handle& out) const {
 }
 
 std::optional<Goal> Door::open(const py::handle& shape, const py::handle& dtype,
-                               const py::handle& out, const py::handle& index) const {
+                               const py::handle& out, const py::handle& index, i64 most_new) const {
   Goal goal;
   std::optional<py::array> array;
   PyObject* kind = nullptr;
@@ -212,7 +225,7 @@ std::optional<Goal> Door::open(const py::handle& shape, const py::handle& dtype,
   }
   if (rank > 0 && kept == 0) return {};  // a scalar
   if (!array) {
-    if (goal.count > kMostNew) return {};
+    if (goal.count > most_new) return {};
     array.emplace(py::reinterpret_borrow<py::dtype>(PyTuple_GET_ITEM(kind, 0)),
                   py::array::ShapeContainer(sizes, sizes + kept));
     goal.result = *array;
@@ -247,6 +260,10 @@ py::object Door::fill(const engine::Plan& plan, const Source& source, const Goal
     const Released released;
     engine::fill(plan, source, goal.destination, threads, {});
   }
+  return done(goal);
+}
+
+py::object Door::done(const Goal& goal) const {
   if (goal.watched) touched_(goal.result);
   return goal.result;
 }
@@ -261,10 +278,18 @@ py::object Door::draw(const std::string& law, const py::handle& numbers, const p
   const bool integer = plain_integer(seed.ptr(), number);
   const bool stream = is_exact(seed, stream_);
   if (integer ? number < 0 : !stream && !py::isinstance(seed, spawner_)) return py::none();
-  const std::optional<Goal> goal = open(shape, dtype, out, index);
+  const bool each = index.is_none() && differ(numbers);
+  const std::optional<Goal> goal = open(shape, dtype, out, index, each ? kAny : kMostNew);
   if (!goal) return py::none();
-  const auto plan = common_plan(law, numbers, goal->destination.element, goal->kind);
-  if (!plan) return py::none();
+  std::optional<engine::Plan> plan;
+  std::optional<Differing> own;
+  if (each) {
+    own = Differing::read(law, numbers);
+    if (!own || !own->suit(*goal)) return py::none();
+  } else {
+    plan = common_plan(law, numbers, goal->destination.element, goal->kind);
+    if (!plan) return py::none();
+  }
 
   // Nothing can be refused any more, so a generator may give its child.
   u128 key;
@@ -274,7 +299,10 @@ py::object Door::draw(const std::string& law, const py::handle& numbers, const p
     const py::object found = stream ? py::reinterpret_borrow<py::object>(seed) : as_stream_(seed);
     key = key_from(found.attr("_key").cast<py::bytes>());
   }
-  return fill(*plan, {u64(key), u64(key >> 64), 0}, *goal, int(count));
+  const Source source{u64(key), u64(key >> 64), 0};
+  if (plan) return fill(*plan, source, *goal, int(count));
+  own->fill(source, *goal, int(count));
+  return done(*goal);
 }
 
 py::object Door::draw_known(const py::object& known, const py::tuple& arguments,

@@ -11,6 +11,8 @@
 
 namespace fanin::bindings {
 
+inline constexpr i64 kMostNew = 16384;  ///< values in new memory; more of it is mapped with care
+
 /// Where a common call writes and what it returns.
 struct Goal {
   py::object result;
@@ -55,9 +57,12 @@ class Door {
 
   /// Shape, dtype, out and index, and memory if there is no out. Without a shape that of `out`.
   std::optional<Goal> open(const py::handle& shape, const py::handle& dtype, const py::handle& out,
-                           const py::handle& index) const;
+                           const py::handle& index, i64 most_new = kMostNew) const;
 
   std::optional<Kind> kind(const py::handle& dtype) const;
+
+  /// Tells the owner of the memory, if somebody counts, and returns what the call returns.
+  py::object done(const Goal& goal) const;
 
   /// Writes the values and returns what the call returns. Many of them without the interpreter's
   /// lock and by `threads` (0: the default).
@@ -74,12 +79,11 @@ class Door {
   py::object as_stream_, view_, touched_;
 };
 
+/// Whether these are parameters that every way takes.
+bool usual(const std::string& law, std::span<const double> values, Element element);
+
 /// The law with parameters that every way takes; nothing where one is unusual or wrong.
 std::optional<engine::Plan> common_plan(const std::string& law, const py::handle& numbers,
                                         Element element, char kind);
-
-/// Integers from `from` up to `end`, without end.
-std::optional<engine::Plan> common_integers(const py::handle& from, const py::handle& end,
-                                            Element element, char kind);
 
 }  // namespace fanin::bindings

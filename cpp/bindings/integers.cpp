@@ -1,5 +1,6 @@
 #include "engine/integers.hpp"
 #include "bindings/arrays.hpp"
+#include "bindings/differing.hpp"
 #include "bindings/register.hpp"
 
 namespace fanin::bindings {
@@ -13,16 +14,17 @@ void run(const engine::Plan& plan, int element, const Source& source, py::array&
   engine::fill(plan, source, d, 0, {});
 }
 
-using Words = py::array_t<u64, py::array::c_style>;
-
-void scale_words(Words words, const Words& low, const Words& span) {
-  if (low.size() != words.size() || span.size() != words.size())
-    throw py::value_error("a low and a span for each word are needed");
-  const std::size_t count = std::size_t(words.size());
-  u64* const data = words.mutable_data();
-  const u64 *const first = low.data(), *const range = span.data();
+/// Ends that are arrays of the destination's shape; all their values fit.
+void fill_integers_each(const py::array& low, const py::array& high, int element,
+                        const py::bytes& key, u64 id, py::array array, u64 first) {
+  const Source source = source_from(key, id);
+  const engine::Destination d =
+      destination_from(array, py::none(), first, Element(element), false, false);
+  std::vector<i64> counts;
+  for (const engine::Axis& axis : d.axes) counts.push_back(axis.count);
+  const engine::Spread from = spread_over(low, counts), to = spread_over(high, counts);
   const Released released;
-  engine::scale_words(data, first, range, count);
+  engine::fill_integers_each({from, to, true, counts}, source, d, 0, {});
 }
 
 }  // namespace
@@ -44,8 +46,8 @@ void register_integers(py::module_& m) {
       },
       py::arg("element"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"),
       py::arg("fresh"));
-  m.def("scale_words", &scale_words, py::arg("words").noconvert(), py::arg("low").noconvert(),
-        py::arg("span").noconvert());
+  m.def("fill_integers_each", &fill_integers_each, py::arg("low"), py::arg("high"),
+        py::arg("element"), py::arg("key"), py::arg("id"), py::arg("array"), py::arg("first"));
 }
 
 }  // namespace fanin::bindings

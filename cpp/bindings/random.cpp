@@ -45,14 +45,18 @@ class ColumnsFrom {
     const py::ssize_t count = columns[0].size();
     for (const Column& column : columns) {
       if (column.size() != count) throw py::value_error("one argument for each element is needed");
-      argument_.push_back(column.data());
+      argument_.push_back(
+          {reinterpret_cast<const char*>(column.data()), engine::Number::f64, {sizeof(double)}});
     }
-    made = {argument_, begin * factor, count};
+    count_ = count;
+    made = {argument_, {&count_, 1}, begin * factor, count};
   }
+  ColumnsFrom(const ColumnsFrom&) = delete;
   engine::Columns made{};
 
  private:
-  std::vector<const double*> argument_;
+  std::vector<engine::Spread> argument_;
+  i64 count_;
 };
 
 void check_each(const std::string& law, const std::vector<Column>& columns, int element) {

@@ -22,13 +22,26 @@ constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
 constexpr u64 kStreamRun = 8 * 1024;               ///< of a run whose stores go past the caches
 constexpr std::size_t kLine = 64;
 
-/// The arguments of element begin + k; zeros beyond those that the law has.
-using Arguments = std::array<double, kMostArguments>;
-Arguments arguments_at(const Columns& columns, i64 k) {
-  Arguments values{};
-  for (std::size_t a = 0; a < columns.argument.size(); ++a) values[a] = columns.argument[a][k];
-  return values;
-}
+/// The arguments of kEachValues elements at most.
+class Arguments {
+ public:
+  using One = std::array<double, kMostArguments>;  ///< zeros beyond those that the law has
+
+  /// Those of elements from .. from + count of the columns.
+  Arguments(const Columns& columns, i64 from, i64 count) : columns_(columns.argument.size()) {
+    for (std::size_t a = 0; a < columns_; ++a)
+      read(columns.argument[a], columns.counts, from, count, value_[a]);
+  }
+  One at(i64 k) const {
+    One values{};
+    for (std::size_t a = 0; a < columns_; ++a) values[a] = value_[a][k];
+    return values;
+  }
+
+ private:
+  std::size_t columns_;
+  double value_[kMostArguments][kEachValues];
+};
 
 std::atomic<i64> chosen_stream_bytes{0};
 
@@ -168,59 +181,67 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
   });
 }
 
-void check_each(const std::string& law, const Columns& columns, Element element) {
-  Arguments values{};
-  for (i64 k = 0; k < columns.count; ++k) {
-    const Arguments before = values;
-    values = arguments_at(columns, k);
-    if (k % kEachValues == 0) listen();
-    if (k == 0 || values != before) check(law, {values.data(), columns.argument.size()}, element);
+bool all_each(const Columns& columns, const std::function<bool(std::span<const double>)>& holds) {
+  Arguments::One values{};
+  for (i64 from = 0; from < columns.count; from += kEachValues) {
+    const i64 length = std::min(kEachValues, columns.count - from);
+    const Arguments arguments(columns, from, length);
+    listen();
+    for (i64 k = 0; k < length; ++k) {
+      const Arguments::One before = values;
+      values = arguments.at(k);
+      if ((from + k == 0 || values != before) && !holds({values.data(), columns.argument.size()}))
+        return false;
+    }
   }
+  return true;
+}
+
+void check_each(const std::string& law, const Columns& columns, Element element) {
+  all_each(columns, [&](std::span<const double> values) {
+    check(law, values, element);
+    return true;
+  });
 }
 
 bool fill_each(const std::string& law, const Columns& columns, const Source& source,
                const Destination& d, int threads, const Poll& poll) {
   const Axis inner = d.axes.empty() ? Axis{1, 0, 1} : d.axes.back();
   if (columns.count == 0) return true;
+  const std::size_t given = columns.argument.size();
 
-  const auto plan_at = [&](i64 k) {
-    const Arguments values = arguments_at(columns, k);
-    return plan(law, {values.data(), columns.argument.size()}, d.element);
-  };
-  const auto same = [&](i64 a, i64 b) {
-    for (const double* values : columns.argument)
-      if (values[a] != values[b]) return false;
-    return true;
-  };
-  const auto row = [&](i64 number, i64 begin, i64 end) {
+  const auto place = [&](i64 number) {  // of a row
     char* data = d.data;
     u64 first = d.first;
-    i64 rest = number;
     for (std::size_t a = d.axes.size() > 1 ? d.axes.size() - 1 : 0; a-- > 0;) {
-      const i64 k = rest % d.axes[a].count;
-      rest /= d.axes[a].count;
+      const i64 k = number % d.axes[a].count;
+      number /= d.axes[a].count;
       data += k * d.axes[a].bytes;
       first += u64(k) * d.axes[a].address;
     }
-    const i64 base = number * inner.count - columns.begin;
-    for (i64 from = begin, to = 0; from < end; from = to) {
-      if (from % kPlansUnheard == 0) listen();
-      for (to = from + 1; to < end && same(base + from, base + to);) ++to;
-      fill_scattered(plan_at(base + from), source, d.element, first, inner, from, to, data);
+    return std::pair(data, first);
+  };
+  const auto chunk = [&](u64 number) {
+    const i64 begin = i64(number) * kEachValues;
+    const i64 length = std::min(kEachValues, columns.count - begin);
+    const Arguments arguments(columns, begin, length);
+    Arguments::One values = arguments.at(0);
+    Plan chosen = plan(law, {values.data(), given}, d.element);
+    for (i64 k = 0, next = 0; k < length; k = next) {
+      if (k % kPlansUnheard == 0) listen();
+      if (k > 0) {
+        values = arguments.at(k);
+        change(chosen, law, {values.data(), given}, d.element);
+      }
+      const i64 from = (columns.begin + begin + k) % inner.count;
+      const i64 row_end = std::min(length, k + inner.count - from);
+      for (next = k + 1; next < row_end && arguments.at(next) == values;) ++next;
+      const auto [data, first] = place((columns.begin + begin + k) / inner.count);
+      fill_scattered(chosen, source, d.element, first, inner, from, from + next - k, data);
     }
   };
   return parallel_for(u64((columns.count + kEachValues - 1) / kEachValues),
-                      columns.count <= kSerialEach ? 1 : threads, false, poll, [&](u64 chunk) {
-                        const i64 stop = columns.begin + columns.count;
-                        i64 from = columns.begin + i64(chunk) * kEachValues;
-                        const i64 to = std::min(stop, from + kEachValues);
-                        while (from < to) {
-                          const i64 begin = from % inner.count;
-                          const i64 end = std::min(inner.count, begin + to - from);
-                          row(from / inner.count, begin, end);
-                          from += end - begin;
-                        }
-                      });
+                      columns.count <= kSerialEach ? 1 : threads, false, poll, chunk);
 }
 
 }  // namespace fanin::engine

@@ -5,6 +5,7 @@
 
 #include "engine/laws.hpp"
 #include "engine/parallel.hpp"
+#include "engine/spread.hpp"
 
 namespace fanin::engine {
 
@@ -32,12 +33,16 @@ bool fill(const Plan& plan, const Source& source, Destination destination, int t
 /// From how many bytes on stores go past the caches; 0: as is best on this machine. For tests.
 void set_stream_bytes(i64 bytes);
 
-/// Arguments of their own for the elements begin .. begin + count of a destination, in C order:
-/// `argument[a][k]` belongs to element begin + k.
+/// Arguments of their own for the elements begin .. begin + count of a destination, in C order: those
+/// of element begin + k stand at place k of an array of `counts`.
 struct Columns {
-  std::span<const double* const> argument;
+  std::span<const Spread> argument;
+  std::span<const i64> counts;
   i64 begin, count;
 };
+
+/// Whether it holds for the arguments of every element.
+bool all_each(const Columns& columns, const std::function<bool(std::span<const double>)>& holds);
 
 /// Throws what plan() throws for any set of arguments.
 void check_each(const std::string& law, const Columns& columns, Element element);

@@ -251,6 +251,13 @@ Plan plan(const std::string& law, std::span<const double> arguments, Element ele
   return made;
 }
 
+void change(Plan& made, const std::string& law, std::span<const double> arguments,
+            Element element) {
+  if (arguments.size() != 2 || law == "uniform") return void(made = plan(law, arguments, element));
+  made.params.loc[0] = made.params.loc[1] = arguments[0];
+  made.params.scale = arguments[1];
+}
+
 void check(const std::string& law, std::span<const double> arguments, Element element) {
   if (law != "truncated_normal" || arguments.size() < 4) return void(plan(law, arguments, element));
   Params p;

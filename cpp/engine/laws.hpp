@@ -26,6 +26,9 @@ inline constexpr std::size_t kMostArguments = 4;
 /// Throws std::invalid_argument if no value of the destination type lies within the bounds.
 Plan plan(const std::string& law, std::span<const double> arguments, Element element);
 
+/// Makes a plan that of other arguments of its law; cheap where these are a loc and a scale.
+void change(Plan& made, const std::string& law, std::span<const double> arguments, Element element);
+
 /// Throws what plan() throws, without what makes a plan dear.
 void check(const std::string& law, std::span<const double> arguments, Element element);
 

@@ -57,8 +57,14 @@ def fill_integers(
 def fill_signs(
     element: int, key: bytes, id: int, array: NDArray[Any], first: int, fresh: bool
 ) -> None: ...
-def scale_words(
-    words: NDArray[np.uint64], low: NDArray[np.uint64], span: NDArray[np.uint64]
+def fill_integers_each(
+    low: NDArray[Any],
+    high: NDArray[Any],
+    element: int,
+    key: bytes,
+    id: int,
+    array: NDArray[Any],
+    first: int,
 ) -> None: ...
 
 def draw_at(
@@ -113,7 +119,6 @@ class Cursor:
     def state(self) -> tuple[bytes, int, int]: ...
     def take(self, tiles: int) -> tuple[bytes, int, int]: ...
     def draw(self, law: str, numbers: Any, size: Any, dtype: Any, out: Any) -> Any: ...
-    def integer(self, low: Any, high: Any, dtype: Any) -> Any: ...
 
 def from_dlpack(
     capsule: Any, dtype_of: Callable[[str], np.dtype[Any]], writable: bool
@@ -236,6 +241,8 @@ class _Debug:
     def contraction(a: float, b: float, c: float, /) -> float: ...
     @staticmethod
     def truncated_plan(low: float, high: float, single: bool) -> tuple[str, list[float]]: ...
+    @staticmethod
+    def scaled(bits: int, low: int, span: int) -> int: ...
     @staticmethod
     def stream_store(array: NDArray[Any], threads: int) -> None: ...
     @staticmethod

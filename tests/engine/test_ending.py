@@ -14,7 +14,7 @@ LOOPS = {
     "fill alone": "fanin.normal(1 << 16, seed=0, threads=1)",
     "fill_each": "fanin.normal((1 << 8, 1 << 8), np.arange(256.0), seed=0)",
     "fill_integers": "fanin.default_rng(0).integers(9, size=1 << 17)",
-    "scale_words": "fanin.default_rng(0).integers([1, 2], 9, (1 << 15, 2))",
+    "fill_integers_each": "fanin.default_rng(0).integers([1, 2], 9, (1 << 15, 2))",
     "fill_signs": "fanin.default_rng(0).rademacher(1 << 18)",
     "truncated_normal": "fanin.truncated_normal(1 << 12, low=np.arange(1 << 12) % 8.0,"
     " high=np.inf, seed=0)",

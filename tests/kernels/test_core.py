@@ -10,7 +10,7 @@ import fanin
 from fanin import _core
 
 KEY = fanin.Stream(0)._key
-F32, I32 = 0, 6
+F32, I32, I64 = 0, 6, 7
 
 
 @pytest.mark.parametrize("store", [_core.debug.stream_store, _core.debug.plain_store])
@@ -51,6 +51,9 @@ def test_parameters_that_do_not_fit_the_elements_are_refused():
         _core.fill_each("normal", [np.ones(3)] * 2, 2, F32, False, KEY, 0, out, 0, None, 1)
     with pytest.raises(ValueError, match="1 to 4 arguments"):
         _core.fill_each("normal", [np.ones(4)] * 5, 0, F32, False, KEY, 0, out, 0, None, 1)
-    with pytest.raises(ValueError, match="a low and a span for each word"):
-        _core.scale_words(np.zeros(4, np.uint64), np.zeros(4, np.uint64), np.ones(3, np.uint64))
+    whole = np.zeros(4, np.int64)
+    for low, high in ((np.zeros(3, "i8"), np.ones(4, "i8")), (np.zeros(4), np.ones(4, "i8"))):
+        with pytest.raises(ValueError, match="integers that broadcast to the array"):
+            _core.fill_integers_each(low, high, I64, KEY, 0, whole, 0)
+    assert not whole.any()
     assert not out.any()

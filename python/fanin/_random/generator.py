@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,15 @@ from fanin._public import public
 from .bit_generator import BitGenerator
 from .blocks import all_of, blocks
 from .draws import parameter, prepare, require_bounds, require_range
-from .integers import INTEGERS, TILE, Bounds, as_integer_dtype, bounds, held_integers
+from .integers import (
+    INTEGERS,
+    TILE,
+    as_integer_dtype,
+    held_integers,
+    low_and_last,
+    low_and_span,
+    refuse_bounds,
+)
 from .seeds import as_stream
 from .streams import Spawner, Stream
 
@@ -129,6 +136,10 @@ class Generator(Spawner, NumpyGenerator):
               accepted: tuple[np.dtype[Any], ...], function: str,
               check: Any = None) -> Any:  # fmt: skip
         arrays = [p for p in parameters if isinstance(p, np.ndarray)]
+        if arrays:  # made of lists, perhaps
+            made = self._cursor.draw(law, parameters, size, dtype, out)
+            if made is not None:
+                return made
         goal = _goal(size, dtype, out, arrays, np.float64, accepted, function)
         draw = prepare(law, parameters, goal, check)
         key, id, first = self._take_values(goal, KINDS[goal.array.dtype].tile)
@@ -268,45 +279,36 @@ class Generator(Spawner, NumpyGenerator):
         [-2, -1, 0, 1, 2]
         """
         low, high = (0, low) if high is None else (low, high)
-        end = high if not endpoint else high + 1 if type(high) is int else None
-        if size is None and out is None:
-            made = self._cursor.integer(low, end, dtype)
-        else:
-            made = self._cursor.draw("integers", (low, end), size, dtype, out)
+        made = self._cursor.draw("integers", (low, high, endpoint), size, dtype, out)
         if made is not None:
             return made
         chosen = as_integer_dtype(dtype)
         low, high = held_integers(low), held_integers(high)
         arrays = [value for value in (low, high) if isinstance(value, np.ndarray)]
+        if arrays:  # made of lists, perhaps
+            made = self._cursor.draw("integers", (low, high, bool(endpoint)), size, chosen, out)
+            if made is not None:
+                return made
         goal = _goal(size, chosen, out, arrays, chosen, tuple(INTEGERS), "integers")
         if arrays:
             self._draw_between((low, high), goal, bool(endpoint))
         elif goal.array.size:
-            limit = bounds(low, high, chosen, bool(endpoint))
+            refuse_bounds(low, high, chosen, bool(endpoint))
+            limits = low_and_span(low, high, bool(endpoint))
             key, id, first = self._take_values(goal, TILE)
-            _core.fill_integers(*limit, INTEGERS[chosen], key, id, goal.array, first, goal.fresh)
+            _core.fill_integers(*limits, INTEGERS[chosen], key, id, goal.array, first, goal.fresh)
         if size is None and out is None and not arrays and (dtype is int or dtype is bool):
             return dtype(goal.array[()])
         return _result(goal, size, out, arrays)
 
     def _draw_between(self, ends: tuple[Any, ...], goal: Target, endpoint: bool) -> None:
-        """Integers between ends that differ by element, some at a time."""
-        ends = tuple(goal.apart(v) if isinstance(v, np.ndarray) else v for v in ends)
-
-        def limits() -> Iterator[Bounds]:
-            for low, high in blocks(ends, goal.shape, exact=True):
-                yield bounds(low, high, goal.array.dtype, endpoint)
-
-        for _ in limits():
-            pass  # refused before a word is taken
+        """Integers between ends that differ by element."""
+        dtype = goal.array.dtype
+        for low, high in blocks(ends, goal.shape, exact=True):
+            refuse_bounds(low, high, dtype, endpoint)  # before a word is taken
+        low, last = low_and_last(ends[0], ends[1], dtype, endpoint)
         key, id, first = self._take_values(goal, TILE)
-        begin = 0
-        for low, span in limits():
-            words = np.empty(len(low), np.uint64)
-            _core.fill_integers(0, 0, INTEGERS[words.dtype], key, id, words, first + begin, True)
-            _core.scale_words(words, low, span)
-            goal.array.flat[begin : begin + len(low)] = words.astype(goal.array.dtype)
-            begin += len(low)
+        _core.fill_integers_each(low, last, INTEGERS[dtype], key, id, goal.array, first)
 
     def bytes(self, length: int) -> bytes:
         """`length` random bytes: the stream's words from the cursor on, little-endian.

@@ -3,7 +3,7 @@ the dtype."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +19,6 @@ INTEGERS: dict[np.dtype[Any], int] = {
 }
 TILE = 16  # integers made from one tile: two words each, whatever the dtype
 _WORD = 1 << 64
-
-
-class Bounds(NamedTuple):
-    """The lowest value and how many there are, both modulo 2**64; ints, or arrays of uint64."""
-
-    low: Any
-    span: Any
 
 
 def as_integer_dtype(dtype: Any) -> np.dtype[Any]:
@@ -69,14 +62,9 @@ def _exact(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return result.reshape(array.shape)
 
 
-def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool) -> Bounds:
-    """low, high (ints or arrays that are `held_integers`) as the core takes them.
-
-    Raises
-    ------
-    ValueError
-        In NumPy's words: out of bounds for the dtype, or no value in between.
-    """
+def refuse_bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool) -> None:
+    """ValueError in NumPy's words for bounds (ints or arrays that are `held_integers`) that do not
+    fit the dtype or have no value in between."""
     low, high = (_exact(v) if isinstance(v, np.ndarray) else v for v in (low, high))
     smallest, largest = limits(dtype)
     if np.any(np.less(low, smallest)):
@@ -87,15 +75,16 @@ def bounds(low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool) -> Bounds:
         if not np.any(low):
             raise ValueError("high < 0" if endpoint else "high <= 0")
         raise ValueError("low > high" if endpoint else "low >= high")
-    extra = 1 if endpoint else 0
-    if isinstance(low, int) and isinstance(high, int):
-        return Bounds(low % _WORD, (high - low + extra) % _WORD)
-    first, end = _modulo_word(low), _modulo_word(high)
-    return Bounds(first, end - first + np.uint64(extra))
 
 
-def _modulo_word(value: Any) -> Any:
-    """uint64 with the same remainder modulo 2**64."""
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return value.view(np.uint64)  # int64, whose bits these are
-    return np.asarray(np.asarray(value, object) % _WORD).astype(np.uint64)
+def low_and_span(low: int, high: int, endpoint: bool) -> tuple[int, int]:
+    """The lowest value and how many there are, both modulo 2**64."""
+    return low % _WORD, (high - low + endpoint) % _WORD
+
+
+def low_and_last(
+    low: Any, high: Any, dtype: np.dtype[Any], endpoint: bool
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The lowest and the last value of bounds that are not refused, as new arrays of the dtype."""
+    first, end = (_exact(np.asarray(value)) for value in (low, high))
+    return first.astype(dtype), np.asarray(end if endpoint else end - 1).astype(dtype)

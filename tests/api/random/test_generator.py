@@ -75,10 +75,10 @@ def test_integers_are_the_product_of_word_pairs_and_range(isa, dtype, low, span)
 
 @pytest.mark.parametrize("span", [1, 3, 2**32, 2**63 + 1, 2**64])
 def test_the_end_words_give_low_and_the_last_value(span):
-    words = np.array([0, 2**64 - 1], np.uint64)
-    low, wide = (np.full(2, v % 2**64, np.uint64) for v in (2**64 - 2**62, span))
-    fanin._core.scale_words(words, low, wide)
-    assert words.tolist() == [2**64 - 2**62, (2**64 - 2**62 + span - 1) % 2**64]
+    scaled = fanin._core.debug.scaled
+    low = 2**64 - 2**62
+    assert scaled(0, low, span % 2**64) == low
+    assert scaled(2**64 - 1, low, span % 2**64) == (low + span - 1) % 2**64
 
 
 def test_every_integer_dtype_has_the_values_of_int64():
@@ -114,6 +114,146 @@ def test_mixed_and_large_bounds_are_exact():
     first = [int(v) for v in drawn[:, 0]]
     assert min(first) > 2**63 and len(set(first)) == 500 and (drawn[:, 1] == 5).all()
     assert (rng().integers(np.array([-(2**63)]), [-(2**63) + 1], 20) == -(2**63)).all()
+
+
+ENDS = [
+    (kind, low, high, endpoint)
+    for kind, low, high in [
+        ("bool", [0, 0, 1], 1), ("int8", -128, [127, -128, 0]), ("uint8", [0, 255, 7], 255),
+        ("int16", [-(2**15), 5, 9], 2**15 - 1), ("uint16", 0, [2**16 - 1, 0, 3]),
+        ("int32", [-(2**31), 0, 5], [2**31 - 1, 0, 6]), ("uint32", 0, [2**32 - 1, 1, 0]),
+        ("int64", [-(2**63), -1, 2**62], 2**63 - 1), ("uint64", [0, 5, 2**63 - 1], 2**63 - 1),
+        ("uint64", [2**64 - 1, 2**63, 3], 2**64 - 1),
+    ]
+    for endpoint in (True, False)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "low", "high", "endpoint"), ENDS)
+def test_ends_in_arrays_give_the_bits_of_the_scalar_call_up_to_the_ends_of_every_dtype(
+    kind, low, high, endpoint
+):
+    last, high = high, high if endpoint else (np.array(high, object) + 1)
+    holds = np.dtype("uint64" if kind == "uint64" else "int64")
+    arrays = [
+        np.array(end, holds if np.max(np.array(end, object)) <= np.iinfo(holds).max else object)
+        for end in (low, high)
+    ]
+    drawn = rng().integers(*arrays, (400, 3), dtype=kind, endpoint=endpoint)
+    assert drawn.dtype == np.dtype(kind)
+    lows, lasts = (np.broadcast_to(np.array(end, object), 3) for end in (low, last))
+    for k in range(3):
+        first, span = int(lows[k]), int(lasts[k]) - int(lows[k]) + 1
+        expected = expected_integers(first, span, 1200)[k::3]
+        assert [int(v) for v in drawn[:, k]] == expected
+
+
+@pytest.mark.parametrize("width", [1, 3, 15, 16, 17, 1024, 1025])
+def test_ends_in_arrays_of_any_shape_and_strides_give_the_bits_of_the_scalar_call(width):
+    # 5 rows: chunks of 1024 elements end within rows and within tiles of 16.
+    low = np.arange(-10, 0, dtype="i2")[::-2][:, None]
+    high = np.arange(1, 2 * width + 1, dtype="u4")[::2]
+    out = np.zeros((width, 5), "i4").T
+    assert rng().integers(low, high, out=out, dtype="i4") is out
+    assert same(np.ascontiguousarray(out), rng().integers(low, high, dtype="i4"))
+    for j in range(5):
+        for k in {0, width // 2, width - 1}:
+            whole = rng().integers(int(low[j, 0]), int(high[k]), (5, width))
+            assert out[j, k] == whole[j, k]
+
+
+def test_many_ends_in_arrays_do_not_depend_on_the_number_of_threads():
+    high = np.arange(1, 300_001) % 251 + 1
+    before = fanin.runtime.threads()
+    try:
+        drawn = []
+        for threads in (1, 2, 3):
+            fanin.runtime.set_threads(threads)
+            drawn.append(rng().integers(0, high.astype("u1")))
+    finally:
+        fanin.runtime.set_threads(before)
+    assert same(drawn[0], drawn[1]) and same(drawn[0], drawn[2])
+    assert (drawn[0] < high).all() and (drawn[0] >= 0).all()
+    k = 299_999
+    assert drawn[0][k] == rng().integers(0, int(high[k]), k + 1)[k]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0, np.array([3, 0]), "high <= 0"),
+        (np.array([1, 5]), np.array([2, 5]), "low >= high"),
+        (np.array([-1, 0]), 5, "low is out of bounds for uint8"),
+        (0, np.array([3, 257]), "high is out of bounds for uint8"),
+        (0, np.array([1, 2**64 - 1], np.uint64), "high is out of bounds for uint8"),
+        (np.array([1, 2**63], np.uint64), 5, "low >= high"),
+        (np.full(5000, 3), np.array([3]), "low >= high"),
+    ],
+)
+def test_refused_ends_in_arrays_move_and_write_nothing(low, high, words):
+    one, out = rng(), np.zeros(np.broadcast(low, high).shape, "u1")
+    for where in ({"out": out}, {}):
+        with pytest.raises(ValueError, match=words):
+            one.integers(low, high, dtype="u1", **where)
+    assert not out.any() and one.bit_generator.state == rng().bit_generator.state
+
+
+def test_ends_may_lie_in_the_memory_that_is_written():
+    room = np.arange(1, 41)
+    expected = rng().integers(0, room.copy())
+    assert rng().integers(0, room, out=room) is room and same(room, expected)
+    room = np.arange(1.0, 41.0)
+    expected = rng().normal(room.copy())
+    assert same(rng().normal(room, out=room), expected)
+
+
+LAWS_OF_ARRAYS = [
+    ("normal", (np.array([0.0, -2.5, 1e30]), np.array([1.0, 0.0, 0.5]))),
+    ("normal", (np.array([1, 2, 3], "u1"), 2.0)),
+    ("uniform", (np.array([-1.0, 0.0, 5.0], "f4"), np.array([1.0, 0.0, 6.0]))),
+    ("uniform", (np.array([0, 1, 2]), 3)),
+    ("exponential", (np.array([1.0, 0.0, 3.0]),)),
+    ("laplace", (np.array([1.0, 2.0, 3.0]), 0.5)),
+    ("truncated_normal", (0.0, np.array([1.0, 2.0, 0.0]), np.array([-2.0, 1.0, 40.0]), np.inf)),
+]
+
+
+@pytest.mark.parametrize("dtype", [*TYPES])
+@pytest.mark.parametrize(("law", "given"), LAWS_OF_ARRAYS)
+def test_parameters_in_arrays_give_the_bits_of_the_scalar_call(isa, law, given, dtype):
+    kind = TYPES[dtype]
+    drawn = getattr(rng(), law)(*given, (700, 3), dtype=kind)
+    for k in range(3):
+        own = [float(np.broadcast_to(value, 3)[k]) for value in given]
+        whole = getattr(rng(), law)(*own, (700, 3), dtype=kind)
+        assert same(np.ascontiguousarray(drawn[:, k]), np.ascontiguousarray(whole[:, k]))
+    room = np.zeros((3, 700), kind).T
+    assert getattr(rng(), law)(*given, dtype=kind, out=room) is room
+    assert same(np.ascontiguousarray(room), drawn)
+    stateless = getattr(fanin, law, None)
+    if stateless is not None:
+        assert same(stateless((700, 3), *given, seed=21, dtype=kind), drawn)
+
+
+@pytest.mark.parametrize(
+    ("law", "given"),
+    [
+        ("normal", (np.array([0.0, 1.0]), np.array([1.0, -1.0]))),
+        ("normal", (0.0, np.array([1.0, -0.0]))),
+        ("uniform", (np.array([0.0, 2.0]), 1.0)),
+        ("uniform", (np.array([0.0, np.nan]), 1.0)),
+        ("exponential", (np.array([1.0, -1.0]),)),
+        ("truncated_normal", (0.0, 1.0, np.array([1.0, 2.0]), 1.5)),
+        ("normal", (np.zeros(3), np.ones(2))),
+        ("normal", (np.array(["a", "b"]),)),
+    ],
+)
+def test_refused_parameters_in_arrays_move_and_write_nothing(law, given):
+    one, out = rng(), np.zeros(2)
+    for where in ({"out": out}, {}, {"size": (2,)}):
+        with pytest.raises((ValueError, TypeError, OverflowError)):
+            getattr(one, law)(*given, **where)
+    assert not out.any() and one.bit_generator.state == rng().bit_generator.state
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "int64", "bool"])
