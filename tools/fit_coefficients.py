@@ -255,6 +255,14 @@ def mills_scaled(t, knee=4):
     return (x + knee) * mp.sqrt(mp.pi / 2) * mp.exp(x * x / 2) * mp.erfc(x / SQRT2)
 
 
+def atan_bend(y):
+    """(atan(z)/z - 1) / y at y = z^2."""
+    if y == 0:
+        return -mp.mpf(1) / 3
+    z = mp.sqrt(y)
+    return (mp.atan(z) / z - 1) / y
+
+
 def report(name, kind, function, weight, xs, up, down=0):
     table = {x: function(x) for x in xs}
     if down:
@@ -295,6 +303,14 @@ FITS = {
     ),
     "cos_f64": lambda n: report(
         n, "f64", cos_quarter, lambda y, f: y / (1 + y * f), nodes(0, mp.mpf(1) / 4), 7
+    ),
+    "atan_f64": lambda n: report(
+        n,
+        "f64",
+        atan_bend,
+        lambda y, f: y / (1 + y * f),
+        nodes(0, mp.tan(mp.pi / 8) ** 2),
+        10,
     ),
     "two_sigma_f32": lambda n: report(
         n,

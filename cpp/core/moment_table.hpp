@@ -43,6 +43,17 @@ struct ActivationFacts {
   int degree;
 };
 
+inline constexpr std::size_t kPairSideRows = 8;  ///< of a variance, what closed pairs take from it
+
+/// One linear layer and one activation, of one input's pairs with others.
+struct PairLayer {
+  /// Rows that pair_sides made, `stride` apart: of the one input, and of the others.
+  const double *one, *others;
+  std::size_t one_stride, others_stride;
+  double weight, bias;
+  std::ptrdiff_t same;  ///< the place among the others of the input itself, or -1
+};
+
 /// One activation. Parameters travel as kParameters doubles.
 struct ActivationRow {
   ActivationFacts facts;
@@ -61,6 +72,12 @@ struct ActivationRow {
   /// there is none.
   void (*closed_pair)(const double* parameters, const double* q1, const double* q2, const double* c,
                       const double* delta, std::size_t count, double* covariance, double* slopes);
+  /// kPairSideRows rows of `stride`, for pair_layer; both null where closed_pair is.
+  void (*pair_sides)(const double* q, std::size_t count, double* out, std::size_t stride);
+  /// In place, from the covariances and tangent kernels that enter the linear layer: K := weight K
+  /// + bias, T := K + weight T, then E phi(u) phi(v) of K and T E phi'(u) phi'(v).
+  void (*pair_layer)(const double* parameters, const PairLayer& layer, std::size_t count,
+                     double* covariance, double* tangent);
   /// The density g of phi'(x) as a mixture of Gaussians, phi'(x) = integral of g(t) exp(-t x^2) dt;
   /// null where it is not one. For tails that fall like a power.
   void (*mixture)(const double* t, std::size_t count, double* density);
@@ -121,6 +138,8 @@ struct MomentTable {
   void (*mixture_sums)(const MixtureSums& sums);
   void (*hermite_sums)(const double* u, const double* weighted, std::size_t nodes, const double* q,
                        std::size_t count, double* out);
+  /// out[j] = the sum over `rows` of row[r][j]
+  void (*sum_rows)(const double* const* row, std::size_t rows, std::size_t count, double* out);
 };
 
 }  // namespace fanin

@@ -1,7 +1,7 @@
 // Kernels of infinitely wide networks: the covariance and the neural tangent kernel of every pair
 // of inputs behind a stack of dense or convolutional layers (Lee et al. 2018, Jacot et al. 2018).
 //
-// A pair depends on no other pair, so a few of them at a time go through all layers.
+// A pair depends on no other pair, so one input and a few others at a time go through all layers.
 #pragma once
 #include "engine/covariance.hpp"
 
@@ -16,12 +16,15 @@ struct Places {
   bool full = false;  ///< covariances between all places of two inputs, not only equal ones
 
   std::size_t count() const { return height * width; }
-  std::size_t entries() const { return full ? count() * count() : count(); }
+  std::size_t others() const { return full ? count() : 1; }  ///< places beside one
+  std::size_t entries() const { return count() * others(); }
+  std::size_t taps() const { return kernel_height * kernel_width; }
 };
 
 struct PairTask {
   std::size_t rows, columns, depth;
-  const double* start;  ///< (rows, columns, entries): mean products over the channels of the inputs
+  /// (places, rows, other places, columns): mean products over the channels of the inputs
+  const double* start;
   const double *q1,
       *q2;    ///< (depth, rows, places), (depth, columns, places): before each activation
   bool same;  ///< row i and column i + first are one input
@@ -30,7 +33,8 @@ struct PairTask {
 };
 
 /// covariance and tangent, (rows, columns) each: `depth` times linear layer and activation, then
-/// the mean over the entries and a linear layer more.
+/// the mean over the entries and a linear layer more. Of the `same` inputs those on and above the
+/// diagonal only.
 void pair_kernels(const Covariances& covariances, const Places& places, const PairTask& task,
                   double* covariance, double* tangent, int threads);
 

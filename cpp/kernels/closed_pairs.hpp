@@ -8,19 +8,59 @@
 namespace fanin::FANIN_ISA {
 namespace {
 
+/// What the formulas take from one variance alone. Those of `scale` q, of functions of erf and of
+/// bells, are 0 for others.
+struct OfVariance {
+  F64 q, root;       ///< sqrt(q)
+  F64 inverse;       ///< 1 / sqrt(q), 0 of 0
+  F64 one;           ///< 1 / (1 + s), s = scale q
+  F64 share;         ///< s / (1 + s)
+  F64 root_share;    ///< its root
+  F64 size;          ///< sqrt(1 + s)
+  F64 inverse_size;  ///< 1 / sqrt(1 + s)
+};
+static_assert(kPairSideRows == sizeof(OfVariance) / sizeof(F64));
+
+template <class Own>
+inline constexpr double kWidening = 0;
+template <>
+inline constexpr double kWidening<Erf> = 2 * Erf::kScale * Erf::kScale;
+template <>
+inline constexpr double kWidening<ErfScaled> = 2 * ErfScaled::kScale * ErfScaled::kScale;
+template <>
+inline constexpr double kWidening<Gelu> = 1;
+template <>
+inline constexpr double kWidening<Gaussian> = 2;
+
+template <class Own>
+[[gnu::always_inline]] inline OfVariance side_of(F64 q) {
+  const F64 root = sqrt(q);
+  OfVariance side = {q, root, select(q > 0.0, 1.0 / root, splat(0.0)), {}, {}, {}, {}, {}};
+  if constexpr (kWidening<Own> != 0) {
+    const F64 s = kWidening<Own> * q, wide = fma(splat(kWidening<Own>), q, splat(1.0));
+    side.one = 1.0 / wide, side.share = s * side.one, side.root_share = sqrt(side.share);
+    side.size = sqrt(wide), side.inverse_size = side.size * side.one;
+  }
+  return side;
+}
+
 /// Two variances and a correlation, with what the formulas share. sine is sin(acos c) and keeps its
 /// digits at both ends.
 struct Pair {
-  F64 q1, q2, c, delta, root, k, sine;
-  Pair(F64 a, F64 b, F64 corr, F64 one_minus)
-      : q1(a),
-        q2(b),
+  OfVariance first, second;
+  F64 q1, q2, c, delta, root, k, sine_square, sine;
+  Pair(const OfVariance& one, const OfVariance& other, F64 corr, F64 one_minus)
+      : first(one),
+        second(other),
+        q1(one.q),
+        q2(other.q),
         c(corr),
         delta(one_minus),
-        root(sqrt(a) * sqrt(b)),
+        root(one.root * other.root),
         k(corr * root),
-        sine(sqrt(
-            maximum(one_minus * select(corr < 0.0, 1.0 + corr, 2.0 - one_minus), splat(0.0)))) {}
+        sine_square(
+            maximum(one_minus * select(corr < 0.0, 1.0 + corr, 2.0 - one_minus), splat(0.0))),
+        sine(sqrt(sine_square)) {}
 };
 
 struct PairValues {
@@ -60,7 +100,7 @@ struct Angles {
   F64 theta, opposite;
 };
 inline Angles angles_of(const Pair& p) {
-  const F64 acute = angle(p.sine, absolute(p.c));
+  const F64 acute = acute_angle(p.sine, absolute(p.c));
   const auto left = p.c < 0.0;
   return {select(left, kPi - acute, acute), select(left, acute, kPi - acute)};
 }
@@ -86,34 +126,35 @@ inline PairValues squared_relu_pair(const Pair& p) {
           4.0 * p.root * relu_pair(p.c, p.sine, opposite)};
 }
 
-/// size = sqrt((1 + a)(1 + b)) for a = scale q1, b = scale q2; ratio = scale k / size; sine the one
-/// of the correlation `ratio`, sqrt(1 - ratio^2), a sum of positive terms. Nothing overflows.
+/// With the widened variances 1 + a and 1 + b, a = scale q1 and b = scale q2: ratio is their
+/// correlation scale k / sqrt((1 + a)(1 + b)); sine = sqrt(1 - ratio^2), a sum of positive terms;
+/// inverse is 1 / (sqrt((1 + a)(1 + b)) sine). Nothing overflows.
 struct Widened {
-  F64 size, ratio, sine;
+  F64 ratio, sine, inverse_sine, inverse;
 };
-[[gnu::always_inline]] inline Widened widened(const Pair& p, double scale) {
-  const F64 one = 1.0 / fma(splat(scale), p.q1, splat(1.0)),
-            other = 1.0 / fma(splat(scale), p.q2, splat(1.0));
-  const F64 a = scale * p.q1 * one, b = scale * p.q2 * other;
-  const F64 size =
-      sqrt(fma(splat(scale), p.q1, splat(1.0))) * sqrt(fma(splat(scale), p.q2, splat(1.0)));
-  return {size, p.c * (sqrt(a) * sqrt(b)), sqrt(fma(a * p.sine, b * p.sine, fma(b, one, other)))};
+[[gnu::always_inline]] inline Widened widened(const Pair& p) {
+  const OfVariance &a = p.first, &b = p.second;
+  const F64 sine = sqrt(fma(a.share * b.share, p.sine_square, fma(b.share, a.one, b.one)));
+  const F64 inverse_sine = 1.0 / sine;
+  return {p.c * (a.root_share * b.root_share), sine, inverse_sine,
+          a.inverse_size * b.inverse_size * inverse_sine};
 }
 
 /// erf(scale x).
 inline PairValues erf_pair(const Pair& p, double scale) {
-  const double twice = 2.0 * scale * scale;
-  const Widened w = widened(p, twice);
-  return {kTwoOverPi * atan(w.ratio / w.sine), (twice * kTwoOverPi) / (w.size * w.sine)};
+  const Widened w = widened(p);
+  const F64 turned = with_sign_of(acute_angle(absolute(w.ratio), w.sine), w.ratio);
+  return {kTwoOverPi * turned, (2.0 * scale * scale * kTwoOverPi) * w.inverse};
 }
 
 inline PairValues gelu_pair(const Pair& p) {
-  const Widened w = widened(p, 1.0);
-  const F64 d = w.size * w.sine;
-  const F64 turned = angle(w.sine, -w.ratio);  // pi/2 + atan(k / d)
-  const F64 one = 1.0 + p.q1, other = 1.0 + p.q2;
-  const F64 bracket = fma(p.q1 / sqrt(one), (p.q2 / sqrt(other)) * w.sine, w.ratio * w.ratio / d);
-  const F64 slopes = fma(w.ratio / w.sine, (1.0 / d) / d + (1.0 / one + 1.0 / other), turned);
+  const Widened w = widened(p);
+  const OfVariance &a = p.first, &b = p.second;
+  const F64 turned = angle(w.sine, -w.ratio);  // pi/2 + atan(k / d), d = 1 / w.inverse
+  const F64 bracket =
+      fma(a.q * a.inverse_size, b.q * b.inverse_size * w.sine, w.ratio * w.ratio * w.inverse);
+  const F64 slopes =
+      fma(w.ratio * w.inverse_sine, fma(w.inverse, w.inverse, a.one + b.one), turned);
   return {fma(p.k, turned, bracket) * (0.5 / kPi), slopes * (0.5 / kPi)};
 }
 
@@ -122,7 +163,7 @@ struct Hyperbolic {
   F64 sine, cosine;
 };
 inline Hyperbolic damped_hyperbolic(const Pair& p) {
-  const F64 apart = sqrt(p.q1) - sqrt(p.q2);
+  const F64 apart = p.first.root - p.second.root;
   const F64 missing = select(p.c < 0.0, 1.0 + p.c, p.delta);
   const F64 bell = 0.5 * exp_negative(-fma(0.5 * apart, apart, p.root * missing));
   const F64 lost = expm1(-2.0 * absolute(p.k));
@@ -130,9 +171,8 @@ inline Hyperbolic damped_hyperbolic(const Pair& p) {
 }
 
 inline PairValues gaussian_pair(const Pair& p) {
-  const Widened w = widened(p, 2.0);
-  const F64 root = 1.0 / (w.size * w.sine);
-  return {root, 2.0 * w.ratio * root / (w.size * w.sine * w.sine)};
+  const Widened w = widened(p);
+  return {w.inverse, 2.0 * w.ratio * w.inverse * w.inverse * w.inverse_sine};
 }
 
 /// Probability that u, v > 0, and the density of (u, v) at 0.
@@ -218,7 +258,8 @@ inline PairValues pair_of<Step>(const Pair& p, const double*) {
 }
 template <>
 inline PairValues pair_of<Sign>(const Pair& p, const double*) {
-  return {kTwoOverPi * atan(p.c / p.sine), 4.0 * step_pair(p).slopes};
+  return {kTwoOverPi * with_sign_of(acute_angle(absolute(p.c), p.sine), p.c),
+          4.0 * step_pair(p).slopes};
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ const MomentTable moments = {{kActivations, sizeof kActivations / sizeof kActiva
                              &weighted_dot,
                              &bell_weights,
                              &mixture_sums,
-                             &hermite_sums};
+                             &hermite_sums,
+                             &sum_rows};
 
 }  // namespace fanin::FANIN_ISA

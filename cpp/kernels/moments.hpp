@@ -59,11 +59,56 @@ template <class Own>
 void closed_pairs(const double* parameters, const double* q1, const double* q2, const double* c,
                   const double* delta, std::size_t count, double* covariance, double* slopes) {
   for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
-    const Pair p(load_part(q1 + i, lanes), load_part(q2 + i, lanes), load_part(c + i, lanes),
-                 load_part(delta + i, lanes));
+    const Pair p(side_of<Own>(load_part(q1 + i, lanes)), side_of<Own>(load_part(q2 + i, lanes)),
+                 load_part(c + i, lanes), load_part(delta + i, lanes));
     const PairValues v = pair_of<Own>(p, parameters);
     store_part(covariance + i, v.covariance, lanes);
     store_part(slopes + i, v.slopes, lanes);
+  });
+}
+
+template <class Own>
+void pair_sides(const double* q, std::size_t count, double* out, std::size_t stride) {
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const OfVariance side = side_of<Own>(load_part(q + i, lanes));
+    F64 row[kPairSideRows];
+    __builtin_memcpy(row, &side, sizeof side);
+    for (std::size_t r = 0; r < kPairSideRows; ++r) store_part(out + r * stride + i, row[r], lanes);
+  });
+}
+
+/// A side from its rows, each read by `of`.
+template <class Of>
+[[gnu::always_inline]] inline OfVariance side_from(const double* rows, std::size_t stride, Of of) {
+  return {of(rows),
+          of(rows + stride),
+          of(rows + 2 * stride),
+          of(rows + 3 * stride),
+          of(rows + 4 * stride),
+          of(rows + 5 * stride),
+          of(rows + 6 * stride),
+          of(rows + 7 * stride)};
+}
+
+template <class Own>
+void pair_layer(const double* parameters, const PairLayer& layer, std::size_t count,
+                double* covariance, double* tangent) {
+  const OfVariance one =
+      side_from(layer.one, layer.one_stride, [](const double* x) { return splat(*x); });
+  const F64 weight = splat(layer.weight), bias = splat(layer.bias);
+  F64 lane;
+  for (int k = 0; k < kLanes<double>; ++k) lane[k] = k;
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 k = fma(weight, load_part(covariance + i, lanes), bias);
+    const F64 t = fma(weight, load_part(tangent + i, lanes), k);
+    const OfVariance other = side_from(layer.others + i, layer.others_stride,
+                                       [&](const double* x) { return load_part(x, lanes); });
+    F64 c = k * (one.inverse * other.inverse);
+    c = select(c > 1.0, splat(1.0), select(c < -1.0, splat(-1.0), c));
+    c = select(lane + double(i) == double(layer.same), splat(1.0), c);
+    const PairValues v = pair_of<Own>(Pair(one, other, c, 1.0 - c), parameters);
+    store_part(covariance + i, v.covariance, lanes);
+    store_part(tangent + i, t * v.slopes, lanes);
   });
 }
 
@@ -76,10 +121,13 @@ void densities(const double* t, std::size_t count, double* density) {
 
 template <class Own>
 constexpr ActivationRow row() {
-  ActivationRow r = {Own::known, &Own::unit, &Own::reach, &apply_activation<Own>,
+  ActivationRow r = {Own::known, &Own::unit, &Own::reach, &apply_activation<Own>, nullptr, nullptr,
                      nullptr,    nullptr,    nullptr};
   if constexpr (Own::has_closed_moments) r.closed = &closed_moments<Own>;
-  if constexpr (kHasPair<Own>) r.closed_pair = &closed_pairs<Own>;
+  if constexpr (kHasPair<Own>) {
+    r.closed_pair = &closed_pairs<Own>;
+    r.pair_sides = &pair_sides<Own>, r.pair_layer = &pair_layer<Own>;
+  }
   if constexpr (requires { Own::density(F64{}); }) r.mixture = &densities<Own>;
   return r;
 }
@@ -314,6 +362,14 @@ inline void mixture_sums(const MixtureSums& m) {
   if (m.covariance) *m.covariance = kTwoOverPi * total(covariance);
   if (m.slopes) *m.slopes = total(slopes);
   if (m.mean_slope) *m.mean_slope = kTwoOverPi * total(mean) / (m.q1 * missing);
+}
+
+inline void sum_rows(const double* const* row, std::size_t rows, std::size_t count, double* out) {
+  for_each_vector(count, [&](std::size_t j, std::size_t lanes) {
+    F64 sum = {};
+    for (std::size_t r = 0; r < rows; ++r) sum = sum + load_part(row[r] + j, lanes);
+    store_part(out + j, sum, lanes);
+  });
 }
 
 /// out[j] = weight[j] exp(-x[j]^2 / 2) / sqrt(2 pi)

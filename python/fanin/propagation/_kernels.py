@@ -26,8 +26,8 @@ from ._stack import propagate
 __all__ = ["Kernels", "gradient_correlation", "kernels", "slope_covariance"]
 
 PADDINGS, READOUTS = ("circular", "zero"), ("flatten", "mean")
-#: Covariances that are held at a time, 32 MB, and rows of dense inputs.
-_TOGETHER, _ROWS = 1 << 22, 64
+#: Covariances that are held at a time, 32 MB. Few parts: BLAS' threads spin after each product.
+_TOGETHER = 1 << 22
 #: Variances of inputs that differ by less are one: the rounding of sums of squares.
 _ALIKE = 8 * 2.0**-52
 
@@ -198,15 +198,15 @@ class _Net:
         return found
 
     def products(self, a: Floats, b: Floats) -> Floats:
-        """Means over the channels, (inputs, other inputs, entries)."""
+        """Means over the channels, (places, inputs, other places, other inputs)."""
         (n, places, channels), m = a.shape, b.shape[0]
+        first, second = a.transpose(1, 0, 2), b.transpose(1, 0, 2)
         if places == 1 or self.full:
-            made = a.reshape(-1, channels) @ b.reshape(-1, channels).T
-            made = made.reshape(n, places, m, places).transpose(0, 2, 1, 3)
+            made = first.reshape(-1, channels) @ second.reshape(-1, channels).T
         else:
-            made = np.matmul(a.transpose(1, 0, 2), b.transpose(1, 2, 0)).transpose(1, 2, 0)
-        entries = places * places if self.full else places
-        return np.asarray(np.ascontiguousarray(made).reshape(n, m, entries) / channels, np.float64)
+            made = np.matmul(first, second.transpose(0, 2, 1))
+        made /= channels
+        return made.reshape(places, n, places if self.full else 1, m)
 
     def pairs(self, a: Floats, b: Floats, q1: Floats, q2: Floats, same: int) -> Floats:
         made: Floats = _core.pair_kernels(
@@ -317,27 +317,25 @@ def kernels(
 
 def _mirror(out: Floats, rows: slice, columns: slice) -> None:
     """The kernels of equal inputs are symmetric, to the last bit."""
-    if rows.start != columns.start:
-        out[:, columns, rows] = out[:, rows, columns].transpose(0, 2, 1)
-        return
-    for kernel in out:
-        square = kernel[rows, rows]
-        kernel[rows, rows] = np.triu(square) + np.triu(square, 1).T
+    right = columns.start
+    if rows.start == columns.start:
+        right = rows.stop
+        for kernel in out:
+            square = kernel[rows, rows]
+            kernel[rows, rows] = np.triu(square) + np.triu(square, 1).T
+    beyond = slice(right, columns.stop)
+    out[:, beyond, rows] = out[:, rows, beyond].transpose(0, 2, 1)
 
 
 def _parts(net: _Net, rows: int, columns: int, same: bool) -> Iterator[tuple[slice, slice]]:
     """Blocks of pairs that fit into memory; of equal inputs those on and above the diagonal."""
     places = math.prod(net.image)
-    entries = places * places if net.full else places
-    most = max(1, _TOGETHER // entries)
-    height = max(1, min(_ROWS, math.isqrt(most)))
-    width = max(height, most // height // height * height)
+    most = max(1, _TOGETHER // (places * places if net.full else places))
+    width = max(1, min(columns, max(math.isqrt(most), most // max(1, rows))))
+    height = max(1, min(rows, width, most // width))
     for top in range(0, rows, height):
-        end = min(rows, top + height)
-        if same:
-            yield slice(top, end), slice(top, end)
-        for left in range(end if same else 0, columns, width):
-            yield slice(top, end), slice(left, min(columns, left + width))
+        for left in range(top if same else 0, columns, width):
+            yield slice(top, min(rows, top + height)), slice(left, min(columns, left + width))
 
 
 def _as_inputs(

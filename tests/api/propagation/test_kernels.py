@@ -194,6 +194,52 @@ def test_inputs_of_one_norm_use_the_tables_and_agree_with_the_maps(name):
     assert_allclose(got.tangent, tangent, rtol=1e-11)
 
 
+#: Those with a closed form of both E phi phi and E phi' phi'.
+CLOSED = ("linear", "relu", "leaky_relu", "abs", "squared_relu", "erf", "erf_scaled", "gelu", "sin",
+          "cos", "gaussian", "exp")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_closed_forms_in_a_network_are_those_of_one_pair(name):
+    x, y = np.random.default_rng(6).normal(scale=0.5, size=(2, 13, 4))
+    x[0] = 0  # a variance of 0 in the first layer
+    got = p.kernels(x, name, 2, weight_var=0.8, x2=y)
+    q1, q2 = (0.8 * (z * z).mean(axis=1) for z in (x, y))
+    kernel = tangent = 0.8 * x @ y.T / 4
+    for _ in range(2):
+        root = np.sqrt(np.outer(q1, q2))
+        c = np.divide(kernel, root, out=np.zeros_like(root), where=root > 0)
+        pair = q1[:, None], q2[None], c
+        slopes = np.empty_like(c)
+        slopes[1:] = p.slope_covariance(pair[0][1:], pair[1], c[1:], name)
+        if q1[0] > 0:
+            slopes[0] = p.slope_covariance(q1[0], q2, c[0], name)
+        else:
+            tangent[0] = slopes[0] = 0  # no kernel: x and the bias are 0
+        kernel = 0.8 * p.covariance(*pair, name)
+        tangent = kernel + 0.8 * slopes * tangent
+        q1, q2 = (p.variance_map(q, name, weight_var=0.8) for q in (q1, q2))
+    assert_allclose(got.covariance, kernel, rtol=10 * EXACT, atol=10 * EXACT)
+    assert_allclose(got.tangent, tangent, rtol=10 * EXACT, atol=10 * EXACT)
+
+
+@pytest.mark.parametrize(("name", "together"), [("relu", 700), ("tanh", 700), ("relu", 1)])
+def test_parts_are_those_of_the_whole(monkeypatch, name, together):
+    x = np.random.default_rng(7).normal(size=(41, 3))
+    x /= np.sqrt((x * x).mean(axis=1, keepdims=True))  # one norm: tables serve tanh
+    whole = p.kernels(x, name, 2, weight_var=1.5, bias_var=0.1)
+    apart = p.kernels(x, name, 2, weight_var=1.5, bias_var=0.1, x2=x)
+    monkeypatch.setattr("fanin.propagation._kernels._TOGETHER", together)
+    parts = p.kernels(x, name, 2, weight_var=1.5, bias_var=0.1)
+    rectangle = p.kernels(x, name, 2, weight_var=1.5, bias_var=0.1, x2=x)
+    # BLAS sums in another order; near c = 1 the tangent kernel keeps half the digits.
+    off = ~np.eye(len(x), dtype=bool)
+    for other in (apart, parts, rectangle):
+        assert_allclose(other.covariance, whole.covariance, rtol=1e-12)
+        assert_allclose(other.tangent[off], whole.tangent[off], rtol=1e-11)
+    assert_allclose(np.diag(parts.tangent), np.diag(whole.tangent), rtol=1e-14)
+
+
 def test_threads_and_instruction_sets_change_no_bit(isa):
     x = np.random.default_rng(5).normal(size=(150, 8))
     before = fanin.runtime.threads()
