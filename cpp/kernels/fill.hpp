@@ -190,8 +190,8 @@ template <template <class> class LawOf, Element E, template <int> class Way, int
   return steps * Tiles;
 }
 
-/// Two tiles a step where a tile is two vectors, or four whole vectors of blocks: too few to hide the
-/// latency of the rounds. The last tile by itself.
+/// Two tiles a step where a tile is two vectors, or four whole vectors of blocks, too few to hide
+/// the latency of the rounds. The last tile by itself.
 template <template <class> class LawOf, Element E, template <int> class Way>
 void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
   using T = typename ComputeOf<E>::Type;

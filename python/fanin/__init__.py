@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import _interpreter  # noqa: F401  # isort: skip  # first: the core would hang
 from . import _core, _hints, runtime
-from ._activations.activation import Activation
-from ._activations.gains import calculate_gain, gain
-from ._activations.table import activations
 from ._arrays.parts import flat
 from ._random.stateless import normal, random, truncated_normal, truncated_normal_std, uniform
 from ._random.streams import Stream
@@ -67,6 +64,9 @@ from ._schemes.scheme import Scheme
 
 if TYPE_CHECKING:
     from . import diagnose, files, linalg, propagation
+    from ._activations.activation import Activation
+    from ._activations.gains import calculate_gain, gain
+    from ._activations.table import activations
     from ._models.plan import Plan
     from ._models.tensors import PlanTensor
     from ._models.verifying import Verification, verify
@@ -82,6 +82,10 @@ __version__: str = _core.build_config()["version"]
 
 #: Public names and modules that are imported when they are first used.
 _LAZY = {
+    "Activation": "_activations.activation",
+    "activations": "_activations.table",
+    "calculate_gain": "_activations.gains",
+    "gain": "_activations.gains",
     "BitGenerator": "_random.bit_generator",
     "Generator": "_random.generator",
     "Plan": "_models.plan",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, SupportsIndex
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fanin._hints import short
 from fanin._numbers import as_floats
 from fanin._types import Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 #: No array has an axis so long, nor a network so many layers; every float holds it nearly.
 MOST_COUNTED = 2**63 - 1

@@ -5,10 +5,14 @@ NumPy's own depend on the machine, so nothing that ends in a weight may use them
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from fanin import _core
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 #: e^x is below the smallest double below the first and infinite above the second.
 _EXP_RANGE = -745.0, 709.782712893384

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fanin._hints import short
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["as_float", "as_floats", "as_reals"]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .targets import Target
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Box: TypeAlias = tuple[range, ...]
-Coordinates: TypeAlias = NDArray[np.int64]
+Coordinates: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def boxes(goal: Target) -> Iterator[tuple[NDArray[Any], Box]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fanin._arrays.boxes import Box, as_slices
 from fanin._arrays.kinds import REAL
@@ -15,6 +13,9 @@ from fanin._random.seeds import as_stream, check_seed
 from fanin._random.streams import Stream
 
 from .weight import Weight
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class BaseWeight:

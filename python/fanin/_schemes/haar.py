@@ -6,10 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fanin import _core
 from fanin._arrays.boxes import Box, assign, boxes, coordinates
@@ -21,6 +20,9 @@ from fanin._types import Progress
 
 from .fans import Layout
 from .weight import Weight
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _BLOCK_BYTES = 1 << 26  # of finished matrices held at a time when they cannot be made in place
 

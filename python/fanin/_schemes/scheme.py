@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fanin._activations.gains import gain as gain_of_activation
 from fanin._arrays.shapes import as_shape
 from fanin._checks import non_negative
 from fanin._hints import meant_keyword, short
@@ -144,6 +143,8 @@ class Scheme:
     def read_gain(self, gain: Any, parameters: Mapping[str, Any]) -> float:
         """A gain given as a number or by the name of an activation."""
         if isinstance(gain, str):
+            from fanin._activations.gains import gain as gain_of_activation
+
             value = gain_of_activation(gain)
             held = self.gain_of if isinstance(self.gain_of, str) else self.gain_of(**parameters)
             if held:

@@ -11,7 +11,7 @@ from fanin._modes import divisor
 from .fans import Axes, Fans, Layout, fans_of
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Weight:
     """The weight of one call: its full shape, how to read it, its words and where they go."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fanin._arrays.boxes import Coordinates
 from fanin._schemes.accepts import FINITE_ARRAY, Parameter
@@ -12,6 +10,9 @@ from fanin._schemes.patterns import write_constant, write_delta, write_pattern
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def write_identity(weight: Weight) -> Any:

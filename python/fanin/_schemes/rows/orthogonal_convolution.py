@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fanin import _core
 from fanin._arrays.boxes import Box, as_slices, assign, boxes
@@ -22,6 +21,9 @@ from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
 
 from .orthogonal import orthogonal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _XIAO = "Xiao et al. 2018"
 
