@@ -13,9 +13,9 @@ namespace {
 
 using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-/// start (places, rows, other places, columns), other places 1 if not `full`; q1 (depth, rows, places) and q2 (depth, columns, places). `same`
-/// is the column that is the input of row 0, or -1. Returns covariances and tangent kernels, (2,
-/// rows, columns).
+/// start (places, rows, other places, columns), other places 1 if not `full`; q1 (depth, rows,
+/// places) and q2 (depth, columns, places). `same` is the column that is the input of row 0, or -1.
+/// Returns covariances and tangent kernels, (2, rows, columns).
 py::array_t<double> pair_kernels(const py::capsule& handle, const Array& start, const Array& q1,
                                  const Array& q2, const std::array<std::size_t, 2>& image,
                                  const std::array<std::size_t, 2>& kernel, bool zero, bool full,

@@ -33,8 +33,8 @@ bool fill(const Plan& plan, const Source& source, Destination destination, int t
 /// From how many bytes on stores go past the caches; 0: as is best on this machine. For tests.
 void set_stream_bytes(i64 bytes);
 
-/// Arguments of their own for the elements begin .. begin + count of a destination, in C order: those
-/// of element begin + k stand at place k of an array of `counts`.
+/// Arguments of their own for the elements begin .. begin + count of a destination, in C order:
+/// those of element begin + k stand at place k of an array of `counts`.
 struct Columns {
   std::span<const Spread> argument;
   std::span<const i64> counts;

@@ -11,8 +11,8 @@ inline u64 scaled(u64 bits, u64 low, u64 span) {
   return low + (span == 0 ? bits : u64((u128(bits) * span) >> 64));
 }
 
-/// scaled(bits, low, span), bits = words 2i (low half) and 2i + 1. No rejection: each probability is
-/// off by less than 2^-64.
+/// scaled(bits, low, span), bits = words 2i (low half) and 2i + 1. No rejection: each probability
+/// is off by less than 2^-64.
 Plan integers(u64 low, u64 span, Element element);
 
 /// -1 where bit 31 of word i is set, else 1, in any element type.
