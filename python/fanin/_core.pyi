@@ -66,7 +66,6 @@ def fill_integers_each(
     array: NDArray[Any],
     first: int,
 ) -> None: ...
-
 def draw_at(
     law: str,
     numbers: Any,

@@ -7,6 +7,7 @@ gradient goes back likewise, with a normal process of its own that does not depe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,12 +25,12 @@ _SIGMOID, _TANH = as_activation("sigmoid"), as_activation("tanh")
 
 
 class _Process:
-    """A normal process, one time after another: its values so far and its covariances."""
+    """Normal processes of one law, one time after another: their values so far, (processes, units)
+    at a time, and their covariances."""
 
-    def __init__(self, stream: Stream, times: int, units: int) -> None:
-        self._stream, self._units = stream, units
+    def __init__(self, streams: Sequence[Stream], times: int, units: int) -> None:
         self._lower = np.zeros((times, times))
-        self._free = np.zeros((times, units))
+        self._free = np.stack([_whitened(stream, times, units) for stream in streams])
         self._count = 0
 
     def next(self, row: Floats) -> Floats:
@@ -41,13 +42,17 @@ class _Process:
         own = max(float(row[n] - lower[n, :n] @ lower[n, :n]), 0.0)
         # What cannot be told from rounding is nothing: two times with the same values.
         lower[n, n] = np.sqrt(own) if own > 1e-12 * row[n] else 0.0
-        drawn = normal((self._units,), seed=self._stream[n], dtype="float64")
-        # Sample covariances are those of the law.
-        before = self._free[:n]
-        fresh = np.asarray(drawn) - (before @ drawn / self._units) @ before
-        self._free[n] = fresh / np.sqrt(float(fresh @ fresh) / self._units)
         self._count += 1
-        return np.asarray(lower[n, : n + 1] @ self._free[: n + 1])
+        return np.asarray(lower[n, : n + 1] @ self._free[:, : n + 1])
+
+
+def _whitened(stream: Stream, times: int, units: int) -> Floats:
+    """Normal values whose sample covariances are those of the law: each less what it has of those
+    before, all at once."""
+    drawn = np.empty((times, units))
+    for n in range(times):
+        drawn[n] = normal((units,), seed=stream[n], dtype="float64")
+    return np.linalg.solve(np.linalg.cholesky(drawn @ drawn.T / units), drawn)
 
 
 class Program(Protocol):
@@ -60,11 +65,14 @@ class Program(Protocol):
 
     def start(self) -> list[Floats]: ...
 
-    def step(self, state: list[Floats], gates: list[Floats]) -> tuple[list[Floats], Floats]:
+    def opened(self, gates: list[Floats]) -> list[Floats]:
+        """What the others take from the gates' pre-activations."""
+
+    def step(self, state: list[Floats], opened: list[Floats]) -> tuple[list[Floats], Floats]:
         """The next state, and the output."""
 
     def back(
-        self, before: list[Floats], gates: list[Floats], after: list[Floats],
+        self, before: list[Floats], opened: list[Floats], after: list[Floats],
         carried: list[Floats], of_output: Floats,
     ) -> tuple[list[Floats], list[Floats]]:  # fmt: skip
         """Gradients of the state before and of the gates."""
@@ -73,12 +81,12 @@ class Program(Protocol):
 @dataclass
 class Units:
     """The run of all units: `products` of outputs, of (sequence, step) pairs, and by step of the
-    first sequence states and gates. `apart` is E (h - h')^2/2."""
+    first sequence states and opened gates. `apart` is E (h - h')^2/2."""
 
     products: Floats
     apart: Floats
     states: list[list[Floats]]
-    gates: list[list[Floats]]
+    opened: list[list[Floats]]
 
 
 @dataclass(frozen=True)
@@ -98,12 +106,19 @@ class GatedCell:
         steps, program = len(same), self.program
         seen = np.block([[same, cross], [cross.T, same]])
         stream = Stream(_SEED)["cells"]
-        processes = [_Process(stream[k], 2 * steps, _UNITS // 2) for k in range(program.gates)]
-        order: list[int] = []  # of (sequence, step) as sequence * steps + step
+        laws: dict[tuple[float, ...], list[int]] = {}
+        for k, law in enumerate(zip(self.of_input, self.of_hidden, self.of_bias, strict=True)):
+            laws.setdefault(law, []).append(k)
+        processes = {
+            law: _Process([stream[k] for k in gates], 2 * steps, _UNITS // 2)
+            for law, gates in laws.items()
+        }
+        # By (sequence, step) as sequence * steps + step; outputs in the order of time.
+        order: list[int] = []
         products = np.zeros((2 * steps, 2 * steps))
         outputs = np.zeros((2 * steps, _UNITS))
         state = [program.start(), program.start()]
-        states, drawn = [state[0]], []
+        states, opened = [state[0]], []
         apart = np.zeros(steps)
         for t in range(steps):
             for sequence in range(2):
@@ -112,31 +127,31 @@ class GatedCell:
                 rows = np.array(order)
                 past = np.where(rows % steps > 0, products[at - 1, rows - 1], 0.0)
                 past = past if t else np.zeros(len(rows))
-                gates = [
-                    process.next(w * seen[at, rows] + u * past + b)
-                    for process, w, u, b in zip(
-                        processes, self.of_input, self.of_hidden, self.of_bias, strict=True
-                    )
-                ]
-                for k, half in enumerate(gates):
-                    sign = -1.0 if k in program.candidates else 1.0
-                    gates[k] = np.concatenate([half, sign * half])
-                state[sequence], outputs[at] = program.step(state[sequence], gates)
-                products[at, rows] = products[rows, at] = outputs[rows] @ outputs[at] / _UNITS
+                gates = [np.empty(0)] * program.gates
+                for (w, u, b), process in processes.items():
+                    drawn = process.next(w * seen[at, rows] + u * past + b)
+                    for k, half in zip(laws[w, u, b], drawn, strict=True):
+                        sign = -1.0 if k in program.candidates else 1.0
+                        gates[k] = np.concatenate([half, sign * half])
+                found = program.opened(gates)
+                state[sequence], output = program.step(state[sequence], found)
+                outputs[len(order) - 1] = output
+                both = outputs[: len(order)] @ output / _UNITS
+                products[at, rows] = products[rows, at] = both
                 if sequence == 0:
-                    drawn.append(gates)
+                    opened.append(found)
                     states.append(state[0])
-            difference = outputs[t] - outputs[steps + t]
+            difference = outputs[2 * t] - outputs[2 * t + 1]
             apart[t] = 0.5 * float(difference @ difference) / _UNITS
-        return Units(products, apart, states, drawn)
+        return Units(products, apart, states, opened)
 
     def back(self, units: Units, loss: Floats) -> tuple[Floats, Floats]:
         """Products of the gates' gradients at every two steps, summed over the gates that see x
         and over those that see h, the latter with all gates of one variance."""
         steps, program = len(loss), self.program
-        process = _Process(Stream(_SEED)["gradient"], steps, _UNITS)
+        process = _Process([Stream(_SEED)["gradient"]], steps, _UNITS)
         total = np.zeros((2, steps, steps))
-        found: dict[int, list[Floats]] = {}
+        found = np.zeros((program.gates, steps, _UNITS))
         carried = [np.zeros(_UNITS) for _ in program.start()]
         scale = max(self.of_hidden)
         for t in reversed(range(steps)):
@@ -144,15 +159,13 @@ class GatedCell:
             row = loss[t, later].copy()
             if t < steps - 1:
                 row[later < steps - 1] += scale * total[1, t + 1, later[later < steps - 1] + 1]
-            ahead = process.next(row)
-            carried, found[t] = program.back(
-                units.states[t], units.gates[t], units.states[t + 1], carried, ahead
+            [ahead] = process.next(row)
+            carried, found[:, t] = program.back(
+                units.states[t], units.opened[t], units.states[t + 1], carried, ahead
             )
+            both = np.stack([gate[t:] @ gate[t] for gate in found]) / _UNITS
             for which, gates in enumerate((program.of_input, program.of_hidden)):
-                for s in map(int, later):
-                    both = (found[t][k] * found[s][k] for k in gates)
-                    total[which, t, s] += sum(float(x.sum()) for x in both) / _UNITS
-                total[which, later, t] = total[which, t, later]
+                total[which, t, t:] = total[which, t:, t] = both[list(gates)].sum(axis=0)
         return total[0], total[1]
 
 
@@ -168,21 +181,21 @@ class _Lstm:
     def start(self) -> list[Floats]:
         return [np.zeros(_UNITS)]
 
-    def _opened(self, gates: list[Floats]) -> list[Floats]:
+    def opened(self, gates: list[Floats]) -> list[Floats]:
         i, f, g, o = gates
-        found = (_SIGMOID(i), _SIGMOID(f + self._forget_bias), _TANH(g), _SIGMOID(o))
-        return [np.asarray(x) for x in found]
+        i, f, o = _SIGMOID(np.stack([i, f + self._forget_bias, o]))
+        return [i, f, np.asarray(_TANH(g)), o]
 
-    def step(self, state: list[Floats], gates: list[Floats]) -> tuple[list[Floats], Floats]:
-        i, f, g, o = self._opened(gates)
+    def step(self, state: list[Floats], opened: list[Floats]) -> tuple[list[Floats], Floats]:
+        i, f, g, o = opened
         cell = f * state[0] + i * g
         return [cell], o * np.asarray(_TANH(cell))
 
     def back(
-        self, before: list[Floats], gates: list[Floats], after: list[Floats],
+        self, before: list[Floats], opened: list[Floats], after: list[Floats],
         carried: list[Floats], of_output: Floats,
     ) -> tuple[list[Floats], list[Floats]]:  # fmt: skip
-        i, f, g, o = self._opened(gates)
+        i, f, g, o = opened
         bent = np.asarray(_TANH(after[0]))
         of_cell = carried[0] + of_output * o * (1 - bent * bent)
         return [of_cell * f], [
@@ -202,26 +215,25 @@ class _Gru:
     def start(self) -> list[Floats]:
         return [np.zeros(_UNITS)]
 
-    @staticmethod
-    def _opened(gates: list[Floats]) -> tuple[Floats, Floats, Floats]:
+    def opened(self, gates: list[Floats]) -> list[Floats]:
         r, z, of_x, of_h = gates
-        reset, update = np.asarray(_SIGMOID(r)), np.asarray(_SIGMOID(z))
-        return reset, update, np.asarray(_TANH(of_x + reset * of_h))
+        reset, update = _SIGMOID(np.stack([r, z]))
+        return [reset, update, np.asarray(_TANH(of_x + reset * of_h)), of_h]
 
-    def step(self, state: list[Floats], gates: list[Floats]) -> tuple[list[Floats], Floats]:
-        _, update, candidate = self._opened(gates)
+    def step(self, state: list[Floats], opened: list[Floats]) -> tuple[list[Floats], Floats]:
+        _, update, candidate, _ = opened
         hidden = (1 - update) * candidate + update * state[0]
         return [hidden], hidden
 
     def back(
-        self, before: list[Floats], gates: list[Floats], after: list[Floats],
+        self, before: list[Floats], opened: list[Floats], after: list[Floats],
         carried: list[Floats], of_output: Floats,
     ) -> tuple[list[Floats], list[Floats]]:  # fmt: skip
-        reset, update, candidate = self._opened(gates)
+        reset, update, candidate, of_h = opened
         total = carried[0] + of_output
         bent = total * (1 - update) * (1 - candidate * candidate)
         return [total * update], [
-            bent * gates[3] * reset * (1 - reset),
+            bent * of_h * reset * (1 - reset),
             total * (before[0] - candidate) * update * (1 - update),
             bent,
             bent * reset,

@@ -299,7 +299,7 @@ class LSTM(_Recurrent):
     i, f, g and o = W x_t + U h_(t-1) + b are independent normal processes over time, each with the
     covariances of :class:`RNN` (Chen et al. 2018, Gilboa et al. 2019; correlations over time are
     not left out). The law of a unit has no closed form: moments are those of 2^15 units drawn
-    from a fixed stream, good to about 1 % and the same at every call; 30 steps take seconds.
+    from a fixed stream, good to about 1 % and the same at every call; 30 steps take two seconds.
 
     Parameters
     ----------

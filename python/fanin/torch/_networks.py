@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -174,6 +175,62 @@ def _layer_of(module: nn.Module) -> Any:
 
 # --- the graph ----------------------------------------------------------------------------------
 
+
+def _recurrent(module: Any) -> list[Any]:
+    """The layers of an nn.RNN, LSTM or GRU, one on another."""
+    if module.bidirectional or getattr(module, "proj_size", 0):
+        raise _Unknown("of two directions, or with projections")
+    units, layers = module.hidden_size, []
+    for number in range(module.num_layers):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        found: list[Any] = [getattr(module, f"{name}_l{number}", None) for name in names]
+        into, between, *biases = found
+        given: dict[str, Any] = {
+            "weight_var": into.shape[1] * _mean_square(into),
+            "recurrent_var": units * _mean_square(between),
+        }
+        if biases[0] is not None:
+            one, other = (bias.detach().double() for bias in biases)
+            both = one + other
+            if isinstance(module, nn.LSTM):  # in the order i, f, g, o
+                forget = both[units : 2 * units]
+                given["forget_bias"] = float(forget.mean())
+                forget -= forget.mean()
+            split = isinstance(module, nn.GRU)  # a gate adds one of them within its tanh
+            given["bias_var"] = sum(map(_mean_square, (one, other) if split else (both,)))
+        if isinstance(module, nn.RNN):
+            given["activation"] = module.nonlinearity
+        layers.append(_CELLS[type(module)](units, **given))
+        if module.training and module.dropout and number < module.num_layers - 1:
+            layers.append(p.Dropout(module.dropout))
+    return layers
+
+
+_CELLS: dict[type[nn.Module], Any] = {nn.RNN: p.RNN, nn.LSTM: p.LSTM, nn.GRU: p.GRU}
+
+
+def _taken(node: torch.fx.Node, modules: dict[str, nn.Module]) -> tuple[torch.fx.Node, list[Any]]:
+    """The recurrent module that a look-up takes its values from, and the layers up to them."""
+    path: list[Any] = []
+    source = node
+    while source.target is operator.getitem:
+        path.insert(0, source.args[1])
+        source = source.args[0]
+    module = modules.get(str(source.target)) if source.op == "call_module" else None
+    if type(module) not in _CELLS:
+        raise _Unknown("no layer of the theory")
+    assert module is not None
+    layers = _recurrent(module)
+    if path == [0]:
+        return source, layers
+    end = (slice(None), -1) if module.batch_first else -1
+    state = [1, 0] if isinstance(module, nn.LSTM) else [1]
+    top = (-1, 0) if module.num_layers == 1 else (-1,)
+    if path in ([0, end], *([*state, layer] for layer in top)):
+        return source, [*layers[:-1], dataclasses.replace(layers[-1], last=True)]
+    raise _Unknown(f"of a {type(module).__name__} only all outputs or the last step are known")
+
+
 #: A layer, and the node of the graph that it ends at.
 Step = tuple[torch.fx.Node, Any]
 
@@ -205,6 +262,16 @@ def _chain(
     if node.op == "placeholder":
         return []
     tensors = [a for a in node.args if isinstance(a, torch.fx.Node)]
+    if node.target is operator.getitem:
+        try:
+            source, layers = _taken(node, modules)
+        except _Unknown as why:
+            unknown[str(node.name)] = f"{node.target}: {why}"
+            return []
+        before = _chain(source.args[0], modules, unknown)
+        if len(source.args) > 1 or source.kwargs:
+            unknown[str(source.target)] = "a start other than 0"
+        return [*before, *((node, layer) for layer in layers)]
     if node.target in _ADDITIONS and len(tensors) == 2:
         first, second = (_chain(one, modules, unknown) for one in tensors)
         shared = 0
@@ -232,7 +299,20 @@ def _chain(
     return before if layer is None else [*before, (node, layer)]
 
 
+class _AllSteps(nn.Module):  # type: ignore[misc]
+    """The outputs of a recurrent module, without its states."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Any) -> Any:
+        return self.cell(x)[0]
+
+
 def _traced(module: nn.Module) -> list[Step]:
+    if type(module) in _CELLS:
+        module = _AllSteps(module)
     try:
         graph = torch.fx.Tracer().trace(module)  # modules of torch.nn stay whole
     except Exception as error:
@@ -303,7 +383,7 @@ def network(module: nn.Module, example: Any) -> fanin.propagation.Network:
     `propagation.architecture` with the sizes and the std of their configuration. Any other module
     is traced by torch.fx, modules of torch.nn as a whole: layers with weights get the variances
     that their weights and biases have now (fan_in mean(W^2) and mean(b^2)), an addition becomes a
-    `Residual`.
+    `Residual`. Of an nn.RNN, LSTM or GRU all outputs are known, and the last step.
 
     Parameters
     ----------
@@ -367,6 +447,10 @@ def named_network(
     if len(shape) < 2:
         raise ValueError(f"the example needs a batch and features, got the shape {shape}")
     image = shape[2:] or None
+    cells = [m for m in module.modules() if type(m) in _CELLS]
+    if cells and len(shape) == 3:
+        steps_first = not cells[0].batch_first
+        return p.Network(layers, width=shape[2], image=(shape[0 if steps_first else 1],)), names
     if image is not None and not any(isinstance(layer, p.Conv) for layer in layers):
         return p.Network(layers, width=shape[-1]), names  # features are last, as Linear has them
     return p.Network(layers, width=shape[1], image=image), names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -127,13 +128,20 @@ def test_models_of_transformers_are_their_architectures(config, kind, example, b
     assert network.width in (32, 3)
 
 
+class Choosing(nn.Module):
+    """What it does depends on the values."""
+
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
 def test_what_is_not_understood_is_named():
     with torch.no_grad():
         strange = nn.Sequential(nn.Linear(4, 4), nn.PReLU(), nn.Conv1d(4, 4, 3))
     with pytest.raises(ValueError, match=r"1: PReLU: no layer .*; 2: Conv1d: only paddings"):
         init.network(strange, torch.zeros(2, 4))
     with pytest.raises(ValueError, match="torch.fx does not trace"):
-        init.network(nn.LSTM(3, 4), torch.zeros(2, 5, 3))
+        init.network(Choosing(), torch.zeros(2, 5))
     with pytest.raises(ValueError, match="of transformers gpt2, .*, not t5"):
         config = transformers.T5Config(num_layers=1, d_model=16, d_kv=4, d_ff=16, num_heads=2)
         with torch.device("meta"):
@@ -141,3 +149,97 @@ def test_what_is_not_understood_is_named():
         init.network(model, torch.zeros(1, 3, dtype=torch.long))
     with pytest.raises(ValueError, match="0: Linear: .* meta device"):
         init.network(nn.Sequential(nn.Linear(4, 4, device="meta")), torch.zeros(2, 4))
+
+
+class Reader(nn.Module):
+    """A recurrent module, what is taken of it, and a head."""
+
+    def __init__(self, cell, take, width):
+        super().__init__()
+        self.cell, self.take, self.head = cell, take, nn.Linear(width, 5)
+
+    def forward(self, x):
+        return self.head(self.take(self.cell(x)))
+
+
+def last_output(cell):
+    return lambda found: found[0][:, -1] if cell.batch_first else found[0][-1]
+
+
+def last_state(cell):
+    return lambda found: (found[1][0] if isinstance(cell, nn.LSTM) else found[1])[-1]
+
+
+#: The same last step, taken in each way that people write.
+LAST = {"output": last_output, "state": last_state}
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("taken", ["all", *LAST])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_recurrent_modules_are_layers_of_their_variances(kind, taken, batch_first):
+    torch.manual_seed(3)
+    cell = kind(40, 60, num_layers=2, batch_first=batch_first, dropout=0.25)
+    take = (lambda found: found[0]) if taken == "all" else LAST[taken](cell)
+    x = torch.zeros(2, 7, 40) if batch_first else torch.zeros(7, 2, 40)
+    network = init.network(Reader(cell, take, 60), x)
+    first, dropped, second, head = network.layers
+    assert network.image == (7,) and network.width == 40
+    assert isinstance(first, getattr(p, kind.__name__)) and dropped.rate == 0.25
+    assert (first.last, second.last) == (False, taken != "all")
+    assert isinstance(head, p.Dense)
+    into, between = (getattr(cell, f"weight_{x}h_l1").detach().double() for x in "ih")
+    assert second.weight_var == pytest.approx(60 * float((into**2).mean()))
+    assert second.recurrent_var == pytest.approx(60 * float((between**2).mean()))
+    ones, others = (getattr(cell, f"bias_{x}h_l0").detach().double() for x in "ih")
+    if kind is nn.GRU:
+        assert first.bias_var == pytest.approx(float((ones**2).mean() + (others**2).mean()))
+    elif kind is nn.RNN:
+        assert first.bias_var == pytest.approx(float(((ones + others) ** 2).mean()))
+        assert first.activation.name == "tanh"
+    else:
+        gates = (ones + others).reshape(4, 60)
+        assert first.forget_bias == pytest.approx(float(gates[1].mean()))
+        gates[1] -= gates[1].mean()
+        assert first.bias_var == pytest.approx(float((gates**2).mean()))
+    assert all(type(layer) is not p.Dropout for layer in init.network(
+        Reader(cell, take, 60).eval(), x).layers)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_the_outputs_of_a_recurrent_module_are_predicted(kind):
+    torch.manual_seed(4)
+    steps, width, units, batch, networks = 6, 120, 200, 8, 40
+    found = []
+    for _ in range(networks):
+        cell = kind(width, units, num_layers=2, batch_first=True)
+        with torch.no_grad():
+            for name, parameter in cell.named_parameters():
+                parameter.normal_(0, 0.3 if "bias" in name else 1.2 / math.sqrt(parameter.shape[1]))
+            if kind is nn.LSTM:
+                cell.bias_ih_l1[units : 2 * units] += 1
+            x = torch.randn(batch, steps, width)
+            found.append(cell(x)[0].square().mean((0, 2)).tolist())
+    # The layers of one module, with the variances that all were drawn with.
+    law = {"weight_var": 1.2**2, "recurrent_var": 1.2**2, "bias_var": 2 * 0.3**2}
+    layers = [dataclasses.replace(layer, **law) for layer in init.network(cell, x).layers]
+    if kind is nn.LSTM:
+        layers = [dataclasses.replace(x, forget_bias=float(i)) for i, x in enumerate(layers)]
+    theory = p.Network(layers, width=width, image=(steps,)).propagate().position_map(2)
+    mean, error = np.mean(found, 0), np.std(found, 0, ddof=1) / math.sqrt(networks)
+    # Units of the theory are good to 1 %; a relative 1/units a step is left at a finite width.
+    room = 4 * error + ((0 if kind is nn.RNN else 0.01) + steps / units) * theory
+    assert (abs(mean - theory) < room).all(), (mean / theory, error / theory)
+    assert (error < 0.03 * theory).all()
+
+
+def test_what_of_a_recurrent_module_is_not_known_is_named():
+    def of(cell, take):
+        return lambda: init.network(Reader(cell, take, 60), torch.zeros(2, 7, 40))
+
+    with pytest.raises(ValueError, match="only all outputs or the last step"):
+        of(nn.GRU(40, 60, batch_first=True), lambda found: found[0][:, 2])()
+    with pytest.raises(ValueError, match="two directions"):
+        of(nn.LSTM(40, 30, batch_first=True, bidirectional=True), lambda found: found[0])()
+    with pytest.raises(ValueError, match="no layer of the theory"):
+        of(nn.Linear(40, 60), lambda found: found[0])()
