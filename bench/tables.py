@@ -207,6 +207,8 @@ def both(
 def replace(path: Path, name: str, text: str) -> None:
     block = re.compile(rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
     old = path.read_text()
+    if not block.search(old):
+        raise ValueError(f"{path.name} has no block named {name}")
     path.write_text(block.sub(lambda found: f"{found[1]}{text}\n{found[2]}", old))
 
 

@@ -61,7 +61,7 @@ def fill(draw: Draw, shape: tuple[int, ...], dtype: str, stream: Any, index: Any
 
 
 def _torch_tensor(values: Any, kind: Any) -> Any:
-    """In NumPy's memory: NumPy asks for huge pages, and torch's own cost twice the time to touch."""
+    """In NumPy's memory, which asks for huge pages; torch's own takes twice the time to touch."""
     import torch
 
     whole = values.view(np.int16) if values.dtype.name == "bfloat16" else values
