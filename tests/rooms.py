@@ -34,8 +34,15 @@ TABLE: dict[str, set[str]] = {
     "_models": {GROUND, "_arrays", "_random", "_schemes", "files"},
     FACE: {GROUND, *_LIBRARY},
     **{name: _ADAPTER for name in ADAPTERS},
-    # it records plans, which know no torch, and looks whether windows overlap
-    "torch": {*_ADAPTER, "_models", "_arrays.kinds", "_arrays.destinations"},
+    # it records plans, which know no torch, looks whether windows overlap, and chooses by itself
+    # what is empty in a small sparse matrix
+    "torch": {
+        *_ADAPTER,
+        "_models",
+        "_arrays.kinds",
+        "_arrays.destinations",
+        "_schemes.choice",
+    },  # fmt: skip
     "_bench": {FACE},
     "cli": {GROUND, FACE, "_bench", *_LIBRARY},
 }

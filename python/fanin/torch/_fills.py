@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from fanin._checks import as_threads
 from fanin._models.tensors import PlanTensor
 from fanin._models.values import Value
 from fanin._models.writing import write, write_value
+from fanin._schemes.choice import chosen
 from fanin._schemes.rules import DRAWS, Rule
 
 from ._memory import array_of, changed, dtype_of, fill_blocks
-from ._seeds import key_of, word_of
+from ._seeds import key_of, stream_of, word_of
 from ._shards import is_distributed, local_parts
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "fill_plain",
     "fill_recorded",
     "fill_run",
+    "fill_sparse",
     "fill_tensor",
     "is_fillable",
     "write_rule",
@@ -157,6 +160,21 @@ def fill_orthogonal(tensor: torch.Tensor, gain: float, generator: Any) -> torch.
     matrix = array.reshape((1, rows, columns))
     _core.haar(key_of(word_of(generator)), _ONE_MATRIX, long, short, 0, short, 0, gain, matrix,
                as_threads(None), None, wide)  # fmt: skip
+    changed(tensor)
+    return tensor
+
+
+def fill_sparse(tensor: torch.Tensor, sparsity: float, std: float, generator: Any) -> torch.Tensor:
+    """Fill a small contiguous matrix of the CPU by a sparse law; return it.
+
+    The bits are those of ``fanin.sparse(shape, sparsity, std, layout="io")``, as above.
+    """
+    array = array_of(tensor)
+    stream = stream_of(generator)
+    rows = array.shape[0]
+    fanin.normal(array.shape, 0.0, std, seed=stream, out=array)
+    words = fanin.random(array.shape, seed=stream["choice"], dtype=np.float64)
+    array[~chosen(words, 0, rows - math.ceil(sparsity * rows))] = 0
     changed(tensor)
     return tensor
 

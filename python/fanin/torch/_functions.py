@@ -27,6 +27,7 @@ from ._fills import (
     element_of,
     fill_orthogonal,
     fill_plain,
+    fill_sparse,
     fill_tensor,
     is_fillable,
 )
@@ -64,6 +65,8 @@ _LAWS = {
     "normal": ("loc", "scale"),
     "truncated_normal": ("loc", "scale", "low", "high"),
 }
+#: Values of a matrix whose empty places are chosen at once.
+_FEW = 1 << 16
 #: dtypes that the core makes matrices in.
 _MADE_IN_PLACE = (torch.float32, torch.float64)
 
@@ -661,6 +664,9 @@ def sparse_(
     arguments = sparse_arguments(tensor, sparsity, std)
     if arguments is None:
         return _torchs("sparse_", generator, tensor, sparsity, std)
+    few = 0 < tensor.numel() <= _FEW and element_of(tensor) is not None
+    if few and _hooks.recorder() is None:
+        return fill_sparse(tensor, arguments["sparsity"], arguments["std"], generator)
     return draw(tensor, "sparse", arguments, generator)
 
 

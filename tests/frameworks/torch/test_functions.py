@@ -311,3 +311,15 @@ def test_a_matrix_has_the_bits_of_the_scheme_in_torchs_order(dtype, gain):
             dtype=str(dtype).removeprefix("torch."),
         )
         np.testing.assert_array_equal(w.numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.5, 1.0])
+def test_a_sparse_matrix_has_the_bits_of_the_scheme_in_torchs_order(dtype, sparsity):
+    for shape in [(8, 8), (3, 5), (1, 5), (5, 1), (300, 300)]:
+        w = torch.empty(shape, dtype=dtype)
+        init.sparse_(w, sparsity, 0.02, generator=fanin.Stream(3))
+        expected = fanin.sparse(
+            shape, sparsity, 0.02, layout="io", seed=3, dtype=str(dtype).removeprefix("torch.")
+        )
+        assert np.array_equal(w.float().numpy(), expected.astype(np.float32))

@@ -13,6 +13,7 @@ from fanin._checks import non_negative
 from fanin._random.seeds import as_stream
 from fanin._random.stateless import normal, random
 from fanin._schemes.accepts import COUNT, FRACTION, NON_NEGATIVE, Parameter, optional
+from fanin._schemes.choice import chosen
 from fanin._schemes.registry import add
 from fanin._schemes.scheme import Scheme
 from fanin._schemes.weight import Weight
@@ -51,32 +52,20 @@ def _write_sparse(weight: Weight, sparsity: float | None, std: float, non_zeros:
                 index=index,
                 threads=weight.threads,
             )
-            chosen = _chosen_inputs(weight, stream["choice"], in_axis, index, kept)
-            block[~chosen[(slice(None),) * in_axis + (index[in_axis],)]] = 0
+            made = _chosen_inputs(weight, stream["choice"], in_axis, index, kept)
+            block[~made[(slice(None),) * in_axis + (index[in_axis],)]] = 0
     return goal.done()
 
 
 def _chosen_inputs(
     weight: Weight, stream: Any, in_axis: int, index: tuple[slice, ...], kept: int
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """For the columns of `index`, which of their inputs have the `kept` smallest keys.
-
-    A key is the random word of the element's address with the input's number in its low bits, so
-    no two keys of a column are equal and every subset of inputs is as likely as any other.
-    """
-    inputs = weight.shape[in_axis]
+    """For the columns of `index`, which of their inputs have the `kept` smallest keys."""
     columns = (*index[:in_axis], slice(None), *index[in_axis + 1 :])
     words = random(
         weight.shape, seed=stream, dtype=np.float64, index=columns, threads=weight.threads
     )
-    keys = (words * 2.0**53).astype(np.int64)
-    if kept == 0:
-        return np.zeros(keys.shape, dtype=np.bool_)
-    number_bits = inputs.bit_length()
-    numbers = np.arange(inputs).reshape((-1,) + (1,) * (keys.ndim - in_axis - 1))
-    keys = (keys >> number_bits << number_bits) | numbers
-    largest = np.partition(keys, kept - 1, axis=in_axis).take([kept - 1], axis=in_axis)
-    return np.asarray(keys <= largest)
+    return chosen(words, in_axis, kept)
 
 
 sparse = add(
