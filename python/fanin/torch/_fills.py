@@ -34,6 +34,7 @@ __all__ = [
     "fill_sparse",
     "fill_tensor",
     "is_fillable",
+    "is_kind",
     "write_rule",
 ]
 
@@ -67,14 +68,20 @@ def is_fillable(tensor: Any, law: str = "") -> bool:
     RuntimeError
         Memory that overlaps itself where torch does not look, or that has been freed.
     """
+    if not is_kind(tensor, law):
+        return False
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        return False
+    return not tensor.is_cpu or is_distributed(tensor) or _lies(tensor)
+
+
+def is_kind(tensor: Any, law: str = "") -> bool:
+    """Whether fanin fills tensors of this class, layout and dtype, if they have memory."""
     if decides_itself(tensor):
         return False
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
         return False
-    if tensor.is_inference() and not torch.is_inference_mode_enabled():
-        return False
-    kinds = (*_REAL, *_FLOAT8, *(_COMPLEX if law == "normal" else ()))
-    return tensor.dtype in kinds and (not tensor.is_cpu or is_distributed(tensor) or _lies(tensor))
+    return tensor.dtype in (*_REAL, *_FLOAT8, *(_COMPLEX if law == "normal" else ()))
 
 
 def decides_itself(tensor: Any) -> bool:

@@ -17,7 +17,7 @@ from fanin._models.plan import Plan
 from fanin._models.tensors import PlanTensor
 from fanin._schemes.rules import Rule, Rules, RulesLike
 
-from ._fills import fill_recorded, fill_run, is_fillable, write_rule
+from ._fills import fill_recorded, fill_run, is_fillable, is_kind, write_rule
 from ._flat import flat_runs
 from ._names import NamedTensor, named_tensors
 from ._recording import recorded
@@ -212,7 +212,7 @@ def _left_alone(
     if record is None and rule is None:
         return "skipped" if row.is_buffer or tensor.requires_grad else "frozen"
     floats = tensor.is_floating_point() or tensor.is_complex()
-    if not row.is_buffer and not (floats and is_fillable(tensor, "normal")):
+    if not row.is_buffer and not (floats and is_kind(tensor, "normal")):
         return "skipped"
     return ""
 
@@ -226,8 +226,24 @@ def _task(row: NamedTensor, record: PlanTensor | None, rule: Rule | None) -> _Ta
         )
     if record is not None and record.shape != shape:
         raise ValueError(f"{row.name} has shape {shape}, its record {record.shape}")
+    _check_memory(row)
     name = record.name if record is not None else row.name
     return _Task(row.tensor, record, rule, name, shape, None)
+
+
+def _check_memory(row: NamedTensor) -> None:
+    """Refuse, before anything is written, a parameter that cannot be."""
+    if row.is_buffer or is_distributed(row.tensor):
+        return
+    try:
+        fillable = is_fillable(row.tensor, "normal")
+    except RuntimeError as error:
+        raise ValueError(f"{row.name}: {error}") from None
+    if not fillable:
+        raise ValueError(
+            f"{row.name} cannot be written: it was made in inference mode, or it is a view that "
+            "shows some memory several times; give the module a parameter of its own memory"
+        )
 
 
 def _check(task: _Task) -> None:

@@ -40,7 +40,13 @@ def is_ddp(module: nn.Module) -> bool:
 
 
 def named_tensors(root: nn.Module) -> Iterator[NamedTensor]:
-    """Every parameter and buffer once, in the order of state_dict, with all its names."""
+    """Every parameter and buffer once, in the order of state_dict, with all its names.
+
+    Raises
+    ------
+    ValueError
+        One of a lazy module that has no shape yet.
+    """
     rows: dict[int, NamedTensor] = {}
     ddp = is_ddp(root)
     for prefix, module in root.named_modules(remove_duplicate=False):
@@ -51,6 +57,11 @@ def named_tensors(root: nn.Module) -> Iterator[NamedTensor]:
                     continue
                 full = f"{prefix}.{local}" if prefix else local
                 name = unwrapped(full, is_ddp=ddp)
+                if nn.parameter.is_lazy(tensor):
+                    raise ValueError(
+                        f"{name} of {type(module).__name__} has no shape yet: run the module on a "
+                        "batch first, which gives lazy modules theirs"
+                    )
                 stored = not is_buffer or local not in module._non_persistent_buffers_set
                 row = rows.get(id(tensor))
                 if row is None:

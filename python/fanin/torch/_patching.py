@@ -119,9 +119,9 @@ def _new(
             size = (rest.pop("size"),)
         if rest or names is not None or layout not in (None, torch.strided):
             return None
-        shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+        shape = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
         if out is None:
-            out = torch.empty(shape, dtype=dtype, device=device, pin_memory=pin_memory)
+            out = torch.empty(*size, dtype=dtype, device=device, pin_memory=pin_memory)
         elif tuple(out.shape) != tuple(shape) or dtype not in (None, out.dtype):
             return None
         if not _in_place(out):
@@ -168,6 +168,8 @@ def _normal(default: Any, mean: Any, std: Any = 1.0, size: Any = None, **rest: A
     first = mean if isinstance(mean, torch.Tensor) else std
     generator = rest.pop("generator", None)
     if rest or not first.is_floating_point() or first.device.type != "cpu":
+        return None
+    if not (std if isinstance(std, torch.Tensor) else torch.tensor(std)).ge(0.0).all():
         return None
     out = torch.empty(shape, dtype=first.dtype, device=first.device)
     if _standard_normal(default if generator is None else generator, out) is None:

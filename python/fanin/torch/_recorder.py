@@ -125,8 +125,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             out = torch.ops.aten.empty.memory_format(shape, dtype=dtype, device="meta")
         else:
             out = func(*tree_map(as_meta, args), **tree_map(as_meta, kwargs))
-        if law is not None and plain and out.is_floating_point():
-            scheme, arguments = law(named)
+        scheme, arguments = law(named) if law is not None and plain else ("", {})
+        if scheme and (out.is_floating_point() or (out.is_complex() and scheme == "normal")):
             self._write(out, Cell(Value(scheme, arguments), leaf=object(), set_by=caller()))
         elif name == "normal" and law is not None and out.is_floating_point():
             cell = Cell(Value("normal", {"loc": 0.0, "scale": 1.0}), leaf=object(),
@@ -170,6 +170,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             if isinstance(t, torch.Tensor) and t is not target
         ]  # fmt: skip
         known = self._contents(target) is not None
+        if name == "set_" and target.is_meta and all(other.is_meta for other in others):
+            return func(*args, **kwargs)  # the target has the other's storage from now on
         if not known and not any(self._contents(other) is not None for other in others):
             return func(*args, **kwargs)
         base = name.removesuffix("_")

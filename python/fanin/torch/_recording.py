@@ -137,6 +137,7 @@ def _of_factory(factory: Any, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
 def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
     """The record of `how` alone, run on tensors without memory that stand in for the module's."""
     recorder = Recorder()
+    list(named_tensors(module))  # it refuses what has no shape
     with _stand_ins(module) as originals:
         with _recording_into(recorder), torch.no_grad():
             if how is None:

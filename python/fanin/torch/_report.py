@@ -269,21 +269,34 @@ def report(
     >>> [row.kind for row in init.report(model, torch.randn(16, 8)).layers]
     ['Linear', 'ReLU']
     """
-    outputs: list[tuple[str, nn.Module, torch.Tensor, float | None]] = []
+    rows: list[LayerReport] = []
+    waiting: list[float | None] = []
+
+    def before(layer: nn.Module, inputs: Any) -> None:
+        waiting.append(_theory(layer, inputs))
 
     def keep(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
+            theory = waiting.pop()
             first = output[0] if isinstance(output, tuple) and output else output
             if not isinstance(first, torch.Tensor) or not first.is_floating_point():
                 return
+            number = len(rows)
+            rows.append(_row(name, layer, first, theory))
+
+            def spread(gradient: torch.Tensor) -> None:
+                found = float(gradient.double().std(unbiased=False))
+                rows[number] = replace(rows[number], gradient_std=found)
+
             if first.requires_grad:
-                first.retain_grad()
-            outputs.append((name, layer, first, _theory(layer, inputs)))
+                first.register_hook(spread)
 
         return hook
 
+    # An activation in place overwrites what it is given: everything is read before the next runs.
     leaves = [(n, m) for n, m in module.named_modules() if not list(m.children())]
-    hooks = [layer.register_forward_hook(keep(name)) for name, layer in leaves]
+    hooks = [layer.register_forward_pre_hook(before) for _, layer in leaves]
+    hooks += [layer.register_forward_hook(keep(name)) for name, layer in leaves]
     kept = [(p, p.grad) for p in module.parameters()]
     try:
         with _in_evaluation(module, batch_statistics=True), torch.enable_grad():
@@ -299,7 +312,6 @@ def report(
             hook.remove()
         for parameter, gradient in kept:
             parameter.grad = gradient
-    rows = [_row(*entry) for entry in outputs]
     return Report(tuple(predict(rows)))
 
 
@@ -313,15 +325,13 @@ def _theory(layer: nn.Module, inputs: Any) -> float | None:
 
 def _row(name: str, layer: nn.Module, output: torch.Tensor, theory: float | None) -> LayerReport:
     values = output.detach().double()
-    gradient = output.grad
-    spread = float("nan") if gradient is None else float(gradient.double().std(unbiased=False))
     return LayerReport(
         name,
         type(layer).__name__,
         float(values.mean()),
         float(values.std(unbiased=False)),
         float((values == 0).double().mean()),
-        spread,
+        math.nan,  # until the gradient is here
         float(values.square().mean()),
         theory,
     )

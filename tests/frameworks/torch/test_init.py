@@ -173,3 +173,24 @@ def test_versions_rise_so_autograd_knows():
     init.init_(module)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_parameters_that_cannot_be_written_are_named_before_anything_is():
+    with torch.inference_mode():
+        frozen = nn.Linear(4, 4)
+    expanded = nn.Linear(4, 4)
+    expanded.weight = nn.Parameter(torch.zeros(1, 4).expand(4, 4))
+    windows = nn.Linear(4, 4)
+    windows.weight = nn.Parameter(torch.zeros(10).unfold(0, 4, 2))
+    refused = [
+        (frozen, "cannot be written"),
+        (expanded, "cannot be written"),
+        (windows, "more than one element"),
+        (nn.LazyLinear(4), "no shape yet"),
+    ]
+    for module, words in refused:
+        pair = nn.Sequential(nn.Linear(4, 4), module)
+        before = pair[0].weight.clone()
+        with pytest.raises(ValueError, match=f"1.weight.*{words}"):
+            init.init_(pair)
+        assert torch.equal(pair[0].weight, before)

@@ -3,6 +3,7 @@
 import copy
 import threading
 
+import numpy as np
 import pytest
 import torch
 import torch_architectures
@@ -166,3 +167,29 @@ def test_what_fanin_does_not_draw_is_torchs():
         with pytest.raises(RuntimeError, match="leaf Variable"):
             torch.nn.Parameter(torch.empty(3)).normal_()
     assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+def test_sizes_may_be_numpys_or_tensors():
+    with init.patched(seed=0):
+        made = torch.randn(np.int64(3)), torch.randn(2, torch.tensor(3)), torch.rand([2, 3])
+    assert [tuple(one.shape) for one in made] == [(3,), (2, 3), (2, 3)]
+
+
+WRONG = {
+    "negative std": lambda: torch.normal(torch.zeros(3), -1.0),
+    "a negative std among others": lambda: torch.normal(0.0, torch.tensor([1.0, -1.0])),
+    "negative rate": lambda: torch.empty(3).exponential_(-1.0),
+    "no size": lambda: torch.randn("x"),
+    "negative size": lambda: torch.rand(-1),
+    "integers": lambda: torch.randn(2, dtype=torch.int64),
+    "a leaf as out": lambda: torch.randn(2, out=torch.empty(2, requires_grad=True)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_calls_raise_torchs_error(name):
+    with pytest.raises((RuntimeError, TypeError, NotImplementedError)) as theirs:
+        WRONG[name]()
+    with init.patched(seed=0), pytest.raises(theirs.type) as ours:
+        WRONG[name]()
+    assert str(ours.value) == str(theirs.value)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch_models import bert, gpt2
 
 import fanin
@@ -224,3 +225,43 @@ def test_marks_of_loaded_weights_are_there_after_recording():
     init.record(model, how=lambda m: m.initialize_weights())
     assert model.transformer.wte.weight._is_hf_initialized
     assert [getattr(m, "_is_hf_initialized", None) for m in model.modules()] == marks
+
+
+def test_a_parametrisation_that_keeps_the_tensor_keeps_its_law():
+    class Doubled(nn.Module):
+        def forward(self, weight):
+            return 2 * weight
+
+        def right_inverse(self, weight):
+            return weight
+
+    def factory():
+        layer = nn.Linear(4, 3)
+        parametrize.register_parametrization(layer, "weight", Doubled())
+        return layer
+
+    plan = init.record(factory)
+    laws = {tensor.name: tensor.scheme for tensor in plan.tensors}
+    assert laws == {"bias": "uniform", "parametrizations.weight.original": "uniform"}
+
+
+def test_complex_draws_are_recorded():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(3, 3, dtype=torch.complex64))
+
+    plan = init.record(Complex)
+    (tensor,) = plan.tensors
+    assert (tensor.scheme, tensor.dtype) == ("normal", "complex64")
+    module = Complex()
+    init.init_(module, seed=1, how=plan)
+    want = fanin.normal((3, 3), seed=fanin.Stream(1)["w"], dtype="complex64")
+    assert np.array_equal(module.w.detach().numpy(), want)
+
+
+def test_a_lazy_module_is_told_what_to_do():
+    for call in (lambda: init.record(lambda: nn.Sequential(nn.LazyLinear(4))),
+                 lambda: init.record(nn.Sequential(nn.LazyLinear(4)))):  # fmt: skip
+        with pytest.raises(ValueError, match="0.weight of LazyLinear has no shape yet: run"):
+            call()

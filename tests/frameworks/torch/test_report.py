@@ -1,5 +1,7 @@
 """lsuv_ and report: what a batch says of a module."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -109,3 +111,13 @@ def test_a_module_that_the_theory_does_not_know_is_reported_without_predictions(
     report = init.report(nn.Sequential(nn.Linear(8, 8), nn.Softmax(-1)), torch.randn(4, 8))
     assert [row.predicted for row in report.layers] == [None, None]
     assert "nan" not in str(report)
+
+
+def test_activations_in_place_change_no_row():
+    first, last = nn.Linear(8, 64), nn.Linear(64, 4)
+    batch = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
+    rows = [
+        init.report(nn.Sequential(first, act, last), batch).layers
+        for act in (nn.ReLU(), nn.ReLU(inplace=True))
+    ]
+    assert rows[0] == rows[1] and not math.isnan(rows[0][0].gradient_std)
