@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 __all__ = ["chosen"]
 
 
-def chosen(words: NDArray[np.float64], axis: int, count: int) -> NDArray[np.bool_]:
+def chosen(words: np.ndarray[Any, Any], axis: int, count: int) -> np.ndarray[Any, Any]:
     """For the columns along `axis`, which of their elements have the `count` smallest keys.
 
     `words` are uniform in [0, 1). A key is the word with the element's number in its low bits, so
