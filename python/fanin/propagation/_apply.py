@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from ._state import Passage, State
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
+
+    from ._laws import UnitLaw
 
 
 @public("fanin.propagation")
@@ -62,33 +65,31 @@ class Apply(EvenLayer):
 
     def _of_laws(self, state: State) -> Passage:
         """Of units whose law is carried along; correlations by the parabola of `between`."""
-        phi = self.activation
-        found = [moments_of(phi, *law.nodes(phi.kinks)) for law in state.laws or ()]
+        phi, laws = self.activation, state.laws or ()
+        of = {id(law): moments_of(phi, *law.nodes(phi.kinks)) for law in _different(laws)}
         shape = state.q.shape
-        every = Moments(*(np.reshape([getattr(m, name) for m in found], shape)
+        every = Moments(*(np.reshape([getattr(of[id(law)], name) for law in laws], shape)
                           for name in ("mean", "second", "slope", "slope_second")))  # fmt: skip
-        square = state.m * state.m
-        variance = state.q - square
+        variance = state.q - state.m * state.m
+        after = every.second - every.mean * every.mean
         with np.errstate(invalid="ignore", divide="ignore"):
             apart = state.q * state.one_minus_c / variance
             slope = variance * every.slope * every.slope
-            one_minus_c = (
-                parted(every.second - every.mean * every.mean, slope, apart) / every.second
-            )
-            c = 1 - one_minus_c
-            lifted = Moments(*(x[..., None] for x in vars(every).values()))
-            same, cross = (
-                between(lifted, variance[..., None], (x - square[..., None]) / variance[..., None])
-                for x in (state.same, state.cross)
-            )
+            one_minus_c = parted(after, slope, apart) / every.second
+        here = (state.m, every.mean, variance, after, every.slope)
+        products = [x[..., None] * state.beside(x) for x in here]
+
+        def pairs(products_before: Floats) -> Floats:
+            return state.inside(between(products_before, *products)) if state.pairs else state.same
+
         made = replace(
-            state, q=every.second, m=every.mean, c=c, one_minus_c=one_minus_c, same=same,
-            cross=cross, gaussian=False, applied=(phi, state), laws=None,
+            state, q=every.second, m=every.mean, c=1 - one_minus_c, one_minus_c=one_minus_c,
+            same=pairs(state.same), cross=pairs(state.cross), gaussian=False,
+            applied=(phi, state), laws=None,
         )  # fmt: skip
         # Of two positions or inputs slopes count as independent.
-        apart = np.asarray(every.slope * every.slope)
-        far = apart[..., None]
-        return Passage(made, lambda g: g.scaled(every.slope_second, far, apart, far))
+        own, far = np.asarray(every.slope * every.slope), products[-1]
+        return Passage(made, lambda g: g.scaled(every.slope_second, far, own, far))
 
     def _back(self, state: State, factor: Floats, copies: float = 1.0) -> Back:
         """By E phi'(u)^2, and E phi'(u) phi'(v) for every pair that shares a gradient."""
@@ -126,3 +127,7 @@ class Apply(EvenLayer):
         c = np.where((here > 0) & (there > 0), np.clip(c, -1.0, 1.0), 0.0)
         [found] = pairs_at(self.activation, here, there, c, **what)
         return found
+
+
+def _different(laws: Iterable[UnitLaw]) -> Iterable[UnitLaw]:
+    return {id(law): law for law in laws}.values()

@@ -107,12 +107,16 @@ def parted(variance: Any, slope: Any, apart: Any) -> Floats:
     return np.asarray(apart * (slope + (variance - slope) * (2 - apart)))
 
 
-def between(first: Moments, variance: Any, correlation: Any) -> Floats:
-    """E phi(s) phi(t) for s and t of the same law, by the parabola in their correlation that has
-    the value mean^2 and the slope variance (E phi')^2 at 0, and E phi^2 at 1."""
-    square = first.mean * first.mean
-    lack = parted(first.second - square, variance * first.slope * first.slope, 1 - correlation)
-    return np.asarray(first.second - lack)
+def between(
+    product: Floats, means: Any, means_after: Any, variances: Any, variances_after: Any, slopes: Any
+) -> Floats:
+    """E phi(s) phi(t) from E s t, by the parabola in their correlation that has at 0 the value and
+    the slope of the independent and at 1 the whole of the variances. All but the first are products
+    over s and t, which may have different laws."""
+    root, whole = np.sqrt(variances), np.sqrt(variances_after)
+    some = root > 0
+    correlation = np.where(some, (product - means) / np.where(some, root, 1.0), 0.0)
+    return np.asarray(means_after + whole - parted(whole, root * slopes, 1 - correlation))
 
 
 def largest_products(

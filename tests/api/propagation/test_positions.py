@@ -386,3 +386,24 @@ def test_a_weight_that_pixels_share_has_the_sum_of_their_gradients():
     inside = p.Network([block]).propagate()
     assert_allclose(inside.weight_grads, [0.25 * 0.5 * 0.5, 0.25 * 0.25], rtol=1e-13)
     assert inside.weight_grad[1] == inside.weight_grads[-1]
+
+
+def test_sums_of_activations_are_the_same_from_place_to_place_as_all_alike():
+    def behind(last):
+        def conv(padding="circular"):
+            return p.Conv(16, 3, 2.0, 0.1, padding=padding)
+
+        sums = [p.Residual([conv(), "tanh", conv()]), "relu", p.Residual([conv()], 0.8), "gelu"]
+        layers = [conv(), "relu", *sums, conv(last)]
+        return p.Network(layers, width=16, image=(4, 3)).propagate(q0=[0.5, 1.5], c0=0.3)
+
+    # A zero-padded layer at the end asks all those before it for a map of alike places.
+    mapped, alike = behind("zero"), behind("circular")
+    assert mapped.q.shape == alike.q.shape
+    assert_allclose(mapped.q[..., :-1], alike.q[..., :-1], rtol=1e-11)
+    assert_allclose(mapped.c[..., :-1], alike.c[..., :-1], rtol=1e-11)
+    # In the middle the last layer sees what the circular one sees.
+    middle = mapped.position_map(len(alike.q[0]) - 1)[..., 1, 1]
+    assert_allclose(middle, alike.q[..., -1], rtol=1e-11)
+    edge = mapped.position_map(len(alike.q[0]) - 1)[..., 0, 0]
+    assert_allclose(edge - 0.1, (alike.q[..., -1] - 0.1) * 4 / 9, rtol=1e-11)

@@ -83,6 +83,22 @@ def test_layers_agree_with_networks_drawn_in_torch(name):
     compared(network, networks=networks, c0=0.5, width_effect=effect)
 
 
+def test_signals_behind_sums_of_activations_agree_with_networks_drawn_in_torch():
+    layers = [
+        conv(128), "relu", p.Residual([conv(128), "relu", conv(128)]), "relu",
+        p.Residual([conv(128)], branch=0.5), "relu", p.AveragePool(2), p.Flatten(), p.Dense(128),
+    ]  # fmt: skip
+    network, networks = p.Network(layers, width=128, image=(6, 6)), 60
+    theory = network.propagate(c0=0.5)
+    found = torch_networks.measured(network, networks=networks, c0=0.5)
+    for name, values in (("square", theory.q), ("product", theory.q * theory.c)):
+        mean, error = found[name].mean(0), found[name].std(0, ddof=1) / math.sqrt(networks)
+        # 1/n for each of the layers, as above.
+        room = SCORE * error + len(layers) / 128 * values
+        assert (abs(mean - values) <= room).all(), (name, mean, values, error)
+        assert (error < 0.05 * values).all()
+
+
 def test_batch_norm_takes_its_mean_over_inputs_and_positions():
     layers = ["relu", conv(128), p.BatchNorm(), "relu", p.BatchNorm(), p.Dense(128)]
     network = p.Network(layers, width=128, image=(4, 4))
