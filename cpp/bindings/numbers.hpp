@@ -1,6 +1,7 @@
 // Python's own numbers and NumPy's two commonest, read without a detour; for the quick ways, which
 // leave the rest to others.
 #pragma once
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -11,8 +12,10 @@ namespace fanin::bindings {
 /// Whether this is a scalar of the NumPy dtype of `T`: no subclass, no array.
 template <class T>
 bool is_scalar_of(PyObject* object) {
-  static PyObject* const type = py::object(py::dtype::of<T>().attr("type")).release().ptr();
-  return reinterpret_cast<PyObject*>(Py_TYPE(object)) == type;
+  // No plain static: its making may hand the interpreter's lock to a thread that then waits for it.
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> type;
+  const auto found = [] { return py::object(py::dtype::of<T>().attr("type")); };
+  return type.call_once_and_store_result(found).get_stored().is(py::type::handle_of(object));
 }
 
 /// A Python int that 64 bits hold or a numpy.int64, and no subclass.

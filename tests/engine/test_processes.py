@@ -422,3 +422,39 @@ fanin.truncated_normal((1 << 17,), low=np.linspace(-1, 1, 1 << 17), high=8.0, se
 print(started() - before)
 """
     assert run(code) == ["1"]
+
+
+FIRST_CALLS = """
+import sys, threading
+import numpy as np
+import fanin
+sys.setswitchinterval(1e-6)
+calls = [
+    lambda: fanin.normal((4,), 0, 1, seed=1),
+    lambda: fanin.he_normal((4, 4), seed=1, gain="tanh"),
+    lambda: fanin.default_rng(1).integers(0, np.array([3, 4])),
+    lambda: fanin.default_rng(1).normal(),
+    lambda: fanin.orthogonal((4, 4), seed=1),
+    lambda: fanin.linalg.qr(np.eye(3)),
+    lambda: fanin.propagation.moments(1.0, "silu"),
+    lambda: fanin.uniform((4,), np.float64(0), np.int64(1), seed=1),
+]
+start = threading.Barrier(len(calls))
+
+def run(first):
+    start.wait()
+    for call in calls[first:] + calls[:first]:
+        call()
+
+threads = [threading.Thread(target=run, args=(k,), daemon=True) for k in FIRST]
+for each in threads: each.start()
+for each in threads: each.join(30)
+sys.exit(any(each.is_alive() for each in threads))
+"""
+
+
+@pytest.mark.parametrize("first", ["range(8)", "[0] * 8", "[7, 3] * 4"])
+def test_the_first_calls_of_a_process_may_come_from_several_threads(first):
+    code = FIRST_CALLS.replace("FIRST", first)
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
