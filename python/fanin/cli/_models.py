@@ -176,7 +176,9 @@ def init(
         f"{' (replaced)' if replaced else ''}"
     )
     count = len(part.tensors)
-    totals = _tables.totals(numbers=part.parameters, count=count, size=written, seconds=seconds)
+    totals = _tables.totals(
+        numbers=part.parameters, count=count, size=written, seconds=seconds, resumed=resume
+    )
     screen.print(totals)
 
 

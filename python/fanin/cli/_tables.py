@@ -156,12 +156,15 @@ def _mean(value: float) -> str:
     return f"{value:g}" if value == round(value) else f"{value:+.1e}"
 
 
-def totals(*, numbers: int, count: int, size: int, seconds: float) -> Text:
-    """Two lines: what was written, and how fast."""
+def totals(*, numbers: int, count: int, size: int, seconds: float, resumed: bool) -> Text:
+    """Two lines: what was written, and how fast; of a run that went on, how long it took."""
     text = Text()
     text.append(f"{numbers:,} parameters", style="bold")
     text.append(f" in {count} tensors, {size:,} bytes\n")
     text.append(f"{seconds:.2f} s", style="bold")
+    if resumed:
+        text.append(" to check what was there and to write the rest")
+        return text
     text.append(" with write and fsync: ")
     text.append(f"{numbers / seconds / 1e6:,.0f} million parameters/s", style="bold")
     text.append(f", {size / seconds / 1e9:.2f} GB/s")

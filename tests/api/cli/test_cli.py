@@ -387,6 +387,8 @@ def test_a_folder_gets_shards_their_index_and_the_config(tmp_path):
         "init", "gpt2", *SMALL, "--out", folder, "--shard-size", "300KB", "--seed", 3, "--resume"
     )
     assert resumed.returncode == 0, resumed.stderr
+    assert "to check what was there and to write the rest" in resumed.stdout
+    assert "GB/s" not in resumed.stdout
     other = run("init", "gpt2", *SMALL, "--out", folder, "--shard-size", "300KB", "--resume")
     assert other.returncode == 1 and "another plan, seed or dtype" in other.stderr
     verified = run("verify", folder)
