@@ -20,6 +20,7 @@ from fanin._models.writing import write, write_value
 from fanin._schemes.choice import chosen
 from fanin._schemes.rules import DRAWS, Rule
 
+from . import _hooks
 from ._memory import array_of, changed, dtype_of, fill_blocks
 from ._seeds import key_of, stream_of, word_of
 from ._shards import is_distributed, local_parts
@@ -70,6 +71,8 @@ def is_fillable(tensor: Any, law: str = "") -> bool:
     """
     if not is_kind(tensor, law):
         return False
+    if _hooks.recorder() is not None:
+        return True  # nothing is written
     if tensor.is_inference() and not torch.is_inference_mode_enabled():
         return False
     return not tensor.is_cpu or is_distributed(tensor) or _lies(tensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,36 +16,64 @@ __all__ = ["BLOCK_BYTES", "array_of", "changed", "dtype_of", "fill_blocks"]
 #: What is held of a tensor that the core cannot write itself, at most.
 BLOCK_BYTES = 1 << 25
 
-#: dtypes that torch gives no NumPy array for: the integer of their size and their name there.
-_BY_BITS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
-    torch.bfloat16: (torch.int16, ml_dtypes.bfloat16),
-    torch.float8_e4m3fn: (torch.uint8, ml_dtypes.float8_e4m3fn),
-    torch.float8_e5m2: (torch.uint8, ml_dtypes.float8_e5m2),
-    torch.float8_e4m3fnuz: (torch.uint8, ml_dtypes.float8_e4m3fnuz),
-    torch.float8_e5m2fnuz: (torch.uint8, ml_dtypes.float8_e5m2fnuz),
-    torch.float8_e8m0fnu: (torch.uint8, ml_dtypes.float8_e8m0fnu),
+#: dtypes that torch gives no NumPy array for, and their names there.
+_BY_BITS: dict[torch.dtype, Any] = {
+    torch.bfloat16: ml_dtypes.bfloat16,
+    torch.float8_e4m3fn: ml_dtypes.float8_e4m3fn,
+    torch.float8_e5m2: ml_dtypes.float8_e5m2,
+    torch.float8_e4m3fnuz: ml_dtypes.float8_e4m3fnuz,
+    torch.float8_e5m2fnuz: ml_dtypes.float8_e5m2fnuz,
+    torch.float8_e8m0fnu: ml_dtypes.float8_e8m0fnu,
 }
 
 
+class _Lent:
+    """A tensor's memory as NumPy takes it; ``Tensor.numpy()`` would make its storage unresizable,
+    which FSDP has to free."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor  # the memory lives as long as the array does
+        size = tensor.element_size()
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (tensor.data_ptr(), False),
+            "shape": tuple(tensor.shape),
+            "strides": tuple(step * size for step in tensor.stride()),
+            "typestr": dtype_of(tensor.dtype).str if tensor.dtype not in _BY_BITS else f"<i{size}",
+        }
+
+
 def array_of(tensor: torch.Tensor) -> NDArray[Any]:
-    """The memory of a dense CPU tensor, shared, whatever its dtype and whether it needs grad."""
-    plain = tensor.detach() if tensor.requires_grad else tensor
-    by_bits = _BY_BITS.get(plain.dtype)
-    if by_bits is None:
-        whole: NDArray[Any] = plain.numpy()
-        return whole
-    bits, dtype = by_bits
-    shared: NDArray[Any] = plain.view(bits).numpy().view(dtype)
-    return shared
+    """The memory of a dense CPU tensor, shared, whatever its dtype and whether it needs grad.
+
+    Raises
+    ------
+    RuntimeError
+        A tensor that is lazily conjugated or negated, or whose memory has been freed.
+    """
+    if tensor.is_conj() or tensor.is_neg() or not tensor.is_cpu:
+        raise RuntimeError("only the memory of a CPU tensor as it is stored can be lent")
+    if not tensor.data_ptr() and tensor.numel():
+        raise RuntimeError(
+            f"the tensor of shape {tuple(tensor.shape)} has no memory: its storage has been freed"
+        )
+    array: NDArray[Any] = np.asarray(_Lent(tensor))
+    by_bits = _BY_BITS.get(tensor.dtype)
+    return array if by_bits is None else array.view(by_bits)
 
 
 def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
     """NumPy's dtype of that name."""
     by_bits = _BY_BITS.get(dtype)
     if by_bits is not None:
-        named: np.dtype[Any] = np.dtype(by_bits[1])
+        named: np.dtype[Any] = np.dtype(by_bits)
         return named
-    array: NDArray[Any] = torch.empty(0, dtype=dtype).numpy()
+    return _dtype_of(dtype)
+
+
+@functools.cache
+def _dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
+    array: NDArray[Any] = torch.empty(0, dtype=dtype, device="cpu").numpy()
     return array.dtype
 
 

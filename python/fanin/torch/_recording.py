@@ -18,6 +18,7 @@ from fanin._models.values import Literal, Norm, Part, Step, Value
 
 from . import _hooks
 from ._contents import Cell, Contents, Geometry, box_of, geometry_of, literal_of
+from ._flat import flat_runs
 from ._memory import dtype_of
 from ._names import NamedTensor, named_tensors
 from ._recorder import CannotRecord, Recorder
@@ -138,6 +139,11 @@ def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecor
     """The record of `how` alone, run on tensors without memory that stand in for the module's."""
     recorder = Recorder()
     list(named_tensors(module))  # it refuses what has no shape
+    if next(flat_runs(module), None) is not None:
+        raise ValueError(
+            "FSDP1 has flattened the parameters of the module: record the model before it is "
+            "wrapped, plan = record(factory), and give how=plan"
+        )
     with _stand_ins(module) as originals:
         with _recording_into(recorder), torch.no_grad():
             if how is None:

@@ -323,3 +323,17 @@ def test_a_sparse_matrix_has_the_bits_of_the_scheme_in_torchs_order(dtype, spars
             shape, sparsity, 0.02, layout="io", seed=3, dtype=str(dtype).removeprefix("torch.")
         )
         assert np.array_equal(w.float().numpy(), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, torch.float8_e5m2, torch.complex64], ids=str)
+@pytest.mark.parametrize("name", ["normal_", "orthogonal_", "sparse_", "module"])
+def test_storages_can_be_freed_and_resized_as_before(name, dtype):
+    for tensor in (torch.zeros(4, 3, dtype=dtype), torch.zeros(3, 4, dtype=dtype).T):
+        if name == "module":
+            module = torch.nn.Linear(3, 4, bias=False)
+            module.weight = torch.nn.Parameter(tensor)
+            init.init_(module, {"weight": "normal"})
+        elif name == "normal_" or not dtype.is_complex:
+            getattr(init, name)(tensor, **DRAWING[name])
+        assert tensor.untyped_storage().resizable()
+        tensor.untyped_storage().resize_(0)
