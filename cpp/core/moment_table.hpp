@@ -54,14 +54,18 @@ struct PairLayer {
   std::ptrdiff_t same;  ///< the place among the others of the input itself, or -1
 };
 
+/// Distances from 0, to the left and to the right, beyond which phi is a straight line to rounding.
+struct Reach {
+  double left, right;
+};
+
 /// One activation. Parameters travel as kParameters doubles.
 struct ActivationRow {
   ActivationFacts facts;
   /// Length over which phi changes: its poles and transitions are about this far from 0.
   double (*unit)(const double* parameters);
-  /// Distance from 0 beyond which phi is a straight line on either side, to rounding; infinite
-  /// where it never is.
-  double (*reach)(const double* parameters);
+  /// Infinite where phi is never straight.
+  Reach (*reach)(const double* parameters);
   /// phi, phi' and phi'' at each x; the results may not overlap x.
   void (*apply)(const double* parameters, const double* x, std::size_t count, double* phi,
                 double* slope, double* curvature);
@@ -113,6 +117,16 @@ struct MixtureSums {
   double *covariance, *slopes, *mean_slope;
 };
 
+/// A function of q as x^power times a polynomial in 2 x / width - 1, x = sqrt(q) or 1/sqrt(q).
+struct PowerSeries {
+  static constexpr int kTerms = 12;
+  double terms[kTerms];
+  int power;
+  double width;  ///< of the interval [0, width] of x
+  bool inverse;  ///< x = 1/sqrt(q)
+  bool derived;  ///< not the function but its derivative; of inverse ones
+};
+
 struct MomentTable {
   Rows<ActivationRow> activations;
   /// out[m * count + i] = sum_j g[m * nodes + j] exp(-half_square[j] / q[i]) / sqrt(2 pi q[i])
@@ -128,6 +142,7 @@ struct MomentTable {
   void (*tabulated)(const double* table, const int* which, int moments, const double* q,
                     std::size_t count, double* out, std::size_t stride);
   // Described in kernels/moments.hpp.
+  void (*power_series)(const PowerSeries& series, const double* q, std::size_t count, double* out);
   void (*contract)(const double* rows, int terms, std::size_t width, double t, double* out);
   void (*polynomials)(const double* const* row, int terms, const double* x, std::size_t count,
                       double* out);

@@ -7,7 +7,9 @@
 #include <new>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
+#include "engine/binade.hpp"
 #include "engine/moment_tables.hpp"
 #include "engine/parallel.hpp"
 #include "engine/quadrature.hpp"
@@ -30,6 +32,11 @@ constexpr int kPanelsOneSide = 6;
 /// Edges of panels double up to here, then quadruple: 16 nodes leave 3^-32 of a function that
 /// changes over its distance. What is left of the algebraic tails beyond kFar is 1e-6 of phi.
 constexpr double kNear = 32, kFar = 0x1p20;
+
+/// Where the moments are series, on the scale of the length over which phi changes: from 2^6 on
+/// what is left of series in 1/sqrt(q) is e^-32 of the bend, a millionth of a moment; below 2^-7
+/// the Gaussian at a distance of 1 is e^-64.
+constexpr int kSmall = -7, kLarge = 6;
 
 /// The integer nearest to log2 |x| of a number that is not 0; 0 otherwise.
 int nearest_power(double x) {
@@ -72,16 +79,13 @@ Activation::Activation(const std::string& name, std::array<double, kParameters> 
   kinks_.assign(facts.kink, facts.kink + facts.kinks);
   unit_ = row()->unit(parameters_.data());
   reach_ = row()->reach(parameters_.data());
+  find_edges();
   find_jumps();
   find_moments_at_zero();
 }
 
 Activation::Activation(Values values, std::vector<double> kinks, double unit, double precision)
-    : values_(std::move(values)),
-      kinks_(std::move(kinks)),
-      unit_(unit),
-      precision_(precision),
-      reach_(kInfinity) {
+    : values_(std::move(values)), kinks_(std::move(kinks)), unit_(unit), precision_(precision) {
   find_jumps();
   find_moments_at_zero();
   constexpr int most_parts = 32;
@@ -124,21 +128,24 @@ void Activation::find_jumps() {
   }
 }
 
-Nodes Activation::nodes(int exponent, int parts) const {
-  const double width = kPanelWidth * std::sqrt(std::ldexp(1.0, exponent));
-  const double reach = kPanelsOneSide * width;
+Nodes Activation::nodes(int low, int high, int parts) const {
+  const double width = kPanelWidth * std::sqrt(std::ldexp(1.0, low));
+  const double reach = kPanelsOneSide * kPanelWidth * std::sqrt(std::ldexp(1.0, high - 1));
+  // Of many binades, panels as wide as their distance from 0.
+  const bool doubling = high > low + 1;
   std::vector<double> edges = {0.0};
-  for (int m = 1; m <= kPanelsOneSide; ++m) edges.push_back(m * width);
   // Far from its centre phi is straight, or changes over its distance.
-  for (double x = unit_; x < reach; x *= x < kNear ? 2 : x < kFar ? 4 : 16) {
-    if (x >= kNear && x >= reach_) {
-      edges.push_back(reach_);
-      break;
+  for (const bool right : {true, false}) {
+    const double sign = right ? 1 : -1, straight = right ? reach_.right : reach_.left;
+    for (double x = width; x < 0.999 * reach; x += doubling ? x : width) edges.push_back(sign * x);
+    edges.push_back(sign * reach);
+    if (straight == 0) continue;
+    for (double x = unit_; x < reach; x *= x < kNear ? 2 : x < kFar ? 4 : 16) {
+      const bool end = x >= kNear && x >= straight;
+      edges.push_back(sign * (end ? straight : x));
+      if (end) break;
     }
-    edges.push_back(x);
   }
-  const std::size_t one_side = edges.size();
-  for (std::size_t i = 1; i < one_side; ++i) edges.push_back(-edges[i]);
   for (const double kink : kinks_)
     if (std::fabs(kink) < reach) edges.push_back(kink);
   std::sort(edges.begin(), edges.end());
@@ -147,10 +154,10 @@ Nodes Activation::nodes(int exponent, int parts) const {
     const double step = (edges[i + 1] - edges[i]) / parts;
     if (step == 0) continue;
     for (int part = 0; part < parts; ++part) {
-      const double low = edges[i] + part * step;
-      const double high = part + 1 == parts ? edges[i + 1] : edges[i] + (part + 1) * step;
+      const double begin = edges[i] + part * step;
+      const double end = part + 1 == parts ? edges[i + 1] : edges[i] + (part + 1) * step;
       for (int k = 0; k < kPanelNodes; ++k) {
-        const PanelNode node = panel_node(low, high, k);
+        const PanelNode node = panel_node(begin, end, k);
         made.at.push_back(node.at), made.weight.push_back(node.weight);
       }
     }
@@ -161,8 +168,7 @@ Nodes Activation::nodes(int exponent, int parts) const {
 /// What the Gaussian sums of a binade need: u^2/2 and the weighted integrands, one row a moment.
 /// Each kink where phi' jumps adds phi(k) jump delta(u - k) to the last integrand, phi'^2 + phi
 /// phi'', the derivative of E phi^2.
-Activation::Columns Activation::columns(int exponent, int parts) const {
-  const Nodes n = nodes(exponent, parts);
+Activation::Columns Activation::columns(const Nodes& n) const {
   const std::size_t count = n.at.size(), total = count + kinks_.size();
   std::vector<double> phi(count), slope(count), curvature(count);
   const double near_zero[3] = {-0x1p-900, 0.0, 0x1p-900};
@@ -172,23 +178,30 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
       std::fabs(tangent[2] - tangent[0]) > 1e-12 * (std::fabs(tangent[0]) + std::fabs(tangent[2]));
   if (!bent_at_zero) tangent[0] = tangent[2] = tangent[1];
   apply(n.at.data(), count, phi.data(), slope.data(), curvature.data());
+  std::vector<double> rests(count), rest_slopes(count);
+  for (std::size_t j = 0; j < count; ++j) {
+    const double along = tangent[n.at[j] < 0 ? 0 : 2];
+    rests[j] = phi[j] - along * n.at[j], rest_slopes[j] = slope[j] - along;
+  }
+  if (row() != nullptr) bend_near_zero(n, at_zero[1], rests.data(), rest_slopes.data());
+  const bool odd = parity() == Parity::odd;
   Columns c{std::vector<double>(total), std::vector<double>(total * kMostSums)};
   for (std::size_t j = 0; j < count; ++j) {
     const double w = n.weight[j], square = slope[j] * slope[j];
     c.half_square[j] = 0.5 * n.at[j] * n.at[j];
-    c.g[kMean * total + j] = parity() == Parity::odd ? 0.0 : w * phi[j];
+    c.g[kMean * total + j] = odd ? 0.0 : w * phi[j];
     c.g[kSecond * total + j] = w * phi[j] * phi[j];
     c.g[kSlopeSecond * total + j] = w * square;
     c.g[kSlopeFourth * total + j] = w * square * square;
     c.g[kCurvatureSecond * total + j] = w * curvature[j] * curvature[j];
     c.g[kGrowth * total + j] = w * (square + phi[j] * curvature[j]);
     const double centred = phi[j] - at_zero[1];
-    c.g[kCentredMean * total + j] = parity() == Parity::odd ? 0.0 : w * centred;
+    c.g[kCentredMean * total + j] = odd ? 0.0 : w * centred;
     c.g[kCentredSecond * total + j] = w * centred * centred;
     // The excess is a quadratic form, zero for the tangent; so is its product with a straight one
     // (Stein 1981), but not with one that bends at 0.
     const double along = n.at[j] < 0 ? tangent[0] : tangent[2];
-    const double rest = phi[j] - along * n.at[j], rest_slope = slope[j] - along;
+    const double rest = rests[j], rest_slope = rest_slopes[j];
     const double twice = bent_at_zero ? 2 * along : 0.0;
     c.g[kBentSecond * total + j] = w * rest * (rest + twice * n.at[j]);
     c.g[kBentSlope * total + j] = w * rest_slope * (rest_slope + twice);
@@ -201,6 +214,34 @@ Activation::Columns Activation::columns(int exponent, int parts) const {
     c.g[kGrowth * total + count + k] = jumps_[k];
   }
   return c;
+}
+
+/// Near 0 phi less its slope there times x is a difference of nearly equal numbers; what is left is
+/// the integral of phi''.
+void Activation::bend_near_zero(const Nodes& n, double at_zero, double* rest,
+                                double* rest_slope) const {
+  double near = 0.125 * unit_;
+  for (const double kink : kinks_)
+    if (kink != 0) near = std::min(near, std::fabs(kink));
+  constexpr std::size_t five = std::size(kFiveNodes);
+  std::vector<std::size_t> place;
+  for (std::size_t j = 0; j < n.at.size(); ++j)
+    if (std::fabs(n.at[j]) < near) place.push_back(j);
+  if (place.empty()) return;
+  const std::size_t count = place.size() * five;
+  std::vector<double> all(4 * count);
+  double *const x = all.data(), *const curvature = x + 3 * count;
+  for (std::size_t i = 0; i < count; ++i) x[i] = n.at[place[i / five]] * kFiveNodes[i % five];
+  apply(x, count, x + count, x + 2 * count, curvature);
+  for (std::size_t i = 0; i < place.size(); ++i) {
+    const double at = n.at[place[i]];
+    double sum = 0, moment = 0;
+    for (std::size_t k = 0; k < five; ++k) {
+      const double part = kFiveWeights[k] * curvature[i * five + k];
+      sum += part, moment += (1 - kFiveNodes[k]) * part;
+    }
+    rest[place[i]] = at_zero + at * at * moment, rest_slope[place[i]] = at * sum;
+  }
 }
 
 std::vector<double> Activation::integrate(const Columns& c, const double* q,
@@ -216,25 +257,69 @@ std::vector<double> Activation::integrate(const Columns& c, const double* q,
   return sums;
 }
 
+void Activation::find_edges() {
+  if (row()->closed != nullptr || !std::isnormal(unit_)) return;
+  double nearest = unit_;
+  for (const double kink : kinks_)
+    if (kink != 0) nearest = std::min(nearest, std::fabs(kink));
+  edges_[0] = std::ldexp(1.0, std::ilogb(nearest * nearest) + kSmall);
+  int large;
+  if (std::frexp(unit_ * unit_, &large) == 0.5) --large;
+  if (std::isfinite(reach_.left)) edges_[1] = std::ldexp(1.0, large + kLarge);
+}
+
+const FarMoments* Activation::far(double q) const {
+  const bool high = q >= edges_[1];
+  if (!high && q >= edges_[0]) return nullptr;
+  const FarMoments* found = far_.find(high);
+  if (found == nullptr) {
+    listen();
+    auto made = std::make_unique<FarMoments>(edges_[high], high);
+    constexpr std::size_t count = FarMoments::kPoints;
+    std::array<double, count> at;
+    for (int k = 0; k < FarMoments::kPoints; ++k) at[std::size_t(k)] = made->variance(k);
+    const auto [least, most] = std::ranges::minmax(at);
+    const auto moments = integrate(
+        columns(nodes(exponent_of(least), exponent_of(most) + 1, parts_)), at.data(), count);
+    made->fit(moments.data());
+    found = &far_.keep(high, std::move(made));
+  }
+  return found->fits() ? found : nullptr;
+}
+
 void Activation::build(int exponent) const {
   listen();
   const std::size_t binade = std::size_t(exponent - kLowestExponent);
-  const Columns c = columns(exponent, parts_);
+  std::vector<double> made(kBinadeDoubles);
+  if (row() == nullptr) {
+    by_eighths(exponent, made.data());
+  } else {
+    constexpr std::size_t count = kBinadePoints;
+    std::array<double, count> q;
+    for (int k = 0; k < kBinadePoints; ++k) q[std::size_t(k)] = binade_point(exponent, k);
+    const auto values = integrate(columns(nodes(exponent, parts_)), q.data(), count);
+    for (std::size_t m = 0; m < kMoments; ++m)
+      polynomials_of_eighths(values.data() + m * count, made.data() + m * kTerms * kPieces);
+  }
+  publish(binade, made);
+}
+
+/// Each eighth from points of its own: a user's function may grow within a binade without bound.
+void Activation::by_eighths(int exponent, double* made) const {
+  const Columns c = columns(nodes(exponent, parts_));
   std::array<double, kPieces * kTerms> q;
   for (int j = 0; j < kPieces; ++j)
     for (int k = 0; k < kTerms; ++k)
       q[std::size_t(j * kTerms + k)] = std::ldexp(
           1.0 + (j + 0.5 + 0.5 * kChebyshevPoint<kTerms>[std::size_t(k)]) / kPieces, exponent);
   const std::vector<double> sums = integrate(c, q.data(), q.size());
-  std::vector<double> made(kBinadeDoubles);
   for (int j = 0; j < kPieces; ++j)
     for (int m = 0; m < kMoments; ++m) {
       const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() +
                                                     std::size_t(j * kTerms));
-      double* to = made.data() + m * kTerms * kPieces + j;
+      double* to = made + m * kTerms * kPieces + j;
       for (int term = 0; term < kTerms; ++term) to[term * kPieces] = terms[std::size_t(term)];
     }
-  publish(binade, made);
 }
 
 /// Writes what a thread has made of a binade into the table, unless another one has. Nothing is
@@ -277,16 +362,25 @@ bool Activation::prepare(std::span<const double> q) const {
   const auto ready = [&](int exponent) {
     return ready_[std::size_t(exponent - kLowestExponent)].load(std::memory_order_acquire);
   };
+  const auto make = [&](double at) {
+    if (!far(at) && !ready(exponent_of(at))) build(exponent_of(at));
+  };
+  const auto series = [&](bool large) {
+    const FarMoments* found = far_.find(large);
+    return found != nullptr && found->fits();
+  };
+  const double first = low < edges_[0] && series(false) ? edges_[0] : low;
+  const int past =
+      high >= edges_[1] && series(true) ? exponent_of(edges_[1]) : exponent_of(high) + 1;
   bool all = true;
-  for (int e = exponent_of(low); low <= high && e <= exponent_of(high); ++e) all = all && ready(e);
+  for (int e = exponent_of(first); all && low <= high && e < past; ++e) all = ready(e);
   for (std::size_t i = 0; !(all && inside) && i < q.size(); ++i) {
     const Folded at = folded(q[i]);
     if (!in_table(at.q)) continue;
-    if (!ready(exponent_of(at.q))) build(exponent_of(at.q));
+    make(at.q);
     for (const double end :
          {kTableBottom, 4 * kTableBottom, kTableTop / 8, kTableTop / 2})  // for powers()
-      if (at.folds != 0 && (end < 1) == (at.folds < 0) && !ready(exponent_of(end)))
-        build(exponent_of(end));
+      if (at.folds != 0 && (end < 1) == (at.folds < 0)) make(end);
   }
   return inside;
 }
@@ -299,7 +393,43 @@ void Activation::tabulated(const double* q, std::size_t count, std::span<const i
     for (std::size_t k = 0; k < which.size(); ++k)
       std::copy_n(all.data() + std::size_t(which[k]) * kChunk, count, out + k * stride);
   } else {
-    kernels().tabulated(table_.data(), which.data(), int(which.size()), q, count, out, stride);
+    by_size(q, count, which, out, stride);
+  }
+}
+
+/// Small and large variances from their series, the others from the table.
+void Activation::by_size(const double* q, std::size_t count, std::span<const int> which,
+                         double* out, std::size_t stride) const {
+  const FarMoments* sides[3] = {far_.find(0), nullptr, far_.find(1)};
+  for (const FarMoments*& side : sides)
+    if (side != nullptr && !side->fits()) side = nullptr;
+  const double low = sides[0] ? edges_[0] : 0, high = sides[2] ? edges_[1] : kInfinity;
+  const auto size_of = [&](double at) { return at < low ? 0 : at < high ? 1 : 2; };
+  std::size_t counts[3] = {};
+  for (std::size_t i = 0; i < count; ++i) ++counts[size_of(q[i])];
+  if (counts[1] == count)
+    return kernels().tabulated(table_.data(), which.data(), int(which.size()), q, count, out,
+                               stride);
+  std::array<double, kChunk> some, values;
+  std::array<unsigned char, kChunk> place;
+  for (int size = 0; size < 3; ++size) {
+    if (counts[size] == 0) continue;
+    const bool all = counts[size] == count;
+    const double* from = q;
+    if (!all) {
+      std::size_t n = 0;
+      for (std::size_t i = 0; i < count; ++i)
+        if (size_of(q[i]) == size) some[n] = q[i], place[n++] = (unsigned char)(i);
+      from = some.data();
+    }
+    for (std::size_t k = 0; k < which.size(); ++k) {
+      double* const to = all ? out + k * stride : values.data();
+      if (sides[size] != nullptr)
+        kernels().power_series(sides[size]->of(which[k]), from, counts[size], to);
+      else
+        kernels().tabulated(table_.data(), &which[k], 1, from, counts[size], to, counts[size]);
+      for (std::size_t i = 0; !all && i < counts[size]; ++i) out[k * stride + place[i]] = to[i];
+    }
   }
 }
 
@@ -403,8 +533,8 @@ double Activation::moment(double q, int which) const {
 }
 
 double Activation::change_of_halves(double q) const {
-  const auto once = integrate(columns(exponent_of(q), parts_), &q, 1);
-  const auto twice = integrate(columns(exponent_of(q), 2 * parts_), &q, 1);
+  const auto once = integrate(columns(nodes(exponent_of(q), parts_)), &q, 1);
+  const auto twice = integrate(columns(nodes(exponent_of(q), 2 * parts_)), &q, 1);
   double worst = 0;
   for (const int m : {kSecond, kSlopeSecond}) {
     const double sum = twice[std::size_t(m)], change = std::fabs(once[std::size_t(m)] - sum);
@@ -417,7 +547,7 @@ double Activation::change_of_halves(double q) const {
 
 /// What the outermost panels hold: next to nothing of an integral that exists.
 double Activation::share_of_ends(double q) const {
-  Columns c = columns(exponent_of(q), parts_);
+  Columns c = columns(nodes(exponent_of(q), parts_));
   const auto whole = integrate(c, &q, 1);
   const std::size_t total = c.half_square.size(), nodes = total - kinks_.size();
   const std::size_t end = std::size_t(parts_ * kPanelNodes);

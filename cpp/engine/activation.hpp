@@ -2,18 +2,22 @@
 //
 // Moments are analytic functions of q in Re q > 0, whatever the activation, because the Gaussian
 // smooths. So each binary interval of q, cut in eight, carries one polynomial a moment,
-// interpolated from quadratures of all the interval's points over the same nodes; it is made when a
-// value in it is first asked for. Activations with closed forms need none.
+// interpolated from quadratures of all the interval's points over the same nodes, or from a series
+// in sqrt(q) where q is small or large; it is made when a value in it is first asked for.
+// Activations with closed forms need none.
 #pragma once
 #include <array>
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/moment_table.hpp"
+#include "engine/far_moments.hpp"
+#include "engine/kept.hpp"
 
 namespace fanin::engine {
 
@@ -72,8 +76,7 @@ class Activation {
   bool value_jumps() const { return value_jumps_; }
   /// Length to resolve: shorter where panels had to be cut.
   double unit() const { return unit_ / parts_; }
-  /// Distance from 0 beyond which phi is straight on either side.
-  double reach() const { return reach_; }
+  Reach reach() const { return reach_; }
   /// Moment `which` as a power of q outside the tables: M(4 q) = 2^power M(q) above (`high`) or
   /// below them.
   std::array<int, kMoments> powers(bool high) const;
@@ -83,24 +86,34 @@ class Activation {
   const double* parameters() const { return parameters_.data(); }
 
   /// Nodes for variances from 2^exponent to twice that; each panel cut in `parts`.
-  Nodes nodes(int exponent, int parts) const;
+  Nodes nodes(int exponent, int parts) const { return nodes(exponent, exponent + 1, parts); }
+  /// For variances from 2^low to 2^high.
+  Nodes nodes(int low, int high, int parts) const;
 
  private:
   struct Columns {
     std::vector<double> half_square, g;
   };
-  Columns columns(int exponent, int parts) const;
+  /// What the Gaussian sums over these nodes need.
+  Columns columns(const Nodes& n) const;
+  void bend_near_zero(const Nodes& nodes, double at_zero, double* rest, double* rest_slope) const;
+  void find_edges();
+  /// The series of the moments at q; null where q is neither small nor large.
+  const FarMoments* far(double q) const;
   double change_of_halves(double q) const;
   double share_of_ends(double q) const;
   void find_jumps();
   /// The moments at variances of one binade, from its columns; kMoments rows of `count`.
   std::vector<double> integrate(const Columns& c, const double* q, std::size_t count) const;
   void build(int exponent) const;
+  void by_eighths(int exponent, double* made) const;
   void publish(std::size_t binade, std::span<const double> made) const;
   /// Tables for all of q; returns whether it lies in their range.
   bool prepare(std::span<const double> q) const;
   void tabulated(const double* q, std::size_t count, std::span<const int> which, double* out,
                  std::size_t stride) const;
+  void by_size(const double* q, std::size_t count, std::span<const int> which, double* out,
+               std::size_t stride) const;
   /// out[k * stride + i], at most kChunk variances.
   void chunk(const double* q, std::size_t count, std::span<const int> which, double* out,
              std::size_t stride) const;
@@ -113,10 +126,14 @@ class Activation {
   Values values_;
   std::vector<double> kinks_, jumps_;
   bool slope_jumps_ = false, value_jumps_ = false;
-  double unit_ = 1, precision_ = 0, reach_;
+  double unit_ = 1, precision_ = 0;
+  Reach reach_ = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
   std::array<double, kMoments> at_zero_{};
   int parts_ = 1;  ///< of each panel
   Zeros table_{std::size_t(kBinades) * kBinadeDoubles};
+  /// Below the first and from the second on moments are series; none for a user's function.
+  double edges_[2] = {0, std::numeric_limits<double>::infinity()};
+  mutable Kept<FarMoments> far_;
   mutable std::array<std::atomic<bool>, kBinades> ready_{};
   mutable std::array<std::atomic<unsigned>, kBinades> claim_{};  ///< who fills in the table
 };

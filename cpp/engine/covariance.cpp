@@ -118,11 +118,25 @@ const Covariances::Series& Covariances::series(double q) const {
   Nodes n = activation_.nodes(std::ilogb(q), 2);
   std::vector<double> phi(n.at.size()), slope(n.at.size()), curvature(n.at.size());
   activation_.apply(n.at.data(), n.at.size(), phi.data(), slope.data(), curvature.data());
-  for (std::size_t j = 0; j < phi.size(); ++j) phi[j] *= n.weight[j];
   std::array<double, kTerms> points;
   for (int k = 0; k < kTerms; ++k) points[std::size_t(k)] = point_of(piece, k);
+  // Small signals: phi(0) would hide the rest of phi, so the terms come from phi', sqrt(n) a_n =
+  // sqrt(q) E phi' he_(n-1) (Stein 1981).
+  const double root = std::sqrt(points[0]) / activation_.unit();
+  const bool by_slopes = activation_.row() && !activation_.value_jumps() && root < 0.25;
+  const std::vector<double>& of = by_slopes ? slope : phi;
+  std::vector<double> weighted(n.weight);
+  for (std::size_t j = 0; j < weighted.size(); ++j) weighted[j] *= of[j];
   std::vector<double> sums(std::size_t(kHermiteTerms) * kTerms);
-  kernels().hermite_sums(n.at.data(), phi.data(), n.at.size(), points.data(), kTerms, sums.data());
+  kernels().hermite_sums(n.at.data(), weighted.data(), n.at.size(), points.data(), kTerms,
+                         sums.data());
+  if (by_slopes) {
+    for (std::size_t h = kHermiteTerms - 1; h > 0; --h)
+      for (std::size_t k = 0; k < kTerms; ++k)
+        sums[h * kTerms + k] = std::sqrt(points[k] / double(h)) * sums[(h - 1) * kTerms + k];
+    const int which = kMean;
+    activation_.moments_here(points, {&which, 1}, sums.data());
+  }
   made->rows.resize(sums.size());
   for (int h = 0; h < kHermiteTerms; ++h) {
     const Parity parity = activation_.parity();

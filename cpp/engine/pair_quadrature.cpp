@@ -24,16 +24,20 @@ constexpr double kPanelGrowth = 3;  ///< its width over its distance from the ce
 constexpr double kPanelGrowthSteep = 1, kReachSteep = 10;
 
 /// Where a function changes: over `unit` at the place `at`, over the distance from it further out,
-/// not at all beyond `reach`.
+/// not at all beyond its reach.
 struct Centre {
-  double at, unit, reach, growth;
+  double at, unit;
+  Reach reach;
+  double growth;
 
   /// Whether 16 nodes between `low` and `high` see what there is.
   bool resolved(double low, double high) const {
     return straight(low, high) ||
            high - low <= 1.0000001 * std::max(kWideUnits * unit, growth * distance(low, high));
   }
-  bool straight(double low, double high) const { return 1.0000001 * distance(low, high) >= reach; }
+  bool straight(double low, double high) const {
+    return 1.0000001 * (low - at) >= reach.right || 1.0000001 * (at - high) >= reach.left;
+  }
   double distance(double low, double high) const { return std::max({0.0, low - at, at - high}); }
 };
 
@@ -52,12 +56,15 @@ void add_edges(const Centre& centre, int number, double low, double high,
     if (at > low && at < high) edges.push_back({at, offset, number, false});
   };
   add(0);
-  const double furthest = std::max(high - centre.at, centre.at - low);
-  for (double x = kWideUnits * centre.unit; x < furthest; x *= 1 + centre.growth) {
-    const double end = std::min(x, centre.reach);
-    add(end), add(-end);
-    if (end < x) break;
-  }
+  const auto add_side = [&](double sign, double furthest, double reach) {
+    if (reach == 0) return;
+    for (double x = kWideUnits * centre.unit; x < furthest; x *= 1 + centre.growth) {
+      add(sign * std::min(x, reach));
+      if (reach < x) break;
+    }
+  };
+  add_side(1, high - centre.at, centre.reach.right);
+  add_side(-1, centre.at - low, centre.reach.left);
 }
 
 /// Widest panel between `low` and `high`.
@@ -109,8 +116,8 @@ class Bounded {
  public:
   explicit Bounded(const Activation& activation)
       : activation_(activation), reach_(activation.reach()) {
-    if (std::isinf(reach_)) return;
-    const double far = 4 * reach_, ends[2] = {-far, far};
+    if (endless()) return;
+    const double far = 4 * std::max(reach_.left, reach_.right), ends[2] = {-far, far};
     double phi[2], curvature[2];
     activation.apply(ends, 2, phi, slope_, curvature);
     for (int side = 0; side < 2; ++side) {
@@ -128,11 +135,11 @@ class Bounded {
   void apply(const double* x, std::size_t count, double* rows) {
     // a user's phi'' costs calls and is not needed
     double* const curvature = activation_.row() ? rows + 2 * count : nullptr;
-    if (std::isinf(reach_)) return activation_.apply(x, count, rows, rows + count, curvature);
+    if (endless()) return activation_.apply(x, count, rows, rows + count, curvature);
     inside_.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
-      const double low = x[i] < -reach_ ? -reach_ : x[i];
-      inside_[i] = low > reach_ ? reach_ : low;
+      const double low = x[i] < -reach_.left ? -reach_.left : x[i];
+      inside_[i] = low > reach_.right ? reach_.right : low;
     }
     activation_.apply(inside_.data(), count, rows, rows + count, curvature);
     for (std::size_t i = 0; i < count; ++i) {
@@ -146,8 +153,10 @@ class Bounded {
 
  private:
   static constexpr double kNothing = 0x1p-100;
+  bool endless() const { return std::isinf(reach_.left); }
   const Activation& activation_;
-  double reach_, offset_[2], slope_[2];
+  Reach reach_;
+  double offset_[2], slope_[2];
   std::vector<double> inside_;
 };
 
@@ -163,11 +172,16 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
   const double missing = left ? 1 + c : delta, sign = left ? -1.0 : 1.0;
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
   const double r1 = std::sqrt(q1), r2 = std::sqrt(q2);
-  const double unit = activation_.unit(), reach = activation_.reach();
+  const double unit = activation_.unit();
   std::vector<double> kinks = activation_.kinks();
-  if (left && out.mean_slope)  // differences of phi(u) and of phi(-u)
+  Reach reach = activation_.reach();
+  const double longer = std::max(reach.left, reach.right);
+  if (left && out.mean_slope) {  // differences of phi(u) and of phi(-u)
     for (const double kink : activation_.kinks()) kinks.push_back(-kink);
-  const bool steep = kinks.empty() && reach < kReachSteep * unit;
+    reach = {longer, longer};
+  }
+  const Reach reach_of_v = left ? Reach{reach.right, reach.left} : reach;  // v falls as s grows
+  const bool steep = kinks.empty() && longer < kReachSteep * unit;
   const double growth = steep ? kPanelGrowthSteep : kPanelGrowth;
   // (u, v) and (v, u), or (-u, -v).
   const bool symmetric = (q1 == q2 && !left) || activation_.parity() != Parity::none;
@@ -179,9 +193,12 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
   } else {
     // The integral over s changes as the smoother of the two factors does, until their centres are
     // apart. One side of a kink has poles on the other: softsign's is at a distance of 1.
-    const double closer = std::isinf(reach) && !kinks.empty() ? 0.5 : 1.0;
-    const Centre across = {0, closer * unit / (b * std::min(r1, r2)),
-                           0.5 * reach / b * (1 / r1 + 1 / r2), growth};
+    const double closer = std::isinf(longer) && !kinks.empty() ? 0.5 : 1.0;
+    // Beyond it what bends in u and what bends in v are apart, for t of either sign.
+    const double apart =
+        0.5 / b *
+        std::max(reach.right / r1 + reach_of_v.left / r2, reach.left / r1 + reach_of_v.right / r2);
+    const Centre across = {0, closer * unit / (b * std::min(r1, r2)), {apart, apart}, growth};
     for (const double k1 : kinks)
       for (const double k2 : kinks) {
         const double meeting = std::fabs(k1 / r1 - sign * k2 / r2) / (2 * b);
@@ -219,7 +236,8 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
       const auto differences = [&](double* of_one, double* of_other) {
         for (std::size_t i = 0; i < n; ++i) {
           const double one = u[i], other = sign * v[i];
-          const bool straight = std::min(one, other) > reach || std::max(one, other) < -reach;
+          const bool straight =
+              std::min(one, other) > reach.right || std::max(one, other) < -reach.left;
           of_one[i] = straight ? of_one[n + i] : (of_one[i] - of_other[i]) / (one - other);
         }
       };
@@ -245,8 +263,9 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
   };
   for (std::size_t i = 0; i < t.size(); ++i) {
     const double apart = 2 * b * t[i], shift = 0.5 * apart / a;
-    const Centre centres[2] = {{-shift, unit / (r1 * a), reach / (r1 * a), growth},
-                               {shift, unit / (r2 * a), reach / (r2 * a), growth}};
+    const auto scaled = [](Reach r, double by) { return Reach{r.left / by, r.right / by}; };
+    const Centre centres[2] = {{-shift, unit / (r1 * a), scaled(reach, r1 * a), growth},
+                               {shift, unit / (r2 * a), scaled(reach_of_v, r2 * a), growth}};
     edges.clear();
     edges.push_back({-kReach, shift - kReach, 0, true});
     for (int k = 0; k < 2; ++k) add_edges(centres[k], k, -kReach, kReach, edges);

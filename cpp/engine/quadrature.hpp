@@ -21,6 +21,13 @@ inline constexpr double kTenWeights[] = {0.29552422471475287, 0.2692667193099963
                                          0.21908636251598204, 0.14945134915058059,
                                          0.06667134430868814};
 
+/// The same of 5 points, on [0, 1].
+inline constexpr double kFiveNodes[] = {0.04691007703066800, 0.23076534494715845, 0.5,
+                                        0.76923465505284155, 0.95308992296933200};
+inline constexpr double kFiveWeights[] = {0.11846344252809454, 0.23931433524968324,
+                                          0.28444444444444444, 0.23931433524968324,
+                                          0.11846344252809454};
+
 /// Node `i` of the panel [low, high], rising, and its weight.
 struct PanelNode {
   double at, weight;
@@ -42,6 +49,11 @@ inline constexpr std::array<double, 11> kChebyshevPoint<11> = {
     -0x1.207e7fd768dbfp-2, -0x1.14cedf8bb580bp-1, -0x1.82f19bb3a28a1p-1,
     -0x1.d1bb48eee2c13p-1, -0x1.fac9e043842efp-1};
 template <>
+inline constexpr std::array<double, 12> kChebyshevPoint<12> = {
+    0x1.fb9ea92ec689bp-1,  0x1.d906bcf328d46p-1,  0x1.963268b572492p-1,  0x1.37af93f9513eap-1,
+    0x1.87de2a6aea963p-2,  0x1.0b5150f6da2d1p-3,  -0x1.0b5150f6da2d1p-3, -0x1.87de2a6aea963p-2,
+    -0x1.37af93f9513eap-1, -0x1.963268b572492p-1, -0x1.d906bcf328d46p-1, -0x1.fb9ea92ec689bp-1};
+template <>
 inline constexpr std::array<double, 20> kChebyshevPoint<20> = {
     0x1.fe6bf2e2660afp-1,  0x1.f1da785f71bcep-1,  0x1.d906bcf328d46p-1,  0x1.b48d406a50540p-1,
     0x1.8553ee43def13p-1,  0x1.4c8474600eeeep-1,  0x1.0b84ee8f52e9dp-1,  0x1.87de2a6aea963p-2,
@@ -49,12 +61,10 @@ inline constexpr std::array<double, 20> kChebyshevPoint<20> = {
     -0x1.87de2a6aea963p-2, -0x1.0b84ee8f52e9dp-1, -0x1.4c8474600eeeep-1, -0x1.8553ee43def13p-1,
     -0x1.b48d406a50540p-1, -0x1.d906bcf328d46p-1, -0x1.f1da785f71bcep-1, -0x1.fe6bf2e2660afp-1};
 
-/// Coefficients of 1, t, t^2, ... of the polynomial through `values` at the N Chebyshev points.
-/// By way of Chebyshev's coefficients, which decay: the powers then carry no error that a value
-/// would notice.
+/// Chebyshev's coefficients of the polynomial through `values` at the N Chebyshev points.
 template <int N>
-std::array<double, N> polynomial_through(const double* values) {
-  std::array<double, N> series{}, powers{};
+constexpr std::array<double, N> chebyshev_series(const double* values) {
+  std::array<double, N> series{};
   for (std::size_t k = 0; k < N; ++k) {
     double before = 1, here = kChebyshevPoint<N>[k];
     const double x = here;
@@ -65,7 +75,13 @@ std::array<double, N> polynomial_through(const double* values) {
       before = here, here = next;
     }
   }
-  std::array<double, N> before{}, here{};  // T_j in powers
+  return series;
+}
+
+/// Coefficients of 1, t, t^2, ... of a Chebyshev series.
+template <int N>
+constexpr std::array<double, N> in_powers(const std::array<double, N>& series) {
+  std::array<double, N> powers{}, before{}, here{};  // T_j in powers
   before[0] = 1, here[1] = 1;
   powers[0] = series[0];
   for (std::size_t j = 1; j < N; ++j) {
@@ -76,6 +92,13 @@ std::array<double, N> polynomial_through(const double* values) {
     before = here, here = next;
   }
   return powers;
+}
+
+/// The same of the polynomial through `values` at the N Chebyshev points. By way of Chebyshev's
+/// coefficients, which decay: the powers then carry no error that a value would notice.
+template <int N>
+constexpr std::array<double, N> polynomial_through(const double* values) {
+  return in_powers<N>(chebyshev_series<N>(values));
 }
 
 }  // namespace fanin::engine

@@ -11,12 +11,14 @@ struct Values {
   F64 phi, slope, curvature;
 };
 
+constexpr Reach both(double distance) { return {distance, distance}; }
+
 /// Defaults of an activation without parameters, kinks or closed forms, that changes over a length
 /// of 1.
 struct Smooth {
   static constexpr bool has_closed_moments = false;
   static double unit(const double*) { return 1.0; }
-  static double reach(const double*) { return kInfinity; }
+  static Reach reach(const double*) { return both(kInfinity); }
 };
 /// Distance at which e^-x is below the rounding of what it is a part of.
 inline constexpr double kExponentialReach = 40;
@@ -50,7 +52,7 @@ constexpr ActivationFacts of_degree(ActivationFacts f, int degree) {
 
 struct Tanh : Smooth {
   static constexpr ActivationFacts known = facts("tanh", "tanh(x)", "", Parity::odd);
-  static double reach(const double*) { return 0.5 * kExponentialReach; }
+  static Reach reach(const double*) { return both(0.5 * kExponentialReach); }
   static Values at(F64 x, const double*) {
     const F64 t = tanh(x);
     const F64 slope = 4.0 * logistic(2.0 * x).slope;
@@ -60,7 +62,7 @@ struct Tanh : Smooth {
 
 struct Sigmoid : Smooth {
   static constexpr ActivationFacts known = facts("sigmoid", "1 / (1 + exp(-x))", "", Parity::none);
-  static double reach(const double*) { return kExponentialReach; }
+  static Reach reach(const double*) { return both(kExponentialReach); }
   static Values at(F64 x, const double*) {
     const Logistic s = logistic(x);
     return {s.value, s.slope, -s.slope * tanh(0.5 * x)};
@@ -70,6 +72,7 @@ struct Sigmoid : Smooth {
 struct Erf : Smooth {
   static constexpr ActivationFacts known = facts("erf", "erf(x)", "", Parity::odd);
   static constexpr double kScale = 1.0;
+  static Reach reach(const double*) { return both(8.0); }
   static Values at(F64 x, const double*) { return scaled(x, kScale); }
   static Values scaled(F64 x, double scale) {
     const F64 y = scale * x;
@@ -135,7 +138,7 @@ struct Silu : Smooth {
                            "Elfwing et al. 2018; Ramachandran et al. 2017", Parity::none),
                      "beta", 1.0);
   static double unit(const double* p) { return 1.0 / (p[0] < 0 ? -p[0] : p[0]); }
-  static double reach(const double* p) { return kExponentialReach * unit(p); }
+  static Reach reach(const double* p) { return both(kExponentialReach * unit(p)); }
   static Values at(F64 x, const double* p) {
     const F64 t = p[0] * x;
     const Logistic s = logistic(t);
@@ -147,6 +150,7 @@ struct Silu : Smooth {
 struct Gelu : Smooth {
   static constexpr ActivationFacts known = facts(
       "gelu", "x Phi(x) = x / 2 * (1 + erf(x / sqrt(2)))", "Hendrycks & Gimpel 2016", Parity::none);
+  static Reach reach(const double*) { return both(10.0); }
   static Values at(F64 x, const double*) {
     const F64 density = normal_density(x);
     return gated(x, ndtr(x), density, -clamp(x, -1e10, 1e10) * density);
@@ -157,7 +161,7 @@ struct GeluTanh : Smooth {
   static constexpr ActivationFacts known =
       facts("gelu_tanh", "x / 2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))",
             "Hendrycks & Gimpel 2016", Parity::none);
-  static double reach(const double*) { return 8.0; }
+  static Reach reach(const double*) { return both(8.0); }
   static Values at(F64 x, const double*) {
     constexpr double cubic = 0.044715,
                      root = 0x1.9884533d43651p+0;  // 2 sqrt(2/pi): twice tanh's argument
@@ -174,7 +178,7 @@ struct GeluTanh : Smooth {
 struct Mish : Smooth {
   static constexpr ActivationFacts known =
       facts("mish", "x tanh(log(1 + exp(x)))", "Misra 2019", Parity::none);
-  static double reach(const double*) { return kExponentialReach; }
+  static Reach reach(const double*) { return both(kExponentialReach); }
   static Values at(F64 x, const double*) {
     // With e = exp(x): tanh(log(1 + e)) = n / (n + 2), n = e (e + 2).
     const F64 e = exp_negative(minimum(x, splat(40.0)));
@@ -189,7 +193,7 @@ struct Mish : Smooth {
 struct Hardswish : Smooth {
   static constexpr ActivationFacts known = with_kinks(
       facts("hardswish", "x clip(x + 3, 0, 6) / 6", "Howard et al. 2019", Parity::none), -3.0, 3.0);
-  static double reach(const double*) { return 3.0; }
+  static Reach reach(const double*) { return both(3.0); }
   static Values at(F64 x, const double*) {
     const F64 gate = clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6);
     const auto inside = absolute(x) < 3.0;
@@ -206,7 +210,7 @@ struct Softplus : Smooth {
       facts("softplus", "log(1 + exp(beta x)) / beta", "Dugas et al. 2001", Parity::none), "beta",
       1.0);
   static double unit(const double* p) { return 1.0 / (p[0] < 0 ? -p[0] : p[0]); }
-  static double reach(const double* p) { return kExponentialReach * unit(p); }
+  static Reach reach(const double* p) { return both(kExponentialReach * unit(p)); }
   static Values at(F64 x, const double* p) {
     const F64 t = p[0] * x;
     const Logistic s = logistic(t);
@@ -230,7 +234,7 @@ struct Elu : Smooth {
           facts("elu", "x if x > 0 else alpha (exp(x) - 1)", "Clevert et al. 2016", Parity::none),
           "alpha", 1.0),
       0.0);
-  static double reach(const double*) { return kExponentialReach; }
+  static Reach reach(const double*) { return {kExponentialReach, 0.0}; }
   static Values at(F64 x, const double* p) { return exponential_unit(x, 1.0, p[0], 1.0); }
 };
 
@@ -241,7 +245,7 @@ struct Celu : Smooth {
           "alpha", 1.0),
       0.0);
   static double unit(const double* p) { return p[0] < 0 ? -p[0] : p[0]; }
-  static double reach(const double* p) { return kExponentialReach * unit(p); }
+  static Reach reach(const double* p) { return {kExponentialReach * unit(p), 0.0}; }
   static Values at(F64 x, const double* p) { return exponential_unit(x, 1.0, p[0], p[0]); }
 };
 
@@ -251,7 +255,7 @@ struct Selu : Smooth {
             "lambda (x if x > 0 else alpha (exp(x) - 1)), lambda 1.0507..., alpha 1.6732...",
             "Klambauer et al. 2017", Parity::none),
       0.0);
-  static double reach(const double*) { return kExponentialReach; }
+  static Reach reach(const double*) { return {kExponentialReach, 0.0}; }
   static Values at(F64 x, const double*) {
     constexpr double alpha = 1.6732632423543772848170429916717,
                      lambda = 1.0507009873554804934193349852946;
@@ -262,7 +266,7 @@ struct Selu : Smooth {
 /// Straight between two kinks, constant outside: offset + rate x, clipped to [low, high].
 template <class Own>
 struct Clipped : Smooth {
-  static double reach(const double*) { return maximum(-Own::known.kink[0], Own::known.kink[1]); }
+  static Reach reach(const double*) { return {-Own::known.kink[0], Own::known.kink[1]}; }
   static Values at(F64 x, const double*) {
     const F64 slope = select(x > Own::known.kink[0], splat(Own::rate), splat(0.0));
     return {clamp(fma(x, splat(Own::rate), splat(Own::offset)), Own::low, Own::high),

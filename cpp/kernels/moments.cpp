@@ -23,6 +23,7 @@ const MomentTable moments = {{kActivations, sizeof kActivations / sizeof kActiva
                              &signs,
                              &table_range,
                              &tabulated,
+                             &power_series,
                              &contract,
                              &polynomials,
                              &polynomial_at,

@@ -236,6 +236,30 @@ inline void tabulated(const double* table, const int* which, int moments, const 
   });
 }
 
+/// out[i] is the series at q[i].
+inline void power_series(const PowerSeries& s, const double* q, std::size_t count, double* out) {
+  const auto power = [](F64 x, int n) {
+    F64 product = splat(1.0);
+    for (int i = 0; i < (n < 0 ? -n : n); ++i) product = product * x;
+    return n < 0 ? 1.0 / product : product;
+  };
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 root = sqrt(load_part(q + i, lanes)), x = s.inverse ? 1.0 / root : root;
+    const F64 part = x * (2.0 / s.width), t = part - 1.0;
+    F64 sum = {}, slope = {};
+    for (int k = PowerSeries::kTerms - 1; k >= 0; --k) {
+      if (s.derived) slope = fma(slope, t, sum);
+      sum = fma(sum, t, splat(s.terms[k]));
+    }
+    // dx/dq = -x^3 / 2
+    if (s.derived)
+      sum = -0.5 * power(x, s.power + 2) * fma(part, slope, double(s.power) * sum);
+    else
+      sum = power(x, s.power) * sum;
+    store_part(out + i, sum, lanes);
+  });
+}
+
 /// sqrt(n) and 1 / sqrt(n), by Newton's iteration at compile time.
 template <int N>
 struct Reciprocals {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 
+import activations_truth
+import mpmath as mp
 import numpy as np
 import pytest
 
@@ -118,6 +120,23 @@ def test_vanishing_signals_keep_their_correlation_to_the_smallest_double(name):
     assert passed.q[-1] < 1e-300  # and not 0 from 1e-215 on, where squares underflow
     assert np.allclose(passed.q[61:] / passed.q[60:-1], 0.25, rtol=1e-12, atol=0)
     assert np.ptp(passed.c[60:]) < 1e-11
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "hardsigmoid", "silu", "tanh", "elu"])
+@pytest.mark.parametrize("q", [1e-30, 1e-24, 1e-21, 1e-14])
+def test_covariances_of_slopes_keep_their_digits_at_tiny_variances(name, q):
+    # Within abs c <= 1/2 they come from Hermite's series of phi, where phi(0) hides the rest.
+    slope, step = activations_truth.TRUTH[name][1], mp.mpf("1e-20")
+    with mp.workdps(50):
+        left, right = slope(-step), slope(step)
+        bends = [float((slope(2 * x) - slope(x)) / x) for x in (-step, step)]
+    # The next terms: of order q, or sqrt(q) where phi'' jumps.
+    rest = 4 * q if abs(bends[0] - bends[1]) < 1e-9 else 4 * max(map(abs, bends)) * np.sqrt(q)
+    for c in (-0.4, 0.0, 0.3):
+        alike = 0.25 + mp.asin(c) / (2 * mp.pi)  # that both are positive
+        true = float((left**2 + right**2) * alike + 2 * left * right * (0.5 - alike))
+        got = float(p.slope_covariance(q, q, c, name))
+        assert abs(got / true - 1) <= 1e-12 + rest, c
 
 
 def test_moments_of_tiny_variances_do_not_underflow_before_the_doubles_end():

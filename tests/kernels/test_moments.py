@@ -67,6 +67,46 @@ def test_the_other_moments_keep_eleven_digits(name, q):
     assert abs(float(got.slope_fourth / fourth - 1)) <= 1e-11
 
 
+def all_moments(name, q):
+    """E phi, E phi^2, E phi'^2, E phi'^4, E phi''^2, dE phi^2/dq, Var phi, q E phi'^2 - E phi^2."""
+    parameters = list(fanin.activations()[name].parameters.values())
+    handle = _core.activation(name, parameters)
+    return _core.activation_moments(handle, np.array([q]), list(range(8)), 1).ravel()
+
+
+# Series of small variances end at 2^-7, those of large ones begin at 2^6: on either side of both.
+EDGES = (1e-12, 1e-5, 2.0**-7 * (1 - 2**-30), 2.0**-7, 2.0**6 * (1 - 2**-30), 2.0**6, 1e4)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "elu", "gelu", "hardtanh", "atan"])
+def test_moments_are_right_on_either_side_of_where_series_begin(name):
+    phi, slope, kinks = activations_truth.TRUTH[name]
+    for q in EDGES:
+        got = all_moments(name, q)
+
+        def mean(g, q=q):
+            return float(activations_truth.expectation(g, q, kinks, 30))
+
+        def precise(g, q=q):  # the truth of differences that cancel
+            return activations_truth.expectation(g, q, kinks, 40)
+
+        with mp.workdps(60):
+            at_zero, exact = phi(mp.mpf(0)), mp.mpf(q)
+            second, slopes = precise(lambda u: phi(u) ** 2), precise(lambda u: slope(u) ** 2)
+            first = precise(lambda u, zero=at_zero: phi(u) - zero)
+            centred = precise(lambda u, zero=at_zero: (phi(u) - zero) ** 2)
+            growth = precise(lambda u, q=exact: phi(u) ** 2 * (u * u / q - 1) / (2 * q))
+            variance, excess = centred - first**2, exact * slopes - second
+        assert abs(got[1] / float(second) - 1) <= PROMISED, q
+        assert abs(got[2] / float(slopes) - 1) <= PROMISED, q
+        assert abs(got[3] / mean(lambda u: slope(u) ** 4) - 1) <= PROMISED, q
+        assert abs(got[5] / float(growth) - 1) <= 1e-11, q
+        assert abs(got[6] / float(variance) - 1) <= 1e-10, q
+        # Far below its kinks hardtanh is a line but for e^(-1/2q), no power of q.
+        floor = 1e-20 * float(second) if name == "hardtanh" else 0
+        assert abs(got[7] - float(excess)) <= 1e-10 * abs(float(excess)) + floor, q
+
+
 # catalogue (f): E phi, E phi^2 and the two gains to 8 digits; E phi'^2 of the closed forms.
 TABLE = {
     "relu": (0.39894228, 0.5, 1.41421356, 1.71285855),
