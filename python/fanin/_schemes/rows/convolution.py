@@ -152,7 +152,7 @@ def _write_icnr(weight: Weight, scale: int, base: Any, order: str | None) -> Any
     goal = target(weight.shape, weight.dtype, weight.out, weight.index)
     stream = as_stream(weight.seed)
     for array, box in boxes(goal):
-        for copy in range(copies):
+        for copy in range(copies if outputs else 0):
             # The outputs that hold this copy of the base kernel, in the order of its outputs.
             held = (
                 range(copy, outputs, copies)
