@@ -207,7 +207,7 @@ def _array(
     if not isinstance(seed, (fanin.Stream, fanin.Generator)):
         seed = fanin.Stream(seed)
     nothing = draw(full, **law, seed=0, dtype=dtype, index=fanin.flat[0:0])  # refuses at once
-    pieces = normalize_chunks(chunks, full, dtype=nothing.dtype)
+    pieces = _pieces(chunks, full, nothing.dtype)
     stream = seed.spawn(1)[0].stream if isinstance(seed, fanin.Generator) else seed
     return map_blocks(
         _chunk,
@@ -220,6 +220,21 @@ def _array(
         meta=np.empty((0,) * len(full), nothing.dtype),
         name=f"fanin-{draw.__name__}-{_token(full, law, stream, pieces, nothing.dtype)}",
     )
+
+
+def _pieces(chunks: Any, full: tuple[int, ...], dtype: Any) -> tuple[tuple[int, ...], ...]:
+    """The sizes of the chunks along each axis; dask itself takes some that are no sizes."""
+    try:
+        pieces: tuple[tuple[int, ...], ...] = normalize_chunks(chunks, full, dtype=dtype)
+        good = all(min(sizes, default=0) >= 0 for sizes in pieces)
+    except ZeroDivisionError:
+        good = False
+    if not good:
+        raise ValueError(
+            f"chunks={chunks!r} of the shape {full}: a chunk has at least 1 element an axis, or -1 "
+            "for the whole axis"
+        )
+    return pieces
 
 
 def _token(*description: Any) -> str:

@@ -107,6 +107,9 @@ def test_bad_arguments_are_refused_when_the_array_is_described():
         fanin.dask.orthogonal((2, 3, 4), seed=rng)
     with pytest.raises(ValueError):
         fanin.dask.normal(SHAPE, seed=rng, chunks=(10, 20, 30))
+    for shape, chunks in ((SHAPE, 0), (SHAPE, (10, 0)), ((10, 7), -3)):
+        with pytest.raises(ValueError, match="a chunk has at least 1 element"):
+            fanin.dask.normal(shape, seed=rng, chunks=chunks)
     assert rng == fanin.default_rng(1)
 
 
