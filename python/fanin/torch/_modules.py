@@ -21,7 +21,7 @@ from ._fills import fill_recorded, fill_run, is_fillable, is_kind, write_rule
 from ._flat import flat_runs
 from ._names import NamedTensor, named_tensors
 from ._recording import recorded
-from ._shards import is_distributed
+from ._shards import check_sharded, is_distributed
 
 __all__ = ["InitReport", "init_"]
 
@@ -113,7 +113,7 @@ def init_(
     ------
     ValueError
         A tensor on meta, a rule or pattern that matches nothing, shapes that are not the
-        record's; before anything is written.
+        record's, a module that FSDP2 has gathered; before anything is written.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -123,6 +123,7 @@ def init_(
     ('0.weight', '0.bias', '1.weight', '1.bias')
     """
     started = time.perf_counter()
+    check_sharded(module)
     rules = Rules(rules)
     plan, unknown = recorded(module, how)
     tensors: tuple[Any, ...] = plan.tensors

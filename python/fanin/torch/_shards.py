@@ -10,13 +10,29 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["is_distributed", "local_parts"]
+__all__ = ["check_sharded", "is_distributed", "local_parts"]
 
 
 def is_distributed(tensor: torch.Tensor) -> bool:
     """Whether the tensor is a DTensor; loads nothing."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
+
+
+def check_sharded(root: Any) -> None:
+    """Refuse a module that FSDP2 has gathered: what is written to its copies is lost."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    if fsdp is None:
+        return
+    for name, module in root.named_modules():
+        if not isinstance(module, fsdp.FSDPModule):
+            continue
+        group = getattr(module._get_fsdp_state(), "_fsdp_param_group", None)
+        if group is not None and not getattr(group, "is_sharded", True):
+            raise ValueError(
+                f"FSDP2 has gathered the parameters of {name or 'the module'}, and what is written "
+                "to the copies is lost: call reshard() first"
+            )
 
 
 def local_parts(tensor: Any) -> Iterator[tuple[torch.Tensor, tuple[slice, ...]]]:
