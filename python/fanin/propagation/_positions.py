@@ -143,3 +143,12 @@ def window_differences(size: Sequence[int]) -> dict[Displacement, tuple[tuple[in
 
 def positions(image: Sequence[int] | None) -> int:
     return 1 if image is None else math.prod(image)
+
+
+def share_behind(
+    image: Sequence[int] | None, behind: Sequence[int] | None, strides: Sequence[int]
+) -> float:
+    """Positions behind a layer for each in front: sides that strides do not divide keep more."""
+    if image is None or behind is None:
+        return 1.0 / math.prod(strides)
+    return positions(tuple(behind)) / positions(tuple(image))

@@ -23,6 +23,7 @@ from ._positions import (
     fits,
     gathered,
     scattered,
+    share_behind,
     taps_of_kernel,
     within,
     wrapped,
@@ -192,7 +193,7 @@ class Conv(EvenLayer):
         factor = state.lifted(fan_out / number * weight)
         weights = shared_weight(made, seen)
         if not state.mapped or state.image is None:
-            even = factor / math.prod(self.strides) * np.ones_like(state.q)
+            even = factor * share_behind(state.image, image, self.strides) * np.ones_like(state.q)
             return Passage(made, times(state, wanted, even), weights)
         return Passage(made, self._back(state, wanted, factor / taps), weights)
 

@@ -407,3 +407,11 @@ def test_sums_of_activations_are_the_same_from_place_to_place_as_all_alike():
     assert_allclose(middle, alike.q[..., -1], rtol=1e-11)
     edge = mapped.position_map(len(alike.q[0]) - 1)[..., 0, 0]
     assert_allclose(edge - 0.1, (alike.q[..., -1] - 0.1) * 4 / 9, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("side", "behind"), [(3, 2), (4, 2), (7, 4)])
+def test_a_stride_that_does_not_divide_a_circle_gives_back_from_every_place_behind(side, behind):
+    conv = p.Conv(16, 3, 1.5, stride=2)
+    profile = p.Network([conv], width=16, image=(side, side)).propagate()
+    # Every output gives 1.5 back in all, to some of side^2 inputs.
+    assert profile.grad[0] == pytest.approx(1.5 * behind**2 / side**2, rel=1e-15)

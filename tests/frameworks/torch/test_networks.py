@@ -63,6 +63,10 @@ CASES = {
         ["relu", conv(96, groups=4), "tanh", conv(96, 5, delta=True), "relu", conv(96)],
         (5, 5),
     ),
+    "strides that do not divide a circle": (
+        ["sigmoid", conv(96, padding="circular", stride=2), "relu", conv(96, padding="circular")],
+        (5, 5),
+    ),
     "norms and dropout behind activations": (
         [p.Dense(800), "relu", p.Dropout(0.3), p.LayerNorm(epsilon=0.05), p.Dense(800), "gelu",
          p.RMSNorm(), p.Dense(800)],
