@@ -12,34 +12,36 @@ except ImportError as error:
 
 from ._functions import (
     calculate_gain,
-    constant,
     constant_,
-    dirac,
     dirac_,
-    eye,
     eye_,
-    kaiming_normal,
     kaiming_normal_,
-    kaiming_uniform,
     kaiming_uniform_,
-    normal,
     normal_,
     ones_,
-    orthogonal,
     orthogonal_,
-    sparse,
     sparse_,
     trunc_normal_,
-    uniform,
     uniform_,
-    xavier_normal,
     xavier_normal_,
-    xavier_uniform,
     xavier_uniform_,
     zeros_,
 )
 from ._modules import InitReport, init_
 from ._networks import network
+from ._old_names import (
+    constant,
+    dirac,
+    eye,
+    kaiming_normal,
+    kaiming_uniform,
+    normal,
+    orthogonal,
+    sparse,
+    uniform,
+    xavier_normal,
+    xavier_uniform,
+)
 from ._patching import patched
 from ._recording import record
 from ._report import Report, lsuv_, report

@@ -8,12 +8,10 @@ raises its own error.
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import init as torch_init
@@ -21,18 +19,27 @@ from torch.nn import init as torch_init
 import fanin
 
 from . import _hooks
+from ._arguments import (
+    at_once,
+    draw,
+    fixed,
+    is_own,
+    normal_in,
+    orthogonal_arguments,
+    sampled,
+    sparse_arguments,
+    truncated,
+    uniform_in,
+)
 from ._documenting import documented
 from ._fills import (
     decides_itself,
     element_of,
     fill_orthogonal,
-    fill_plain,
     fill_sparse,
-    fill_tensor,
     is_fillable,
 )
-from ._seeds import check_generator, stream_of, torchs_generator
-from ._shards import is_distributed
+from ._seeds import torchs_generator
 
 __all__ = [
     "calculate_gain",
@@ -52,116 +59,10 @@ __all__ = [
     "zeros_",
 ]
 
-_LARGEST = {
-    torch.float16: torch.finfo(torch.float16).max,
-    torch.bfloat16: torch.finfo(torch.bfloat16).max,
-    torch.float32: torch.finfo(torch.float32).max,
-}
-#: Python's and NumPy's numbers; complex ones are left out below.
-_NUMBERS = (int, float, np.number, np.bool_)
-#: The arguments of the laws of independent values.
-_LAWS = {
-    "uniform": ("low", "high"),
-    "normal": ("loc", "scale"),
-    "truncated_normal": ("loc", "scale", "low", "high"),
-}
 #: Values of a matrix whose empty places are chosen at once.
 _FEW = 1 << 16
 #: dtypes that the core makes matrices in.
 _MADE_IN_PLACE = (torch.float32, torch.float64)
-
-
-def number_of(value: Any) -> float | None:
-    """A number as torch's functions take one; None for what they have to refuse."""
-    if type(value) is float:
-        return value
-    if isinstance(value, Tensor):
-        if value.ndim or value.requires_grad or value.is_complex() or value.is_meta:
-            return None
-    elif not isinstance(value, _NUMBERS) or isinstance(value, np.complexfloating):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any) -> Tensor:
-    """Fill by a law that takes a seed, or tell the recorder at work which law it is."""
-    recorder = _hooks.recorder()
-    if recorder is not None:
-        recorder.drawn(tensor, scheme, arguments)
-        return tensor
-    if tensor.is_meta:
-        return tensor
-    return fill_tensor(tensor, scheme, arguments, stream_of(generator))
-
-
-def _fixed(tensor: Tensor, scheme: str, arguments: dict[str, Any]) -> Tensor:
-    """Fill by a scheme that takes no words."""
-    recorder = _hooks.recorder()
-    if recorder is not None:
-        recorder.drawn(tensor, scheme, arguments)
-        return tensor
-    if tensor.is_meta:
-        return tensor
-    return fill_tensor(tensor, scheme, arguments, fanin.Stream(0))
-
-
-def _is_own(tensor: Any) -> bool:
-    """Whether torch's own code writes what needs no words just as well: it is no shard."""
-    return _hooks.recorder() is None and not is_distributed(tensor)
-
-
-def _at_once(tensor: Any, law: str, numbers: tuple[Any, ...], generator: Any) -> bool:
-    """Fill by a law of independent values, where nothing about the call is unusual or wrong."""
-    element = element_of(tensor)
-    if element is None or _hooks.recorder() is not None:
-        return False
-    return fill_plain(tensor, element, law, numbers, generator)
-
-
-def _sampled(tensor: Tensor, law: str, numbers: tuple[float, ...], generator: Any) -> Tensor:
-    """The same by the way of all other tensors."""
-    if tensor.is_meta and law != "truncated_normal":
-        check_generator(generator)
-    return draw(tensor, law, dict(zip(_LAWS[law], numbers, strict=True)), generator)
-
-
-def uniform_in(tensor: Tensor, low: Any, high: Any, generator: Any) -> Tensor | None:
-    """Fill with U[low, high); None where torch has to say what it thinks of the arguments."""
-    if _at_once(tensor, "uniform", (low, high), generator):
-        return tensor
-    if not is_fillable(tensor):
-        return None
-    low, high = number_of(low), number_of(high)
-    if low is None or high is None:
-        return None
-    largest = _LARGEST.get(tensor.dtype, sys.float_info.max)
-    if not (low <= high and high - low <= largest and -largest <= low and high <= largest):
-        return None
-    if _ends_meet(low, high, tensor.dtype):
-        return None
-    return _sampled(tensor, "uniform", (low, high), generator)
-
-
-def _ends_meet(low: float, high: float, dtype: torch.dtype) -> bool:
-    """Whether [low, high) holds no number of the dtype though low < high: fanin refuses that."""
-    if low == high or high - low > max(2.0**-6 * max(abs(low), abs(high)), 2.0**-20):
-        return False
-    return bool(torch.tensor(low, dtype=dtype) == torch.tensor(high, dtype=dtype))
-
-
-def normal_in(tensor: Tensor, mean: Any, std: Any, generator: Any) -> Tensor | None:
-    """Fill with N(mean, std^2); None where torch has to say what it thinks of the arguments."""
-    if _at_once(tensor, "normal", (mean, std), generator):
-        return tensor
-    if not is_fillable(tensor, "normal"):
-        return None
-    mean, std = number_of(mean), number_of(std)
-    if mean is None or std is None or not (0.0 <= std < math.inf and math.isfinite(mean)):
-        return None
-    return _sampled(tensor, "normal", (mean, std), generator)
 
 
 @documented
@@ -277,27 +178,11 @@ def trunc_normal_(
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    if _at_once(tensor, "truncated_normal", numbers, generator):
+    if at_once(tensor, "truncated_normal", numbers, generator):
         return tensor
     if not is_fillable(tensor):
         return _torchs("trunc_normal_", generator, tensor, mean, std, a, b)
-    return _sampled(tensor, "truncated_normal", numbers, generator)
-
-
-def truncated(
-    dtype: torch.dtype, mean: Any, std: Any, a: Any, b: Any
-) -> tuple[float, float, float, float] | None:
-    """Mean, std and the bounds in units of std; None as above."""
-    mean, std, a, b = map(number_of, (mean, std, a, b))
-    if mean is None or std is None or a is None or b is None:
-        return None
-    if not (0.0 < std < math.inf and math.isfinite(mean) and a < b):
-        return None
-    largest = _LARGEST.get(dtype, sys.float_info.max)
-    if a > largest or b < -largest:
-        return None
-    low, high = (a - mean) / std, (b - mean) / std
-    return (mean, std, low, high) if low < high else None
+    return sampled(tensor, "truncated_normal", numbers, generator)
 
 
 @documented
@@ -392,9 +277,9 @@ def eye_(tensor: Tensor) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    if _is_own(tensor) or tensor.ndimension() != 2 or not is_fillable(tensor):
+    if is_own(tensor) or tensor.ndimension() != 2 or not is_fillable(tensor):
         return _original("eye_")(tensor)
-    return _fixed(tensor, "identity", {"layout": "oi"})
+    return fixed(tensor, "identity", {"layout": "oi"})
 
 
 @documented
@@ -419,13 +304,13 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     >>> init.dirac_(torch.empty(1, 1, 3))
     tensor([[[0., 1., 0.]]])
     """
-    if _is_own(tensor) or tensor.ndimension() not in (3, 4, 5) or not is_fillable(tensor):
+    if is_own(tensor) or tensor.ndimension() not in (3, 4, 5) or not is_fillable(tensor):
         return _original("dirac_")(tensor, groups)
     if tensor.size(0) % groups:
         return _original("dirac_")(tensor, groups)
     if not tensor.numel():
         return tensor
-    return _fixed(tensor, "dirac", {"layout": "oi", "groups": groups})
+    return fixed(tensor, "dirac", {"layout": "oi", "groups": groups})
 
 
 @documented
@@ -616,19 +501,6 @@ def orthogonal_(
     return draw(tensor, "orthogonal", arguments, generator)
 
 
-def orthogonal_arguments(tensor: Tensor, gain: Any) -> dict[str, Any] | None:
-    """The arguments of the scheme; None where torch has to say what it thinks of them.
-
-    A negative gain turns the signs of a Haar matrix, which is one again: its size counts.
-    """
-    if tensor.ndimension() < 2 or not is_fillable(tensor):
-        return None
-    factor = number_of(gain)
-    if factor is None or not math.isfinite(factor):
-        return None
-    return {"gain": abs(factor), "layout": "oi"}
-
-
 @documented
 def sparse_(
     tensor: Tensor,
@@ -668,18 +540,6 @@ def sparse_(
     if few and _hooks.recorder() is None:
         return fill_sparse(tensor, arguments["sparsity"], arguments["std"], generator)
     return draw(tensor, "sparse", arguments, generator)
-
-
-def sparse_arguments(tensor: Tensor, sparsity: Any, std: Any) -> dict[str, Any] | None:
-    """The arguments of the scheme; None as above. torch's rows are the scheme's inputs."""
-    if tensor.ndimension() != 2 or not is_fillable(tensor):
-        return None
-    sparsity, std = number_of(sparsity), number_of(std)
-    if sparsity is None or std is None:
-        return None
-    if not (0.0 <= sparsity <= 1.0 and 0.0 <= std < math.inf):
-        return None
-    return {"sparsity": sparsity, "std": std, "layout": "io"}
 
 
 def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
@@ -729,37 +589,5 @@ def _original(name: str) -> Callable[..., Tensor]:
     """torch's own function, also while `patched` has put another body under it."""
     return _hooks.original(name)
 
-
-def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The old name without the underscore, with torch's warning."""
-    new_name = function.__name__
-    old_name = new_name[:-1]
-
-    def deprecated_init(*args: Any, **kwargs: Any) -> Tensor:
-        warnings.warn(
-            f"`nn.init.{old_name}` is now deprecated in favor of `nn.init.{new_name}`.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        return function(*args, **kwargs)
-
-    deprecated_init.__name__ = deprecated_init.__qualname__ = old_name
-    summary, _, rest = (function.__doc__ or "").partition("\n\n")
-    sections = rest.partition(">>> ")[0]
-    deprecated_init.__doc__ = f"Deprecated: the old name of `{new_name}`.\n\n{sections}"
-    return deprecated_init
-
-
-uniform = _deprecated(uniform_)
-normal = _deprecated(normal_)
-constant = _deprecated(constant_)
-eye = _deprecated(eye_)
-dirac = _deprecated(dirac_)
-xavier_uniform = _deprecated(xavier_uniform_)
-xavier_normal = _deprecated(xavier_normal_)
-kaiming_uniform = _deprecated(kaiming_uniform_)
-kaiming_normal = _deprecated(kaiming_normal_)
-orthogonal = _deprecated(orthogonal_)
-sparse = _deprecated(sparse_)
 
 _hooks.OURS.update((name, globals()[name]) for name in _hooks.SWAPPED)

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 import fanin
 
-from . import _functions as ours
+from . import _arguments as ours
 from . import _hooks
 from ._fills import is_fillable
 from ._seeds import stream_of
