@@ -15,6 +15,7 @@ CALLS = {
     "fixed points of a user's": "p.fixed_points(np.tanh, weight_var=np.linspace(1.1, 3, 4_000_000))",
     "layers": "p.propagate('tanh', 1000, weight_var=1.5, q0=np.linspace(0.1, 2, 300_000))",
     "many layers": "p.propagate('tanh', 10_000_000, weight_var=1.5)",
+    "layers of one lane": "propagated(fanin.Activation('tanh'), *np.ones((3, 1)), np.ones(20_000_000), start=True)",
     "correlations": "p.propagate('tanh', 300, weight_var=1.5, q0=np.linspace(0.1, 2, 100_000), c0=.5)",
     "covariances": "p.covariance(np.linspace(0.1, 9, 300_000), np.linspace(5, 99, 300_000), 0.8, 'silu')",
     "covariances of a user's": "p.covariance(np.linspace(0.1, 9, 300_000), 1.0, 0.8, np.tanh)",
@@ -30,8 +31,9 @@ CALLS = {
 }  # fmt: skip
 CODE = """
 import os, signal, threading, time
-import numpy as np
+import fanin, numpy as np
 from fanin import propagation as p
+from fanin.propagation._maps import propagated
 sent = []
 def send():
     time.sleep({after})
