@@ -47,10 +47,18 @@ def variance_parameters(weight_var: Any, bias_var: Any) -> None:
             raise ValueError("variances of weights and biases are at least 0, got a negative one")
 
 
+def repeated(value: Any, times: int, what: str) -> list[Any]:
+    """A list of `times` equal values; an error that names them if no memory holds it."""
+    try:
+        return [value] * times
+    except MemoryError:
+        raise MemoryError(f"Unable to allocate {times} {what}") from None
+
+
 def layer_sizes(widths: Any, depth: int) -> list[float]:
     """`widths`, the sizes n_0 .. n_depth of the layers; None: all equal."""
     if widths is None:
-        return [1.0] * (depth + 1)
+        return repeated(1.0, depth + 1, "sizes of layers")
     sizes = list(widths) if isinstance(widths, Iterable) and not isinstance(widths, str) else []
     if len(sizes) != depth + 1:
         raise ValueError(

@@ -19,6 +19,7 @@ from fanin._random.seeds import as_stream, check_seed
 from fanin._types import Floats
 
 from ._drawn import Draws, returned, run
+from ._layer import repeated
 from ._layers import tokens_of
 from ._stack import propagate
 
@@ -122,7 +123,10 @@ def _score(found: Floats, expected: Floats, error: Floats) -> Floats:
 
 def _sizes(width: int | Sequence[int], depth: int, weights: str) -> list[int]:
     """The units of every layer."""
-    sizes = [width] * (depth + 1) if isinstance(width, SupportsIndex) else list(width)
+    if isinstance(width, SupportsIndex):
+        sizes = repeated(width, depth + 1, "sizes of layers")
+    else:
+        sizes = list(width)
     sizes = [operator.index(n) for n in sizes]
     if len(sizes) != depth + 1 or min(sizes) < 1:
         raise ValueError(f"width is a positive int, or {depth + 1} of them, got {short(width)}")

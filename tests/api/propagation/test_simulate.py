@@ -322,6 +322,17 @@ def test_arguments_out_of_range_are_refused(change):
         p.simulate(given.pop("activation"), given.pop("depth"), given.pop("width"), **given)
 
 
+@pytest.mark.parametrize("depth", [2**40, 2**62])
+def test_a_depth_beyond_memory_is_named(depth):
+    said = f"Unable to allocate {depth + 1} sizes of layers"
+    with pytest.raises(MemoryError, match=said):
+        p.simulate("tanh", depth, 4, weight_var=1.0, seed=0)
+    with pytest.raises(MemoryError, match=said):
+        p.propagate("tanh", depth, weight_var=1.0)
+    with pytest.raises(MemoryError, match=said):
+        p.jacobian("tanh", depth, q=1.0)
+
+
 def test_a_seed_is_needed():
     with pytest.raises(TypeError, match="seed"):
         p.simulate("relu", 1, 5, weight_var=1.0)
