@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from fanin._public import public
 from fanin._types import Floats
 
 from ._gradient import Back, Gradient
-from ._laws import Moments, between, moments_of, parted
+from ._laws import Moments, between, different, gaussian_laws, moments_of, parted, slopes_given
 from ._layer import EvenLayer
 from ._maps import moments
 from ._pairs import covariance, one_minus_correlation_map, pairs_at
@@ -21,8 +20,6 @@ from ._state import Passage, State
 
 if TYPE_CHECKING:
     from fanin._activations.activation import Activation
-
-    from ._laws import UnitLaw
 
 
 @public("fanin.propagation")
@@ -66,7 +63,7 @@ class Apply(EvenLayer):
     def _of_laws(self, state: State) -> Passage:
         """Of units whose law is carried along; correlations by the parabola of `between`."""
         phi, laws = self.activation, state.laws or ()
-        of = {id(law): moments_of(phi, *law.nodes(phi.kinks)) for law in _different(laws)}
+        of = {id(law): moments_of(phi, *law.nodes(phi.kinks)) for law in different(laws)}
         shape = state.q.shape
         every = Moments(*(np.reshape([getattr(of[id(law)], name) for law in laws], shape)
                           for name in ("mean", "second", "slope", "slope_second")))  # fmt: skip
@@ -89,7 +86,13 @@ class Apply(EvenLayer):
         )  # fmt: skip
         # Of two positions or inputs slopes count as independent.
         own, far = np.asarray(every.slope * every.slope), products[-1]
-        return Passage(made, lambda g: g.scaled(every.slope_second, far, own, far))
+
+        def back(g: Gradient) -> Gradient:
+            share, profile = slopes_given(phi, laws, shape, g.profile)
+            made = _shared(g.scaled(every.slope_second, far, own, far), share)
+            return replace(made, profile=profile)
+
+        return Passage(made, back)
 
     def _back(self, state: State, factor: Floats, copies: float = 1.0) -> Back:
         """By E phi'(u)^2, and E phi'(u) phi'(v) for every pair that shares a gradient."""
@@ -109,7 +112,11 @@ class Apply(EvenLayer):
                 own = copies * own
             if g.cross is not None:
                 cross = slopes(state.cross)
-            return g.scaled(copies * factor, same, own, cross)
+            made = g.scaled(copies * factor, same, own, cross)
+            if g.profile is None:
+                return made
+            laws = gaussian_laws(state.q, self.activation)
+            return _shared(made, slopes_given(self.activation, laws, state.q.shape, g.profile)[0])
 
         return back
 
@@ -129,5 +136,6 @@ class Apply(EvenLayer):
         return found
 
 
-def _different(laws: Iterable[UnitLaw]) -> Iterable[UnitLaw]:
-    return {id(law): law for law in laws}.values()
+def _shared(g: Gradient, share: Floats) -> Gradient:
+    """All of a gradient times one factor."""
+    return g.scaled(share, share[..., None], share, share[..., None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,15 +26,20 @@ class Gradient:
 
     None stands for zeros: positions share a gradient in front of pools, inputs in front of a
     BatchNorm. `same` and `cross` have one more axis, the last.
+
+    profile is E[g^2 | atom]/E g^2 for the atoms of a unit's law, in the last axis (what is beyond
+    the atoms of a place means nothing), where slopes behind an activation depend on its unit by a
+    skip; None stands for ones. Only activations make it and only residuals hand it on.
     """
 
     q: Floats
     same: Some = None
     own: Some = None
     cross: Some = None
+    profile: Some = None
 
     def scaled(self, q: Floats, same: Floats, own: Floats, cross: Floats) -> Gradient:
-        """Each part times a factor of its own."""
+        """Each part times a factor of its own, without the profile."""
         return Gradient(
             self.q * q, _times(self.same, same), _times(self.own, own), _times(self.cross, cross)
         )
@@ -45,14 +50,17 @@ class Gradient:
             _plus(self.same, other.same),
             _plus(self.own, other.own),
             _plus(self.cross, other.cross),
+            _mixed(self, other),
         )
 
     def among(self, pairs: Pairs, wider: Pairs) -> Gradient:
         """Values for `pairs` as values for `wider`, which has them all."""
         if pairs == wider or (self.same is None and self.cross is None):
             return self
-        return Gradient(
-            self.q, _placed(self.same, pairs, wider), self.own, _placed(self.cross, pairs, wider)
+        return replace(
+            self,
+            same=_placed(self.same, pairs, wider),
+            cross=_placed(self.cross, pairs, wider),
         )
 
 
@@ -65,6 +73,17 @@ def _times(values: Some, factor: Floats) -> Some:
 
 def _plus(first: Some, second: Some) -> Some:
     return second if first is None else first if second is None else first + second
+
+
+def _mixed(first: Gradient, second: Gradient) -> Some:
+    """The profile of a sum of independent gradients."""
+    if first.profile is None and second.profile is None:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        share = (first.q / (first.q + second.q))[..., None]
+    share = np.where(np.isfinite(share), share, 0.5)
+    one, other = (1.0 if g.profile is None else g.profile for g in (first, second))
+    return np.asarray(share * one + (1 - share) * other)
 
 
 def _placed(values: Some, pairs: Pairs, wider: Pairs) -> Some:

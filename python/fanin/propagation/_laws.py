@@ -3,7 +3,8 @@ window. A law is nodes and masses, in the last axis behind those of the lanes.""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +29,28 @@ class UnitLaw:
     at: Floats
     mass: Floats
     spread: float
+    _nodes: dict[tuple[float, ...], tuple[Floats, Floats]] = field(default_factory=dict, repr=False)
 
     def nodes(self, kinks: tuple[float, ...]) -> tuple[Floats, Floats]:
         """Nodes and masses of the law, panels ending at the kinks."""
-        if self.spread == 0.0:
-            return self.at, self.mass
+        if not self.spread > 0.0:
+            return self.at + self.spread, self.mass  # NaN stays NaN
+        if kinks not in self._nodes:
+            u, width = self._rule(kinks)
+            mass = width * (self._bells(u) * self.mass).sum(axis=1)
+            self._nodes[kinks] = u, mass / mass.sum()
+        return self._nodes[kinks]
+
+    def given_atoms(self, kinks: tuple[float, ...], values: Floats) -> Floats:
+        """E[values | atom] for each atom, `values` being at the nodes, in the last axis."""
+        if not self.spread > 0.0:
+            return values
+        u, width = self._rule(kinks)
+        chances = width[:, None] * self._bells(u)
+        return np.asarray(values @ (chances / chances.sum(axis=0)))
+
+    def _rule(self, kinks: tuple[float, ...]) -> tuple[Floats, Floats]:
+        """Nodes and weights of an integral over all that is near an atom."""
         std = float(np.sqrt(self.spread))
         low, high = float(self.at.min()) - _REACH * std, float(self.at.max()) + _REACH * std
         count = int(np.ceil((high - low) / (_STEP * std)))
@@ -41,10 +59,13 @@ class UnitLaw:
         x, w = legendre_rule(_NODES)
         half = 0.5 * np.diff(edges)[:, None]
         u = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * x).ravel()
+        return u, (half * w).ravel()
+
+    def _bells(self, u: Floats) -> Floats:
+        """The density at each u given each atom."""
+        std = float(np.sqrt(self.spread))
         z = (u[:, None] - self.at) / std
-        density = (exp(-0.5 * z * z) * self.mass).sum(axis=1) / (std * np.sqrt(_TAU))
-        mass = (half * w).ravel() * density
-        return u, mass / mass.sum()
+        return np.asarray(exp(-0.5 * z * z) / (std * np.sqrt(_TAU)))
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,47 @@ def gaussian_law(q: float, phi: Activation) -> UnitLaw:
         return UnitLaw(np.zeros(1), np.ones(1), 0.0)
     u, mass = gaussian_nodes(q, phi.kinks)
     return UnitLaw(u, mass, 0.0)
+
+
+def gaussian_laws(variances: Floats, phi: Activation) -> tuple[UnitLaw, ...]:
+    """Of normals in front of phi, the same one where variances are the same."""
+    keys = {rounded(q): float(q) for q in variances.ravel()[::-1]}
+    found = {key: gaussian_law(q, phi) for key, q in keys.items()}
+    return tuple(found[rounded(q)] for q in variances.ravel())
+
+
+def rounded(value: float) -> str:
+    """What mirrored positions differ by is rounding."""
+    return f"{value:.12g}"
+
+
+def different(laws: Iterable[UnitLaw]) -> Iterable[UnitLaw]:
+    return {id(law): law for law in laws}.values()
+
+
+def slopes_given(
+    phi: Activation, laws: Sequence[UnitLaw], shape: tuple[int, ...], behind: Floats | None
+) -> tuple[Floats, Floats]:
+    """Of a squared gradient of profile h `behind` phi, E[phi'(s)^2 h(s)]/E phi'(s)^2, and its
+    profile in front given the atoms of the laws: E[phi'(s)^2 h(s) | atom]/E phi'(s)^2 h(s)."""
+    places = np.reshape([id(law) for law in laws], shape)
+    if behind is not None:
+        shape = np.broadcast_shapes(shape, behind.shape[:-1])
+        behind = np.broadcast_to(behind, (*shape, behind.shape[-1])).reshape(-1, behind.shape[-1])
+    places = np.broadcast_to(places, shape).ravel()
+    share = np.ones(places.size)
+    profile = np.ones((places.size, max((law.at.size for law in laws), default=1)))
+    for law in different(laws):
+        here = np.flatnonzero(places == id(law))
+        u, mass = law.nodes(phi.kinks)
+        slopes = np.square(np.asarray(phi.derivative(u), np.float64))
+        values = slopes if behind is None else slopes * behind[here, : u.size]
+        mean, alone = np.broadcast_to(values @ mass, here.shape), slopes @ mass
+        some = (mean > 0) & (mean < np.inf)
+        share[here[some]] = mean[some] / alone
+        given = law.given_atoms(phi.kinks, np.broadcast_to(values, (here.size, u.size))[some])
+        profile[here[some], : law.at.size] = given / (given @ law.mass)[:, None]
+    return share.reshape(shape), profile.reshape(*shape, profile.shape[1])
 
 
 def largest_law(q: float, correlation: float, count: int, phi: Activation) -> UnitLaw:

@@ -19,7 +19,7 @@ from ._attention import Attention
 from ._embedding import Embedding
 from ._gated import Gated
 from ._gradient import Gradient
-from ._laws import UnitLaw, applied_law, gaussian_law
+from ._laws import UnitLaw, applied_law, different, gaussian_laws, rounded
 from ._layer import Image, any_uneven, demands, images_along, passed, swept
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
 from ._pools import AveragePool, Flatten, MaxPool
@@ -67,9 +67,9 @@ class Residual:
     layers : sequence of layers
         The branch f; its last layer with weights comes after its last activation. Behind a skip
         of an activation with nothing in between another one may follow: the law of the sum is
-        carried along, from place to place with zero padding (approximately: correlations by a
-        parabola, and slopes in front of a sum and behind it count as independent, so that behind
-        relus the gradient is some 10 % a block too small).
+        carried along, from place to place with zero padding, and so is how a unit's gradient
+        depends on it (exact for the squares; approximate for two inputs or places: correlations
+        by a parabola, gradients with the share of one).
     skip, branch : float
         Factors of the two paths; branch = L**-0.5 keeps a net of L blocks bounded.
     projection : sequence of layers
@@ -139,7 +139,9 @@ class Residual:
 
         def both(g: Gradient) -> list[tuple[list[Gradient], list[list[Floats]]]]:
             """Along the skip and along the branch, in front of each layer and at its weights."""
-            parts = [g.scaled(*[np.asarray(share)] * 4) for share in (a, b)]
+            parts = [
+                replace(g.scaled(*[np.asarray(share)] * 4), profile=g.profile) for share in (a, b)
+            ]
             found = []
             for row, part in zip(rows, parts, strict=True):
                 ahead, weights = swept(row, part)
@@ -168,24 +170,16 @@ class Residual:
         variances = np.broadcast_to(before.q, spreads.shape).ravel()
         if before.laws is not None and len(before.laws) != variances.size:
             return None
-        outs: dict[object, UnitLaw] = {}
+        laws = before.laws or gaussian_laws(variances, phi)
+        outs = {id(law): applied_law(phi, law) for law in different(laws)}
         sums: dict[object, UnitLaw] = {}
         found = []
-        for i, (q, spread) in enumerate(zip(variances, spreads.ravel(), strict=True)):
-            of: object = _rounded(q) if before.laws is None else id(before.laws[i])
-            if of not in outs:
-                law = gaussian_law(float(q), phi) if before.laws is None else before.laws[i]
-                outs[of] = applied_law(phi, law)
-            key = of, _rounded(spread)
+        for law, spread in zip(laws, spreads.ravel(), strict=True):
+            out, key = outs[id(law)], (id(law), rounded(spread))
             if key not in sums:
-                sums[key] = UnitLaw(self.skip * outs[of].at, outs[of].mass, float(spread))
+                sums[key] = UnitLaw(self.skip * out.at, out.mass, float(spread))
             found.append(sums[key])
         return tuple(found)
-
-
-def _rounded(value: float) -> float:
-    """What mirrored positions differ by is rounding."""
-    return float(f"{value:.12g}")
 
 
 def _ends_in_weights(what: str, layers: Sequence[Any]) -> None:

@@ -233,7 +233,8 @@ def _fields(
     states = [start, *(passage.after for passage in passages)]
     end = Gradient(np.ones_like(states[-1].q))
     along, weights = swept(passages, end)
-    gradients = [g.q for g in (*along, end)]
+    edges = [*along, end]
+    gradients = [g.q for g in edges]
     lanes = np.broadcast_shapes(
         *(s.over_positions(s.q).shape for s in states),
         *(s.over_positions(g).shape for s, g in zip(states, gradients, strict=True)),
@@ -259,7 +260,8 @@ def _fields(
     for i, passage in enumerate(passages):
         # Where all positions are alike the factor itself, which neither underflows nor overflows.
         one = np.ones_like(states[i + 1].q)
-        factor = passage.back(Gradient(one)).q if not states[i].mapped else gradients[i]
+        behind = Gradient(one, profile=edges[i + 1].profile)
+        factor = passage.back(behind).q if not states[i].mapped else gradients[i]
         over = one if not states[i].mapped else gradients[i + 1]
         with np.errstate(invalid="ignore", divide="ignore"):
             out["chi"][..., i] = states[i].over_positions(factor) / (

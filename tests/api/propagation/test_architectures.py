@@ -96,6 +96,7 @@ def test_activations_that_are_their_own_skip_agree_with_draws():
     draws, variance = 1_000_000, 1.0
     s = fanin.normal((draws,), seed=5, dtype="float64")
     x = np.maximum(s, 0)
+    slopes = [s > 0]
     for i in range(3):
         variance = 0.64 * 1.5 * (x**2).mean()
         s = 0.9 * x + math.sqrt(variance) * fanin.normal((draws,), seed=6 + i, dtype="float64")
@@ -105,13 +106,59 @@ def test_activations_that_are_their_own_skip_agree_with_draws():
         error = (i + 1) * 4 * (x**2).std() / math.sqrt(draws)
         assert abs((x**2).mean() - found.q[entry]) < error
         assert abs(x.mean() - found.mean[entry - 1]) < error
-        assert abs((s > 0).mean() - found.chi[entry - 1]) < 4 * 0.5 / math.sqrt(draws) + 1e-3
+        slopes.append(s > 0)
+    gradient = np.ones(draws)  # the expected square, given the unit's own path along the skips
+    for i in range(3, -1, -1):
+        behind, gradient = gradient, gradient * slopes[i]
+        chi, error = gradient.mean() / behind.mean(), gradient.std() / math.sqrt(draws)
+        assert abs(chi - found.chi[1 + 2 * i]) < 4 * error / behind.mean() + 1e-3
+        gradient = 0.81 * gradient + 0.64 * 1.5 * gradient.mean()
     # Equal inputs stay equal, and the parabola keeps its ends.
     same = net.propagate(c0=1.0)
     assert_allclose(same.c, 1.0, rtol=1e-10)
     assert (abs(same.one_minus_c) < 1e-12).all()
-    lanes = net.propagate(q0=[0.5, 1.0])
+    lanes = net.propagate(q0=[0.5, 1.0, np.nan])
     assert_allclose(lanes.q[1], found.q, rtol=1e-13)
+    assert np.isnan(lanes.q[2]).all()
+    assert_allclose(lanes.grad[1], found.grad, rtol=1e-13)
+    # Lanes that begin behind them.
+    last = [p.Network([*net.layers, p.Dense(weight_var=w)]).propagate() for w in ([1.0, 3.0], 3.0)]
+    assert_allclose(last[0].grad[1], last[1].grad, rtol=1e-13)
+
+
+def test_slopes_on_both_sides_of_a_skip_depend_on_each_other():
+    def gradients(phi, variance, skip=1.0, branch=1.0):
+        sums = p.Residual([p.Dense(weight_var=variance)], skip, branch)
+        return p.Network([phi, sums, phi]).propagate()
+
+    # P(s > 0, relu(s) + sqrt(v) z > 0) = 1/4 + arctan(1/sqrt(v))/(2 pi), v = 3/2.
+    both = 0.25 + math.atan(1 / math.sqrt(1.5)) / (2 * math.pi)
+    behind = 0.25 + both
+    found = gradients("relu", 3.0)
+    assert_allclose(found.grad[2], behind, rtol=1e-12)
+    assert_allclose(found.grad[0], both + 3.0 * behind / 2, rtol=1e-12)
+    # Of a smooth activation by sums over a grid of s and z, exact to rounding.
+    z = np.arange(-12, 12, 0.05)
+    weight = np.exp(-z * z / 2)
+    weight = np.outer(weight, weight) / weight.sum() ** 2
+    x, first = np.tanh(z), np.cosh(z) ** -4.0
+    spread = 0.49 * 1.3 * (weight.sum(1) * x * x).sum()
+    second = np.cosh(0.8 * x[:, None] + math.sqrt(spread) * z) ** -4.0
+    path = 0.64 * (weight * first[:, None] * second).sum()
+    others = 0.49 * 1.3 * (weight * second).sum() * (weight.sum(1) * first).sum()
+    found = gradients("tanh", 1.3, 0.8, 0.7)
+    assert_allclose(found.grad[0], path + others, rtol=1e-10)
+    assert_allclose(found.grad[:-1], found.chi[:-1] * found.grad[1:], rtol=1e-13)
+
+
+@pytest.mark.parametrize("padding", ["circular", "zero"])
+def test_slopes_of_linear_units_do_not_depend_on_anything(padding):
+    conv = p.Conv(8, 3, weight_var=1.5, padding=padding)
+    sums = [p.Residual([conv], skip=0.9, branch=0.8)] * 4
+    layers = [layer for one in sums for layer in (one, "linear")]
+    found = p.Network([conv, "linear", *layers], width=8, image=(4, 3)).propagate(q0=[0.5, 2.0])
+    plain = p.Network([conv, *sums], width=8, image=(4, 3)).propagate(q0=[0.5, 2.0])
+    assert_allclose(found.grad[..., 1::2], plain.grad[..., 1:], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "vit"])

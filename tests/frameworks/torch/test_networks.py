@@ -103,6 +103,26 @@ def test_signals_behind_sums_of_activations_agree_with_networks_drawn_in_torch()
         assert (error < 0.05 * values).all()
 
 
+@pytest.mark.parametrize(
+    ("layer", "image", "blocks"),
+    [(p.Dense(200, 2.0), None, 2), (p.Dense(200, 2.0), None, 6), (conv(96), (5, 5), 3)],
+)
+def test_gradients_along_skips_behind_activations_agree_with_networks_drawn_in_torch(
+    layer, image, blocks
+):
+    block = [p.Residual([layer, "relu", layer], branch=0.5), "relu"]
+    layers, width = [layer, "relu", *block * blocks], 96 if image else 200
+    network, networks = p.Network(layers, width=width, image=image), 60 if image else 150
+    theory = network.propagate()
+    found = torch_networks.measured(network, networks=networks)
+    for name, values in (("grad", theory.grad), ("weight_grads", theory.weight_grads)):
+        mean, error = found[name].mean(0), found[name].std(0, ddof=1) / math.sqrt(networks)
+        # 1/n for each of the layers, as above.
+        room = SCORE * error + len(layers) / width * values
+        assert (abs(mean - values) <= room).all(), (name, mean / values, error / values)
+        assert (error < 0.05 * values).all(), error / values
+
+
 def test_batch_norm_takes_its_mean_over_inputs_and_positions():
     layers = ["relu", conv(128), p.BatchNorm(), "relu", p.BatchNorm(), p.Dense(128)]
     network = p.Network(layers, width=128, image=(4, 4))
