@@ -9,7 +9,6 @@
 #include <thread>
 #include <utility>
 
-#include "engine/binade.hpp"
 #include "engine/moment_tables.hpp"
 #include "engine/parallel.hpp"
 #include "engine/quadrature.hpp"
@@ -130,14 +129,18 @@ void Activation::find_jumps() {
 
 Nodes Activation::nodes(int low, int high, int parts) const {
   const double width = kPanelWidth * std::sqrt(std::ldexp(1.0, low));
-  const double reach = kPanelsOneSide * kPanelWidth * std::sqrt(std::ldexp(1.0, high - 1));
+  const double reach = kPanelsOneSide * (kPanelWidth * std::sqrt(std::ldexp(1.0, high - 1)));
   // Of many binades, panels as wide as their distance from 0.
   const bool doubling = high > low + 1;
+  // The edges of one binade have been these from the start, and gains have their bits.
+  const double farther = std::max(reach_.left, reach_.right);
   std::vector<double> edges = {0.0};
   // Far from its centre phi is straight, or changes over its distance.
   for (const bool right : {true, false}) {
-    const double sign = right ? 1 : -1, straight = right ? reach_.right : reach_.left;
-    for (double x = width; x < 0.999 * reach; x += doubling ? x : width) edges.push_back(sign * x);
+    const double sign = right ? 1 : -1;
+    const double straight = !doubling ? farther : right ? reach_.right : reach_.left;
+    for (int m = 1; m * width < 0.999 * reach; m += doubling ? m : 1)
+      edges.push_back(sign * (m * width));
     edges.push_back(sign * reach);
     if (straight == 0) continue;
     for (double x = unit_; x < reach; x *= x < kNear ? 2 : x < kFar ? 4 : 16) {
@@ -287,25 +290,10 @@ const FarMoments* Activation::far(double q) const {
   return found->fits() ? found : nullptr;
 }
 
+/// Each eighth from points of its own: a user's function may grow within a binade without bound.
 void Activation::build(int exponent) const {
   listen();
   const std::size_t binade = std::size_t(exponent - kLowestExponent);
-  std::vector<double> made(kBinadeDoubles);
-  if (row() == nullptr) {
-    by_eighths(exponent, made.data());
-  } else {
-    constexpr std::size_t count = kBinadePoints;
-    std::array<double, count> q;
-    for (int k = 0; k < kBinadePoints; ++k) q[std::size_t(k)] = binade_point(exponent, k);
-    const auto values = integrate(columns(nodes(exponent, parts_)), q.data(), count);
-    for (std::size_t m = 0; m < kMoments; ++m)
-      polynomials_of_eighths(values.data() + m * count, made.data() + m * kTerms * kPieces);
-  }
-  publish(binade, made);
-}
-
-/// Each eighth from points of its own: a user's function may grow within a binade without bound.
-void Activation::by_eighths(int exponent, double* made) const {
   const Columns c = columns(nodes(exponent, parts_));
   std::array<double, kPieces * kTerms> q;
   for (int j = 0; j < kPieces; ++j)
@@ -313,13 +301,15 @@ void Activation::by_eighths(int exponent, double* made) const {
       q[std::size_t(j * kTerms + k)] = std::ldexp(
           1.0 + (j + 0.5 + 0.5 * kChebyshevPoint<kTerms>[std::size_t(k)]) / kPieces, exponent);
   const std::vector<double> sums = integrate(c, q.data(), q.size());
+  std::vector<double> made(kBinadeDoubles);
   for (int j = 0; j < kPieces; ++j)
     for (int m = 0; m < kMoments; ++m) {
       const auto terms = polynomial_through<kTerms>(sums.data() + std::size_t(m) * q.size() +
                                                     std::size_t(j * kTerms));
-      double* to = made + m * kTerms * kPieces + j;
+      double* to = made.data() + m * kTerms * kPieces + j;
       for (int term = 0; term < kTerms; ++term) to[term * kPieces] = terms[std::size_t(term)];
     }
+  publish(binade, made);
 }
 
 /// Writes what a thread has made of a binade into the table, unless another one has. Nothing is

@@ -106,7 +106,6 @@ class Activation {
   /// The moments at variances of one binade, from its columns; kMoments rows of `count`.
   std::vector<double> integrate(const Columns& c, const double* q, std::size_t count) const;
   void build(int exponent) const;
-  void by_eighths(int exponent, double* made) const;
   void publish(std::size_t binade, std::span<const double> made) const;
   /// Tables for all of q; returns whether it lies in their range.
   bool prepare(std::span<const double> q) const;

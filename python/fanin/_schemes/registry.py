@@ -149,5 +149,7 @@ def _no_scheme(name: str) -> str:
     elsewhere = foreign_call(name)
     if elsewhere is not None:
         return f"there is no scheme {short(name)}, a name carries its convention: {elsewhere}"
-    known = ", ".join(sorted(_rows))
-    return f"there is no scheme {short(name)}; there are {known}{did_you_mean(name, _rows)}"
+    advice, known = did_you_mean(name, _rows), ", ".join(sorted(_rows))
+    return (
+        f"there is no scheme {short(name)}{advice + ' There' if advice else '; there'} are {known}"
+    )

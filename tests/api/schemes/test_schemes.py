@@ -525,7 +525,10 @@ def test_get_gives_a_configured_scheme():
 
 
 def test_get_refuses_names_and_keywords_that_do_not_exist():
-    with pytest.raises(ValueError, match=r"there is no scheme 'he_norm'; there are .*he_normal"):
+    with pytest.raises(
+        ValueError,
+        match=r"there is no scheme 'he_norm'; did you mean 'he_normal'\? There are bilinear",
+    ):
         fanin.get("he_norm")
     with pytest.raises(TypeError, match=r"gpt2\(\) got an unexpected keyword argument 'layers'"):
         fanin.get("gpt2", layers=3)
