@@ -146,7 +146,7 @@ def three(row: dict[str, Any]) -> list[str]:
 
 def short(machines: list[Measured]) -> str:
     """Ratios to the peers, for the README."""
-    lines = heading("10⁹ values/s", PEERS)
+    lines, seen = heading("10⁹ values/s", PEERS), []
     for name, title in SHOWN.items():
         for one in machines:
             cells = []
@@ -158,7 +158,8 @@ def short(machines: list[Measured]) -> str:
                 )  # fmt: skip
             if cells[0] != NOTHING:
                 lines.append(f"| {name} | {one.name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *captions(machines)])
+                seen.append(one)
+    return "\n".join([*lines, "", *captions(one for one in machines if one in seen)])
 
 
 def matrices(machines: list[Measured]) -> str:
@@ -183,7 +184,7 @@ def heading(unit: str, peers: Iterable[str]) -> list[str]:
     return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
 
 
-def captions(machines: list[Measured]) -> list[str]:
+def captions(machines: Iterable[Measured]) -> list[str]:
     return ["; ".join(one.short_caption for one in machines) + "."]
 
 

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import fanin
-
 from . import _hooks
 from ._fills import element_of, fill_plain, fill_tensor, is_fillable
 from ._seeds import check_generator, stream_of
@@ -51,7 +49,7 @@ def number_of(value: Any) -> float | None:
 
 
 def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any) -> Tensor:
-    """Fill by a law that takes a seed, or tell the recorder at work which law it is."""
+    """Fill by a scheme, or tell the recorder at work which one it is."""
     recorder = _hooks.recorder()
     if recorder is not None:
         recorder.drawn(tensor, scheme, arguments)
@@ -59,17 +57,6 @@ def draw(tensor: Tensor, scheme: str, arguments: dict[str, Any], generator: Any)
     if tensor.is_meta:
         return tensor
     return fill_tensor(tensor, scheme, arguments, stream_of(generator))
-
-
-def fixed(tensor: Tensor, scheme: str, arguments: dict[str, Any]) -> Tensor:
-    """Fill by a scheme that takes no words."""
-    recorder = _hooks.recorder()
-    if recorder is not None:
-        recorder.drawn(tensor, scheme, arguments)
-        return tensor
-    if tensor.is_meta:
-        return tensor
-    return fill_tensor(tensor, scheme, arguments, fanin.Stream(0))
 
 
 def is_own(tensor: Any) -> bool:

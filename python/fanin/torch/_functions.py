@@ -22,7 +22,6 @@ from . import _hooks
 from ._arguments import (
     at_once,
     draw,
-    fixed,
     is_own,
     normal_in,
     orthogonal_arguments,
@@ -61,6 +60,8 @@ __all__ = [
 
 #: Values of a matrix whose empty places are chosen at once.
 _FEW = 1 << 16
+#: What schemes without words are given.
+_NO_WORDS = fanin.Stream(0)
 #: dtypes that the core makes matrices in.
 _MADE_IN_PLACE = (torch.float32, torch.float64)
 
@@ -279,7 +280,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if is_own(tensor) or tensor.ndimension() != 2 or not is_fillable(tensor):
         return _original("eye_")(tensor)
-    return fixed(tensor, "identity", {"layout": "oi"})
+    return draw(tensor, "identity", {"layout": "oi"}, _NO_WORDS)
 
 
 @documented
@@ -310,7 +311,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         return _original("dirac_")(tensor, groups)
     if not tensor.numel():
         return tensor
-    return fixed(tensor, "dirac", {"layout": "oi", "groups": groups})
+    return draw(tensor, "dirac", {"layout": "oi", "groups": groups}, _NO_WORDS)
 
 
 @documented
