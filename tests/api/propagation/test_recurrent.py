@@ -76,10 +76,10 @@ def test_the_first_step_of_a_gated_cell_is_an_integral():
     # without the exact covariances of what is drawn.
     assert_allclose(found.q[1], lstm, rtol=0.03)
     z, mass_z = gaussian_nodes(1.7)
-    a, mass_a = gaussian_nodes(1.5 + 0.1)  # half of the bias is the other's, behind the reset
-    b, mass_b = gaussian_nodes(0.1)
-    total = a[:, None, None] + sigmoid[None, :, None] * b
-    square = np.einsum("a,r,b,arb->", mass_a, mass, mass_b, np.tanh(total) ** 2)
+    # Half of the bias, .1, lies behind the reset r: given r the sum is Gaussian with 1.6 + .1 r^2.
+    unit, mass_unit = gaussian_nodes(1.0)
+    total = np.sqrt(1.6 + 0.1 * sigmoid**2)[:, None] * unit
+    square = mass @ np.tanh(total) ** 2 @ mass_unit
     gru = float((mass_z * (1 - 1 / (1 + np.exp(-z))) ** 2).sum() * square)
     found = network(p.GRU(weight_var=1.5, bias_var=0.2), steps=1).propagate()
     assert_allclose(found.q[1], gru, rtol=0.03)
