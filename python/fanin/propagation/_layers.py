@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,6 +51,25 @@ __all__ = [
     "causal_tokens",
     "tokens_of",
 ]
+
+
+class _Path:
+    """The layers of one path of a residual, times a factor."""
+
+    def __init__(self, layers: Sequence[Any], state: State, wanted: Pairs, factor: float) -> None:
+        start = state.selected(demands(layers, wanted, state.image, state.mapped)[0])
+        self._pairs, self._starts, self._share = state.pairs, start.pairs, factor * factor
+        self._passages = passed(layers, start, wanted)
+        self.after = self._passages[-1].after if layers else start
+
+    def swept(self, g: Gradient) -> tuple[list[Gradient], list[list[Floats]]]:
+        """The path's part of a gradient, in front of each layer and behind; and at its weights."""
+        part = replace(g.scaled(*[np.asarray(self._share)] * 4), profile=g.profile)
+        ahead, weights = swept(self._passages, part)
+        return [*ahead, part], weights
+
+    def back(self, g: Gradient) -> Gradient:
+        return self.swept(g)[0][0].among(self._starts, self._pairs)
 
 
 @public("fanin.propagation")
@@ -115,13 +134,21 @@ class Residual:
         )
 
     def through(self, state: State, wanted: Pairs) -> Passage:
-        rows, starts, ends = [], [], []
-        for layers in (self.projection, self.layers):
-            start = state.selected(demands(layers, wanted, state.image, state.mapped)[0])
-            starts.append(start.pairs)
-            rows.append(passed(layers, start, wanted))
-            ends.append(rows[-1][-1].after if layers else start)
-        skip, inner = ends
+        paths = [
+            _Path(row, state, wanted, factor)
+            for row, factor in ((self.projection, self.skip), (self.layers, self.branch))
+        ]
+        skip, branch = paths
+
+        def back(g: Gradient) -> Gradient:
+            return skip.back(g).plus(branch.back(g))
+
+        def weights(g: Gradient) -> list[Floats]:
+            return [w for path in paths for layer in path.swept(g)[1] for w in layer]
+
+        return Passage(self._sum(skip.after, branch.after), back, weights)
+
+    def _sum(self, skip: State, inner: State) -> State:
         if inner.width != skip.width and None not in (inner.width, skip.width):
             raise ValueError(
                 f"skip and branch cannot be added: {skip.width:g} against {inner.width:g} units"
@@ -131,34 +158,11 @@ class Residual:
         with np.errstate(invalid="ignore", divide="ignore"):
             c = (a * skip.q * skip.c + b * inner.q * inner.c) / q
             apart = (a * skip.q * skip.one_minus_c + b * inner.q * inner.one_minus_c) / q
-        made = replace(
+        return replace(
             skip, q=q, m=self.skip * skip.m, c=c, one_minus_c=apart,
             same=a * skip.same + b * inner.same, cross=a * skip.cross + b * inner.cross,
             laws=self._laws(skip, inner),
         )  # fmt: skip
-
-        def both(g: Gradient) -> list[tuple[list[Gradient], list[list[Floats]]]]:
-            """Along the skip and along the branch, in front of each layer and at its weights."""
-            parts = [
-                replace(g.scaled(*[np.asarray(share)] * 4), profile=g.profile) for share in (a, b)
-            ]
-            found = []
-            for row, part in zip(rows, parts, strict=True):
-                ahead, weights = swept(row, part)
-                found.append(([*ahead, part], weights))
-            return found
-
-        def back(g: Gradient) -> Gradient:
-            skip, branch = (
-                path[0].among(pairs, state.pairs)
-                for (path, _), pairs in zip(both(g), starts, strict=True)
-            )
-            return skip.plus(branch)
-
-        def weights(g: Gradient) -> list[Floats]:
-            return [w for _, some in both(g) for layer in some for w in layer]
-
-        return Passage(made, back, weights)
 
     def _laws(self, skip: State, inner: State) -> tuple[UnitLaw, ...] | None:
         """Of an activation that is its own skip, with a normal added; one for every position, and
@@ -226,23 +230,17 @@ def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
 
 def causal_tokens(layers: Sequence[Any]) -> int | None:
     """The number of tokens of the first causal attention, inside residuals too."""
-    for layer in layers:
-        if isinstance(layer, Attention) and layer.causal:
-            return layer.tokens
-        if isinstance(layer, Residual):
-            inner = causal_tokens([*layer.projection, *layer.layers])
-            if inner is not None:
-                return inner
-    return None
+    return next((layer.tokens for layer in _attentions(layers) if layer.causal), None)
 
 
 def tokens_of(layers: Sequence[Any]) -> int | None:
     """The number of tokens of the first attention, causal or not, inside residuals too."""
+    return next((layer.tokens for layer in _attentions(layers)), None)
+
+
+def _attentions(layers: Sequence[Any]) -> Iterator[Attention]:
     for layer in layers:
         if isinstance(layer, Attention):
-            return layer.tokens
-        if isinstance(layer, Residual):
-            inner = tokens_of([*layer.projection, *layer.layers])
-            if inner is not None:
-                return inner
-    return None
+            yield layer
+        elif isinstance(layer, Residual):
+            yield from _attentions([*layer.projection, *layer.layers])

@@ -94,12 +94,8 @@ class AveragePool(EvenLayer):
             return pairs if self.correlation is not None else (ANY,)
         size = self._window(grid)
         differences = window_differences(size)
-        between = [self._apart(d, e, size) for d in pairs for e in differences]
+        between = [_apart(d, e, size) for d in pairs for e in differences]
         return within(grid, between + (list(differences) if self.correlation is None else []))
-
-    @staticmethod
-    def _apart(d: Displacement, e: Displacement, size: Sequence[int]) -> Displacement:
-        return tuple(x * w + y for x, w, y in zip(d, size, e, strict=True))
 
     def through(self, state: State, wanted: Pairs) -> Passage:
         size = self._window(state.image)
@@ -139,75 +135,96 @@ class AveragePool(EvenLayer):
         return Passage(made, back)
 
     def _mapped(self, state: State, wanted: Pairs, size: tuple[int, ...]) -> Passage:
-        grid, image = state.image, self.image_behind(state.image)
-        assert grid is not None and image is not None
-        pixels, own, first = math.prod(size), state.q * state.c, state.first
-        differences = window_differences(size)
-
-        def rows(places: Sequence[tuple[int, ...]]) -> list[Taps]:
-            return [
-                Taps(side, count, w, offsets, False)
-                for side, count, w, offsets in zip(grid, image, size, places, strict=True)
-            ]
-
-        def beside(e: Displacement) -> tuple[Floats, Floats]:
-            """Moments of pixels that are e apart in a window, of one input and of two."""
-            if not any(e):
-                return state.q, own
-            if self.correlation is None:
-                return state.pair(state.same, e), state.pair(state.cross, e)
-            product = state.m * moved(state.m, e, first)
-            parts = (x - state.m * state.m for x in (state.q, own))
-            means = [(x + moved(x, e, first)) / 2 for x in parts]
-            return product + self.correlation * means[0], product + self.correlation * means[1]
-
-        def pooled(d: Displacement) -> tuple[Floats, Floats]:
-            total: list[Any] = [0.0, 0.0]
-            for e, places in differences.items():
-                apart = self._apart(d, e, size)
-                if fits(apart, grid):
-                    found = (
-                        beside(apart)
-                        if not any(d)
-                        else (state.pair(state.same, apart), state.pair(state.cross, apart))
-                    )
-                    for i in range(2):
-                        total[i] = total[i] + gathered(found[i], rows(places), first)
-            return total[0] / pixels**2, total[1] / pixels**2
-
-        whole = rows(tuple(tuple(range(w)) for w in size))
-        q, covariance = pooled((0,) * len(size))
+        image = self.image_behind(state.image)
+        assert image is not None
+        windows = _Windows(state, size, image, self.correlation)
+        q, covariance = windows.second((0,) * len(size))
         with np.errstate(invalid="ignore", divide="ignore"):
             c, apart = covariance / q, (q - covariance) / q
         made = replace(
-            state, q=q, m=gathered(state.m, whole, first) / pixels, c=c, one_minus_c=apart,
-            image=image, pairs=wanted,
+            state, q=q, m=windows.mean(), c=c, one_minus_c=apart, image=image, pairs=wanted,
         )  # fmt: skip
-        far = [pooled(d) for d in wanted]
+        far = [windows.second(d) for d in wanted]
         none = np.zeros((*q.shape, 0))
         same, cross = (np.stack([f[i] for f in far], -1) if far else none for i in range(2))
         made = replace(made, same=made.inside(same), cross=made.inside(cross))
-        axes = state.axes
+        return Passage(made, lambda g: windows.back(g, wanted))
 
-        def given(values: Floats, places: Sequence[Taps]) -> Floats:
-            return scattered(values, places, values.ndim - axes) / pixels**2
 
-        def shared(one: Floats | None, pairs: Floats | None) -> Floats | None:
-            """The pairs in front, from windows and from pairs of windows."""
-            found = PairSums(state)
-            for e, places in differences.items():
-                if one is not None and e in state.pairs:
-                    found.add(e, given(one, rows(places)))
-                for i, d in enumerate(wanted if pairs is not None else ()):
-                    assert pairs is not None
-                    found.add(self._apart(d, e, size), given(pairs[..., i], rows(places)))
-            return found.total()
+class _Windows:
+    """Means over windows where positions differ, and a gradient's way back through them."""
 
-        def back(g: Gradient) -> Gradient:
-            own = None if g.own is None else given(g.own, whole)
-            return Gradient(given(g.q, whole), shared(g.q, g.same), own, shared(g.own, g.cross))
+    def __init__(
+        self, state: State, size: tuple[int, ...], image: tuple[int, ...], correlation: float | None
+    ) -> None:
+        assert state.image is not None
+        self._state, self._size, self._correlation = state, size, correlation
+        self._axes = list(zip(state.image, image, size, strict=True))
+        self._grid, self._pixels = state.image, math.prod(size)
+        self._differences = window_differences(size)
+        self._whole = self._taps(tuple(tuple(range(w)) for w in size))
 
-        return Passage(made, back)
+    def _taps(self, places: Sequence[tuple[int, ...]]) -> list[Taps]:
+        return [
+            Taps(side, count, w, offsets, False)
+            for (side, count, w), offsets in zip(self._axes, places, strict=True)
+        ]
+
+    def mean(self) -> Floats:
+        return gathered(self._state.m, self._whole, self._state.first) / self._pixels
+
+    def second(self, d: Displacement) -> tuple[Floats, Floats]:
+        """Products of two means whose windows are d apart, of one input and of two."""
+        total: list[Any] = [0.0, 0.0]
+        for e, places in self._differences.items():
+            apart = _apart(d, e, self._size)
+            if fits(apart, self._grid):
+                found = self._between(apart) if any(d) else self._inside(apart)
+                for i in range(2):
+                    seen = gathered(found[i], self._taps(places), self._state.first)
+                    total[i] = total[i] + seen
+        return total[0] / self._pixels**2, total[1] / self._pixels**2
+
+    def _between(self, e: Displacement) -> tuple[Floats, Floats]:
+        state = self._state
+        return state.pair(state.same, e), state.pair(state.cross, e)
+
+    def _inside(self, e: Displacement) -> tuple[Floats, Floats]:
+        """Of pixels of one window that are e apart."""
+        state, own, first = self._state, self._state.q * self._state.c, self._state.first
+        if not any(e):
+            return state.q, own
+        if self._correlation is None:
+            return self._between(e)
+        product = state.m * moved(state.m, e, first)
+        parts = (x - state.m * state.m for x in (state.q, own))
+        means = [(x + moved(x, e, first)) / 2 for x in parts]
+        return product + self._correlation * means[0], product + self._correlation * means[1]
+
+    def back(self, g: Gradient, wanted: Pairs) -> Gradient:
+        own = None if g.own is None else self._given(g.own, self._whole)
+        same, cross = self._pairs(g.q, g.same, wanted), self._pairs(g.own, g.cross, wanted)
+        return Gradient(self._given(g.q, self._whole), same, own, cross)
+
+    def _given(self, values: Floats, taps: Sequence[Taps]) -> Floats:
+        return scattered(values, taps, values.ndim - self._state.axes) / self._pixels**2
+
+    def _pairs(self, one: Floats | None, pairs: Floats | None, wanted: Pairs) -> Floats | None:
+        """The pairs in front, from windows and from pairs of windows."""
+        found = PairSums(self._state)
+        for e, places in self._differences.items():
+            taps = self._taps(places)
+            if one is not None and e in self._state.pairs:
+                found.add(e, self._given(one, taps))
+            if pairs is not None:
+                for i, d in enumerate(wanted):
+                    found.add(_apart(d, e, self._size), self._given(pairs[..., i], taps))
+        return found.total()
+
+
+def _apart(d: Displacement, e: Displacement, size: Sequence[int]) -> Displacement:
+    """The way between pixels of windows that are d apart, e from one's corner to the other's."""
+    return tuple(x * w + y for x, w, y in zip(d, size, e, strict=True))
 
 
 @public("fanin.propagation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +27,102 @@ from ._units import dead_fraction, saturated_fraction
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fanin._activations.activation import ActivationLike
+    from fanin._activations.activation import Activation, ActivationLike
 
     from ._profile import Field
+    from ._state import State
 
 #: Their gradients have no variance.
 _JUMPS = ("step", "sign", "crelu")
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Equal dense layers, in lanes; `forward` and `back` are what the widths make of a variance."""
+
+    phi: Activation
+    weight: Floats
+    bias: Floats
+    rate: Floats
+    forward: list[float]
+    back: list[float]
+
+    @classmethod
+    def of(
+        cls,
+        phi: Activation,
+        weight_var: ArrayLike,
+        bias_var: ArrayLike,
+        dropout: ArrayLike,
+        sizes: Sequence[float],
+        mode: str,
+    ) -> _Stack:
+        """Checked: what is out of range is an error where it stands alone, NaN in an array."""
+        fans = [divisor(mode, n, m) for n, m in zip(sizes, sizes[1:], strict=False)]
+        forward = [n / number for n, number in zip(sizes, fans, strict=False)]
+        back = [m / number for m, number in zip(sizes[1:], fans, strict=True)]
+        weight, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
+        rate = as_floats(dropout, "dropout")
+        if rate.ndim == 0 and not 0 <= rate < 1:
+            raise ValueError(f"dropout is a rate in [0, 1), got {short(dropout)}")
+        return cls(
+            phi,
+            np.where(weight >= 0, weight, np.nan),
+            np.where(bias >= 0, bias, np.nan),
+            np.where((rate >= 0) & (rate < 1), rate, np.nan),
+            forward,
+            back,
+        )
+
+    @property
+    def keep(self) -> Floats:
+        return np.asarray(1 - self.rate)
+
+    def variances(self, q0: Floats) -> Floats:
+        """Layers first: entries of one layer lie together."""
+        shape = np.broadcast_shapes(q0.shape, self.weight.shape, self.bias.shape, self.rate.shape)
+        with np.errstate(over="ignore"):
+            scale = self.weight / self.keep
+        first, shares = np.broadcast_to(q0, shape), np.array(self.forward)
+        return propagated(self.phi, first, scale, self.bias, shares, start=True)
+
+    def correlations(self, q: Floats, start: State) -> tuple[Floats, Floats]:
+        """c and 1 - c, layers first."""
+        c, apart = np.empty_like(q), np.empty_like(q)
+        c[0], apart[0] = start.c, start.one_minus_c
+        keep, bias = self.keep, self.bias
+        for layer, share in enumerate(self.forward):
+            given = {"weight_var": self.weight * share, "bias_var": bias}
+            near = one_minus_correlation_map(apart[layer], q[layer], self.phi, **given)
+            far = correlation_map(c[layer], q[layer], self.phi, **given)
+            # Masks of their own leave the covariance and enlarge the variance: from `whole`,
+            # without masks, to q.
+            with np.errstate(invalid="ignore", divide="ignore"):
+                whole = keep * (q[layer + 1] - bias) + bias
+                part = np.where(q[layer + 1] == np.inf, keep, whole / q[layer + 1])
+            left = np.where(self.rate > 0, part, 1.0)
+            lost = np.where(self.rate > 0, 1 - left, 0.0)
+            close = c[layer] > 0.5
+            c[layer + 1] = np.where(close, 1 - (near * left + lost), far * left)
+            apart[layer + 1] = np.where(close, near * left + lost, 1 - far * left)
+        return c, apart
+
+    def chi(self, q: Floats) -> Floats:
+        weight_var = self.weight[..., None] / self.keep[..., None]
+        return np.array(chi_of(q, self.phi, weight_var=weight_var))
+
+    def gradients(self, chi: Floats) -> Floats:
+        out = np.ones(chi.shape)
+        for layer in reversed(range(len(self.back))):
+            out[..., layer] = times(out[..., layer + 1] * self.back[layer], chi[..., layer])
+        return out
+
+    def weight_gradients(self, q: Floats, second: Floats, grad: Floats) -> Floats:
+        inputs = np.empty(q.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            inputs[..., 0] = (q[..., 0] - self.bias) / self.weight
+        inputs[..., 1:] = second[..., :-1] / self.keep[..., None]
+        return times(grad, inputs)
 
 
 def propagate(
@@ -95,70 +186,21 @@ def propagate(
     depth = as_count(depth, "depth", 0)
     mode = as_mode(mode)
     sizes = layer_sizes(widths, depth)
-    fans = [divisor(mode, n, m) for n, m in zip(sizes, sizes[1:], strict=False)]
-    forward = [n / number for n, number in zip(sizes, fans, strict=False)]
-    back = [m / number for m, number in zip(sizes[1:], fans, strict=True)]
-
     start, correlated = starting_state(q0, c0)
-    weight, bias = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
-    rate = as_floats(dropout, "dropout")
-    if rate.ndim == 0 and not 0 <= rate < 1:
-        raise ValueError(f"dropout is a rate in [0, 1), got {short(dropout)}")
-    rate = np.where((rate >= 0) & (rate < 1), rate, np.nan)
-    weight, bias = np.where(weight >= 0, weight, np.nan), np.where(bias >= 0, bias, np.nan)
-    keep = 1 - rate
-    shape = np.broadcast_shapes(start.q.shape, weight.shape, bias.shape, rate.shape)
+    stack = _Stack.of(phi, weight_var, bias_var, dropout, sizes, mode)
 
-    # Layers first: entries of one layer lie together.
-    q0 = np.broadcast_to(start.q, shape)
-    with np.errstate(over="ignore"):
-        scale = weight / keep
-    q = propagated(phi, q0, scale, bias, np.array(forward), start=True)
+    q = stack.variances(start.q)
     c = apart = np.broadcast_to(np.nan, q.shape)
     if correlated:
-        c, apart = np.empty_like(q), np.empty_like(q)
-        c[0], apart[0] = start.c, start.one_minus_c
-        for layer in range(depth):
-            given = {"weight_var": weight * forward[layer], "bias_var": bias}
-            near = one_minus_correlation_map(apart[layer], q[layer], phi, **given)
-            far = correlation_map(c[layer], q[layer], phi, **given)
-            # Masks of their own leave the covariance and enlarge the variance: from `whole`,
-            # without masks, to q.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                whole = keep * (q[layer + 1] - bias) + bias
-                part = np.where(q[layer + 1] == np.inf, keep, whole / q[layer + 1])
-            share = np.where(rate > 0, part, 1.0)
-            lost = np.where(rate > 0, 1 - share, 0.0)
-            close = c[layer] > 0.5
-            c[layer + 1] = np.where(close, 1 - (near * share + lost), far * share)
-            apart[layer + 1] = np.where(close, near * share + lost, 1 - far * share)
-
+        c, apart = stack.correlations(q, start)
     layers_last = np.moveaxis(q, 0, -1)
-    weight_last, keep_last = weight[..., None], keep[..., None]
-
-    def chi() -> Floats:
-        return np.array(chi_of(layers_last, phi, weight_var=weight_last / keep_last))
-
-    def grad() -> Floats:
-        out = np.ones(layers_last.shape)
-        for layer in reversed(range(depth)):
-            out[..., layer] = times(out[..., layer + 1] * back[layer], profile.chi[..., layer])
-        return out
-
-    def weight_grad() -> Floats:
-        inputs = np.empty(layers_last.shape)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            inputs[..., 0] = (layers_last[..., 0] - bias) / weight
-        inputs[..., 1:] = profile.second[..., :-1] / keep_last
-        return times(profile.grad, inputs)
-
     fields: dict[str, Field] = {
         "q": layers_last,
         "c": np.moveaxis(c, 0, -1),
         "one_minus_c": np.moveaxis(apart, 0, -1),
-        "chi": chi,
-        "grad": grad,
-        "weight_grad": weight_grad,
+        "chi": lambda: stack.chi(layers_last),
+        "grad": lambda: stack.gradients(profile.chi),
+        "weight_grad": lambda: stack.weight_gradients(layers_last, profile.second, profile.grad),
         "mean": lambda: np.array(moments(layers_last, phi).mean),
         "second": lambda: np.array(moments(layers_last, phi).second),
         "saturated": lambda: saturated_fraction(layers_last),
@@ -168,12 +210,13 @@ def propagate(
 
     def hints() -> tuple[str, ...]:
         steps = [
-            Step(phi, float(weight) * share, float(bias), units)
-            for share, units in zip(forward, sizes, strict=False)
+            Step(phi, float(stack.weight) * share, float(stack.bias), units)
+            for share, units in zip(stack.forward, sizes, strict=False)
         ]
-        return width_hints(corrected(steps, float(q0)))
+        return width_hints(corrected(steps, float(start.q)))
 
-    known = widths is not None and not shape and not rate.any() and phi.name not in _JUMPS
+    one_lane = q.ndim == 1 and not stack.rate.any()
+    known = widths is not None and one_lane and phi.name not in _JUMPS
     names = tuple(str(layer) for layer in range(depth + 1))
     profile = Profile(fields, names, hints=hints if known else ())
     return profile
