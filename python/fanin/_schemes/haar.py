@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,13 +63,53 @@ def _flat_indices(shape: tuple[int, ...], box: Box, axes: Sequence[int]) -> NDAr
     return flat
 
 
+@dataclass(frozen=True)
+class _Tall:
+    """A weight as matrices of at least as many rows as columns, transposed if it must be."""
+
+    shape: tuple[int, ...]
+    batch: tuple[int, ...]
+    long: tuple[int, ...]
+    short: tuple[int, ...]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], axes: MatrixAxes) -> _Tall:
+        wide = size_of(shape, axes.rows) < size_of(shape, axes.columns)
+        long, short = (axes.columns, axes.rows) if wide else (axes.rows, axes.columns)
+        return cls(shape, axes.batch, long, short)
+
+    @property
+    def rows(self) -> int:
+        return size_of(self.shape, self.long)
+
+    @property
+    def columns(self) -> int:
+        return size_of(self.shape, self.short)
+
+    @property
+    def turned(self) -> bool:
+        """Whether the long axes come last in memory."""
+        return max(self.long, default=-1) > max(self.short, default=-1)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of the weight as they lie in memory."""
+        ends = (self.short, self.long) if self.turned else (self.long, self.short)
+        return (*self.batch, *ends[0], *ends[1])
+
+    def block(self, count: int, width: int) -> tuple[int, int, int]:
+        """The shape in memory of some columns of some matrices."""
+        return (count, width, self.rows) if self.turned else (count, self.rows, width)
+
+
 def write_orthogonal(
     weight: Weight, det: int | None, goal: Target, progress: Progress | None = None
 ) -> Any:
     """Fill `goal` with Haar matrices of the weight's shape; `progress` is told of a large one."""
     axes = matrix_axes(weight.shape, weight.layout)
-    rows, columns = size_of(weight.shape, axes.rows), size_of(weight.shape, axes.columns)
-    if det is not None and rows != columns:
+    form = _Tall.of(weight.shape, axes)
+    if det is not None and form.rows != form.columns:
+        rows, columns = size_of(weight.shape, axes.rows), size_of(weight.shape, axes.columns)
         raise ValueError(
             f"det={det} needs square matrices; shape {weight.shape} is read as {rows} x {columns}"
         )
@@ -80,51 +120,53 @@ def write_orthogonal(
         return goal.done()
     compute = KINDS[goal.array.dtype].compute
     dtype = np.result_type(compute, np.complex64) if KINDS[goal.array.dtype].complex else compute
-    long, short = (axes.columns, axes.rows) if rows < columns else (axes.rows, axes.columns)
-    turned = max(long, default=-1) > max(short, default=-1)  # the long axes come last in memory
-    tall_rows, tall_columns = max(rows, columns), min(rows, columns)
 
     def make(part: _Part, out: NDArray[Any]) -> NDArray[Any]:
         _core.haar(
-            stream._key, part.ids, tall_rows, tall_columns, part.first, part.last, det or 0,
-            weight.gain, out, threads, progress, turned,
+            stream._key, part.ids, form.rows, form.columns, part.first, part.last, det or 0,
+            weight.gain, out, threads, progress, form.turned,
         )  # fmt: skip
         return out
 
-    def shaped(count: int, width: int) -> tuple[int, int, int]:
-        return (count, width, tall_rows) if turned else (count, tall_rows, width)
+    if _made_in_place(goal, form.order, dtype):
+        matrices = goal.array.reshape(form.block(-1, form.columns))
+        make(_Part(np.arange(len(matrices), dtype=np.uint64), 0, form.columns), matrices)
+    else:
+        _write_boxes(form, goal, dtype, make)
+    return goal.done()
 
-    order = (*axes.batch, *short, *long) if turned else (*axes.batch, *long, *short)
-    if _made_in_place(goal, order, dtype):
-        matrices = goal.array.reshape(shaped(-1, tall_columns))
-        make(_Part(np.arange(len(matrices), dtype=np.uint64), 0, tall_columns), matrices)
-        return goal.done()
 
+def _write_boxes(
+    form: _Tall,
+    goal: Target,
+    dtype: np.dtype[Any],
+    make: Callable[[_Part, NDArray[Any]], NDArray[Any]],
+) -> None:
+    """Matrices made elsewhere, a batch at a time, and what the target wants of them."""
+    inverse = np.argsort(form.order)
     last_part: _Part | None = None
     made: NDArray[Any] = np.empty(0)
     for array, box in boxes(goal):
-        chosen = _flat_indices(weight.shape, box, short)
-        along = _flat_indices(weight.shape, box, long)
+        chosen = _flat_indices(form.shape, box, form.short)
+        along = _flat_indices(form.shape, box, form.long)
         if not (chosen.size and along.size):
             continue
         # A run of one matrix is several boxes: it is made once, with all its columns.
         whole = goal.part.flat is not None
-        first, last = (0, tall_columns) if whole else (int(chosen.min()), int(chosen.max()) + 1)
-        inverse = np.argsort(order)
-        for block, ids in _batches(array, box, weight.shape, axes.batch, tall_rows * (last - first)
-                                   * dtype.itemsize):  # fmt: skip
+        first, last = (0, form.columns) if whole else (int(chosen.min()), int(chosen.max()) + 1)
+        nbytes = form.rows * (last - first) * dtype.itemsize
+        longwise, across = _progression(along), _progression(chosen - first)
+        for block, ids in _batches(array, box, form.shape, form.batch, nbytes):
             part = _Part(ids, first, last)
             if last_part is None or not np.array_equal(last_part.ids, part.ids):
-                made = make(part, np.empty(shaped(len(ids), last - first), dtype))
+                made = make(part, np.empty(form.block(len(ids), last - first), dtype))
                 last_part = part if whole else None
-            longwise, across = _progression(along), _progression(chosen - first)
-            if turned:
+            if form.turned:
                 values = made[:, across][:, :, longwise]
             else:
                 values = made[:, longwise][:, :, across]
-            values = values.reshape([block.shape[axis] for axis in order]).transpose(inverse)
-            assign(block, values)
-    return goal.done()
+            sides = [block.shape[axis] for axis in form.order]
+            assign(block, values.reshape(sides).transpose(inverse))
 
 
 def _progression(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
