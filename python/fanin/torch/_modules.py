@@ -18,7 +18,7 @@ from fanin._models.tensors import PlanTensor
 from fanin._schemes.rules import Rule, Rules, RulesLike
 
 from ._fills import fill_recorded, fill_run, is_fillable, is_kind, write_rule
-from ._flat import flat_runs
+from ._flat import Run, flat_runs
 from ._names import NamedTensor, named_tensors
 from ._recording import recorded
 from ._shards import check_sharded, is_distributed
@@ -126,46 +126,17 @@ def init_(
     check_sharded(module)
     rules = Rules(rules)
     plan, unknown = recorded(module, how)
-    tensors: tuple[Any, ...] = plan.tensors
-    by_name = {name: tensor for tensor in tensors for name in (tensor.name, *tensor.tied)}
     runs = list(flat_runs(module))
-    in_runs = {run.name for run in runs}
-    rows = [
-        row for row in named_tensors(module)
-        if row.name not in in_runs and not any(run.flat is row.tensor for run in runs)
-    ]  # fmt: skip
+    rows = _outside(runs, named_tensors(module))
     names = [n for row in rows for n in (row.name, *row.tied)] + [run.name for run in runs]
     rules.check(names)
     patterns = _patterns(only, names)
     root = _root(seed)
 
     report: dict[str, list[str]] = {k: [] for k in ("tied", "loaded", "frozen", "skipped")}
-    tasks: list[_Task] = []
-    for row in rows:
-        record = next((by_name[n] for n in (row.name, *row.tied) if n in by_name), None)
-        rule = rules.match(record.name if record else row.name)
-        kind = _left_alone(row, record, rule, patterns)
-        if kind:
-            report[kind].append(row.name)
-            continue
-        tasks.append(_task(row, record, rule))
-    for run in runs:
-        record = by_name.get(run.name)
-        rule = rules.match(record.name if record else run.name)
-        if record is None and rule is None or not _wanted((run.name,), patterns):
-            report["skipped"].append(run.name)
-            continue
-        if record is not None and record.shape != run.shape:
-            raise ValueError(f"{run.name} has shape {run.shape}, its record {record.shape}")
-        name = record.name if record else run.name
-        tasks.append(_Task(run.flat, record, rule, name, run.shape, run.start)._replace(
-            tensor=run.view()))  # fmt: skip
-    for task in tasks:
-        _check(task)
-
-    filled = list(dict.fromkeys(task.name for task in tasks))
+    tasks = _tasks(rows, runs, _Source(plan, rules), patterns, report)
     total = sum(_nbytes(task.tensor) for task in tasks)
-    with _telling(progress, total) as tell, torch.no_grad():
+    with _Telling(progress, total) as tell, torch.no_grad():
         for task in tasks:
             _fill(task, root)
             tell(_nbytes(task.tensor))
@@ -173,10 +144,61 @@ def init_(
         n for task in tasks if task.record is not None for n in task.record.tied if n in names
     ]
     _tie_again(module, plan, rows)
+    filled = tuple(dict.fromkeys(task.name for task in tasks))
     said = {*filled, *(name for names in report.values() for name in names)}
     report["skipped"] += [name for name in unknown if name not in said]
     kinds = {kind: tuple(dict.fromkeys(found)) for kind, found in report.items()}
-    return InitReport(tuple(filled), seconds=time.perf_counter() - started, **kinds)
+    return InitReport(filled, seconds=time.perf_counter() - started, **kinds)
+
+
+class _Source:
+    """What fills a tensor: its row of the record and the rule that says otherwise."""
+
+    def __init__(self, plan: Plan, rules: Rules) -> None:
+        tensors: tuple[PlanTensor, ...] = plan.tensors
+        self._rows = {name: tensor for tensor in tensors for name in (tensor.name, *tensor.tied)}
+        self._rules = rules
+
+    def of(self, *names: str) -> tuple[PlanTensor | None, Rule | None]:
+        """For a tensor of these names."""
+        record = next((self._rows[name] for name in names if name in self._rows), None)
+        return record, self._rules.match(record.name if record else names[0])
+
+
+def _outside(runs: Sequence[Run], rows: Iterable[NamedTensor]) -> list[NamedTensor]:
+    """The tensors that lie in no flat parameter, and are none."""
+    inside = {run.name for run in runs}
+    return [
+        row for row in rows
+        if row.name not in inside and not any(run.flat is row.tensor for run in runs)
+    ]  # fmt: skip
+
+
+def _tasks(
+    rows: Sequence[NamedTensor],
+    runs: Sequence[Run],
+    source: _Source,
+    patterns: tuple[str, ...] | None,
+    report: dict[str, list[str]],
+) -> list[_Task]:
+    """What is to be filled, checked; names that are left alone go into the report."""
+    tasks = []
+    for row in rows:
+        record, rule = source.of(row.name, *row.tied)
+        kind = _left_alone(row, record, rule, patterns)
+        if kind:
+            report[kind].append(row.name)
+        else:
+            tasks.append(_task(row, record, rule))
+    for run in runs:
+        record, rule = source.of(run.name)
+        if record is None and rule is None or not _wanted((run.name,), patterns):
+            report["skipped"].append(run.name)
+        else:
+            tasks.append(_run_task(run, record, rule))
+    for task in tasks:
+        _check(task)
+    return tasks
 
 
 def _root(seed: Any) -> fanin.Stream:
@@ -225,11 +247,21 @@ def _task(row: NamedTensor, record: PlanTensor | None, rule: Rule | None) -> _Ta
             f"{row.name} is on the meta device and has no memory; call "
             'module.to_empty(device="cpu") first, then init_'
         )
-    if record is not None and record.shape != shape:
-        raise ValueError(f"{row.name} has shape {shape}, its record {record.shape}")
+    _check_shape(row.name, shape, record)
     _check_memory(row)
     name = record.name if record is not None else row.name
     return _Task(row.tensor, record, rule, name, shape, None)
+
+
+def _run_task(run: Run, record: PlanTensor | None, rule: Rule | None) -> _Task:
+    _check_shape(run.name, run.shape, record)
+    name = record.name if record is not None else run.name
+    return _Task(run.view(), record, rule, name, run.shape, run.start)
+
+
+def _check_shape(name: str, shape: tuple[int, ...], record: PlanTensor | None) -> None:
+    if record is not None and record.shape != shape:
+        raise ValueError(f"{name} has shape {shape}, its record {record.shape}")
 
 
 def _check_memory(row: NamedTensor) -> None:
@@ -291,10 +323,6 @@ class _Telling:
     def __exit__(self, *exception: object) -> None:
         if self.progress is True:
             sys.stderr.write("\n")
-
-
-def _telling(progress: Any, total: int) -> _Telling:
-    return _Telling(progress, total)
 
 
 def _tie_again(module: nn.Module, plan: Plan, rows: list[NamedTensor]) -> None:

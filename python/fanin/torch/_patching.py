@@ -107,9 +107,14 @@ def _exponential_(default: Any, self: Any, lambd: Any = 1.0, *, generator: Any =
     return self.copy_(made)
 
 
-def _new(
-    fill: Callable[..., Any],
-) -> Callable[..., Any]:
+def _filled(fill: Callable[..., Any], source: Any, out: Any, requires_grad: bool) -> Any:
+    """`out` with values of `fill`, or None where that is torch's own affair."""
+    if not _in_place(out) or fill(source, out) is None:
+        return None
+    return out.requires_grad_() if requires_grad else out
+
+
+def _new(fill: Callable[..., Any]) -> Callable[..., Any]:
     """A function of torch that makes a tensor and fills it by the standard law."""
 
     def made(default: Any, *size: Any, generator: Any = None, out: Any = None, dtype: Any = None,
@@ -124,11 +129,8 @@ def _new(
             out = torch.empty(*size, dtype=dtype, device=device, pin_memory=pin_memory)
         elif tuple(out.shape) != tuple(shape) or dtype not in (None, out.dtype):
             return None
-        if not _in_place(out):
-            return None
-        if fill(default if generator is None else generator, out) is None:
-            return None
-        return out.requires_grad_() if requires_grad else out
+        source = default if generator is None else generator
+        return _filled(fill, source, out, requires_grad)
 
     return made
 
@@ -141,11 +143,8 @@ def _like(fill: Callable[..., Any]) -> Callable[..., Any]:
         if type(input) not in (torch.Tensor, torch.nn.Parameter):
             return None
         out = torch.empty_like(input, **rest)
-        if not _in_place(out):
-            return None
-        if fill(default if generator is None else generator, out) is None:
-            return None
-        return out.requires_grad_() if requires_grad else out
+        source = default if generator is None else generator
+        return _filled(fill, source, out, requires_grad)
 
     return made
 
