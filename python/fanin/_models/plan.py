@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fanin import _core
 from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
 from fanin._random.streams import Stream
@@ -27,14 +26,14 @@ from .plan_file import Contents, read_json, read_plan_file, write_json, write_to
 from .plan_table import table
 from .reporting import shown
 from .storing import (
+    FILES,
     Resolved,
-    Store,
     config_text,
-    jobs_of,
-    npy_job,
+    npy_store,
+    safetensors_store,
     seed_text,
     write_jobs,
-)  # fmt: skip
+)
 from .tensors import PlanTensor
 
 __all__ = ["Plan"]
@@ -295,7 +294,7 @@ class Plan:
         if seed is None:
             raise TypeError("write() needs seed=, an int 0 .. 2**128 - 1: there is no hidden state")
         check_seed(seed)
-        is_file = target.endswith((".safetensors", ".npy"))
+        is_file = target.endswith(FILES)
         if is_file and (shard_size is not None or only is not None):
             raise ValueError(f"{target!r} is one file: shard_size and only are for folders")
         most = None if shard_size is None else _shards.as_size(shard_size)
@@ -306,35 +305,24 @@ class Plan:
         if is_file and not replace and not resume and os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
 
-        lengths = [
-            Resolved(t, resolved(t.dtype, self.dtype, wanted), Stream(0)).nbytes for t in stored
-        ]
-        count = len(_shards.cut(lengths, None if is_file else most))
-        chosen = None if only is None else _numbers(only, count)
+        dtypes = [resolved(tensor.dtype, self.dtype, wanted) for tensor in stored]
+        lengths = [Resolved(t, d, Stream(0)).nbytes for t, d in zip(stored, dtypes, strict=True)]
+        shards = _shards.cut(lengths, most)
+        chosen = None if only is None else _numbers(only, len(shards))
         root = as_stream(seed)
-        text = seed_text(root, seed)
         tensors = [
-            Resolved(
-                tensor,
-                resolved(tensor.dtype, self.dtype, wanted),
-                root if tensor.seed is None else Stream(tensor.seed),
-            )
-            for tensor in stored
+            Resolved(tensor, dtype, root if tensor.seed is None else Stream(tensor.seed))
+            for tensor, dtype in zip(stored, dtypes, strict=True)
         ]
         if target.endswith(".npy"):
-            jobs = [npy_job("array.npy", tensors[0])]
+            store = npy_store(tensors[0])
         else:
-            version = _core.build_config()["version"]
-            jobs = jobs_of(tensors, text, self.model, version, None if is_file else most)
-        texts: dict[str, bytes] = {}
-        if len(jobs) > 1:
-            shards = zip(_shards.cut(lengths, most), jobs, strict=True)
-            shard_of = {stored[n].name: job.name for shard, job in shards for n in shard}
-            texts[_shards.INDEX] = _shards.index_text(shard_of, sum(lengths))
-        config = None if self.config is None or is_file else config_text(self.config, wanted)
+            config = None if self.config is None or is_file else config_text(self.config, wanted)
+            files = [[tensors[number] for number in shard] for shard in shards]
+            store = safetensors_store(files, seed_text(root, seed), self.model, config)
         with shown(progress, f"writing {os.path.basename(target)}") as report:
             return write_jobs(
-                target, Store(jobs, texts, config), is_folder=not is_file, only=chosen,
+                target, store, is_folder=not is_file, only=chosen,
                 resume=resume, replace=replace, threads=threads, progress=report,
             )  # fmt: skip
 

@@ -34,8 +34,21 @@ from .tensors import PlanTensor
 from .values import Literal
 from .writing import write as write_values
 
-__all__ = ["Resolved", "Store", "filler", "jobs_of", "seed_text", "stream_of", "write_jobs"]
+__all__ = [
+    "FILES",
+    "Resolved",
+    "Store",
+    "config_text",
+    "filler",
+    "npy_store",
+    "safetensors_store",
+    "seed_text",
+    "stream_of",
+    "write_jobs",
+]
 
+#: Endings of names that are files; any other is a folder.
+FILES = (".safetensors", ".npy")
 #: Elements hashed at a time.
 _HASHED_AT_A_TIME = 1 << 20
 
@@ -96,25 +109,27 @@ def stream_of(text: str) -> Stream:
     return Stream(int(text))
 
 
-def jobs_of(
-    tensors: Sequence[Resolved], seed: str, model: str, version: str, most: int | None
-) -> list[Job]:
-    """The files of a model: all in one, or as many as `most` bytes each need."""
-    shards = _shards.cut([one.nbytes for one in tensors], most)
+def safetensors_store(
+    shards: Sequence[Sequence[Resolved]], seed: str, model: str, config: bytes | None
+) -> Store:
+    """The files of a model, each of some tensors, and the index of several."""
     names = _shards.names(len(shards))
-    return [
-        _job(name, [tensors[number] for number in shard], seed, model, version)
-        for name, shard in zip(names, shards, strict=True)
-    ]
+    rows = list(zip(names, shards, strict=True))
+    jobs = [_job(name, tensors, seed, model) for name, tensors in rows]
+    if len(jobs) == 1:
+        return Store(jobs, {}, config)
+    shard_of = {one.tensor.name: name for name, tensors in rows for one in tensors}
+    nbytes = sum(one.nbytes for tensors in shards for one in tensors)
+    return Store(jobs, {_shards.INDEX: _shards.index_text(shard_of, nbytes)}, config)
 
 
-def _job(name: str, tensors: Sequence[Resolved], seed: str, model: str, version: str) -> Job:
+def _job(name: str, tensors: Sequence[Resolved], seed: str, model: str) -> Job:
     rows = [_row(one) for one in sorted(tensors, key=lambda one: one.tensor.name)]
     state = {
         "plan": {"model": model, "tensors": rows},
         "seed": seed,
         "stream": _core.STREAM,
-        "version": version,
+        "version": _core.build_config()["version"],
     }
     records = [
         Tensor(one.tensor.name, DTYPES[one.dtype], one.tensor.shape, filler(one)) for one in tensors
@@ -123,12 +138,12 @@ def _job(name: str, tensors: Sequence[Resolved], seed: str, model: str, version:
     return Job(name, header, extents)
 
 
-def npy_job(name: str, one: Resolved) -> Job:
+def npy_store(one: Resolved) -> Store:
     """A .npy file of one tensor."""
     dtype = DTYPES[one.dtype]
     header = npy_header(dtype, one.tensor.shape)
     extent = Extent(len(header), len(header) + one.nbytes, dtype, filler(one))
-    return Job(name, header, [extent])
+    return Store([Job("array.npy", header, [extent])], {})
 
 
 def _row(one: Resolved) -> dict[str, Any]:

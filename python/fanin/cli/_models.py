@@ -23,6 +23,7 @@ from fanin._models.measuring import Measured, measure
 from fanin._models.plan import Plan
 from fanin._models.plan_data import canonical, tensor_to_data
 from fanin._models.plan_file import read_json
+from fanin._models.storing import FILES
 from fanin.files import _shards
 
 from . import _tables
@@ -143,16 +144,9 @@ def init(
         progress(f"writing {path.name}", quiet=quiet or as_json) as report,
     ):
         written = plan.write(
-            path,
-            seed=seed,
-            dtype=dtype,
-            shard_size=shard_size,
-            resume=resume,
-            only=numbers,
-            threads=threads,
-            progress=report,
-            replace=force,
-        )
+            path, seed=seed, dtype=dtype, shard_size=shard_size, resume=resume, only=numbers,
+            threads=threads, progress=report, replace=force,
+        )  # fmt: skip
     seconds = time.perf_counter() - begin
     named = dtype or plan.dtype or "float32"
     part = plan if numbers is None else _part(plan, path, numbers)
@@ -163,23 +157,20 @@ def init(
             "seed": str(seed), "dtype": named, "stream": fanin.STREAM,
         }  # fmt: skip
         print(json.dumps(facts))
-        return
-    if quiet:
-        return
-    screen = console()
-    if path.suffix != ".npy" and only is None and written <= _MEASURED_UP_TO:
-        with progress(f"measuring {path.name}", quiet=quiet) as report:
-            measured = _measured(path, threads, report)
-        screen.print(_tables.tensors(plan.tensors, measured, grouped=not verbose))
-    print(
-        f"\n{path}: {plan.model}, {named}, seed {seed}, stream {fanin.STREAM}"
-        f"{' (replaced)' if replaced else ''}"
-    )
-    count = len(part.tensors)
-    totals = _tables.totals(
-        numbers=part.parameters, count=count, size=written, seconds=seconds, resumed=resume
-    )
-    screen.print(totals)
+    elif not quiet:
+        screen = console()
+        if path.suffix != ".npy" and only is None and written <= _MEASURED_UP_TO:
+            measured = _measured(path, threads)
+            screen.print(_tables.tensors(plan.tensors, measured, grouped=not verbose))
+        print(
+            f"\n{path}: {plan.model}, {named}, seed {seed}, stream {fanin.STREAM}"
+            f"{' (replaced)' if replaced else ''}"
+        )
+        totals = _tables.totals(
+            numbers=part.parameters, count=len(part.tensors), size=written, seconds=seconds,
+            resumed=resume,
+        )  # fmt: skip
+        screen.print(totals)
 
 
 def _part(plan: Plan, path: Path, numbers: Sequence[int]) -> Plan:
@@ -194,10 +185,10 @@ def _part(plan: Plan, path: Path, numbers: Sequence[int]) -> Plan:
 
 def _is_file(path: Path, shard_size: str | None, only: str | None) -> bool:
     """Whether the name is that of a file and not of a folder; options that do not fit it."""
-    is_file = path.suffix in (".safetensors", ".npy")
+    is_file = path.suffix in FILES
     if path.suffix in _OTHER_FORMATS:
         raise typer.BadParameter(
-            f"--out {path}: the name must end in .safetensors or .npy, or be that of a folder"
+            f"--out {path}: the name must end in {' or '.join(FILES)}, or be that of a folder"
         )
     if is_file and (shard_size is not None or only is not None):
         raise typer.BadParameter("--shard-size and --only are for folders: --out FOLDER")
@@ -351,14 +342,16 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _measured(path: Path, threads: int | None, report: Any) -> dict[str, Measured]:
+def _measured(path: Path, threads: int | None) -> dict[str, Measured]:
     """The tensors of a file, or of every shard of a folder."""
-    if path.suffix == ".safetensors":
-        return measure(path, threads=threads, progress=report)
+    files = [path]
+    if path.suffix != ".safetensors":
+        names = [n for n in os.listdir(path) if _shards.is_of_a_model(n) and n != _shards.INDEX]
+        files = [path / name for name in sorted(names)]
     measured: dict[str, Measured] = {}
-    for name in sorted(os.listdir(path)):
-        if _shards.is_of_a_model(name) and name != _shards.INDEX:
-            measured |= measure(path / name, threads=threads, progress=report)
+    with progress(f"measuring {path.name}", quiet=False) as report:
+        for file in files:
+            measured |= measure(file, threads=threads, progress=report)
     return measured
 
 
