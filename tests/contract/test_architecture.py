@@ -1,5 +1,6 @@
 """The rules of the codebase, read from its files: includes, symbols, imports, names, docstrings."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -97,6 +98,17 @@ def test_no_file_is_long_and_no_line_is_wide(root):
         # A line with a mark for mypy may be longer, as for ruff.
         wide = [line for line in lines if len(line.partition("  # type:")[0]) > 100]
         assert not wide, f"{path.name}: {wide[0]}"
+
+
+def test_no_function_is_long(root):
+    for path in (root / "python" / "fanin").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                # From the end of the docstring, if there is one.
+                has_text = ast.get_docstring(node) is not None
+                before = node.body[0].end_lineno if has_text else node.body[0].lineno - 1
+                lines = node.end_lineno - before
+                assert lines <= 55, f"{path.name}: {node.name} has {lines} lines of code"
 
 
 def test_no_flag_changes_what_floating_point_means(root):

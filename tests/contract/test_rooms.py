@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import shutil
 
 import pytest
@@ -78,6 +79,13 @@ def test_every_file_stands_in_a_room(root):
     rooms = {room_of(module) for module in modules(package_of(root))}
     assert rooms <= set(TABLE)
     assert set(PURPOSE) == set(TABLE)
+
+
+def test_the_tree_of_contributing_names_every_room_and_file_at_the_top(root):
+    tree = (root / "CONTRIBUTING.md").read_text("utf-8").partition("\npython/fanin/\n")[2]
+    words = set(re.findall(r"\w+", tree.partition("```")[0]))
+    top = {module.split(".")[1] for module in modules(package_of(root)) if "." in module}
+    assert top <= words
 
 
 def test_the_table_itself_goes_one_way():
