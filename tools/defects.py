@@ -503,7 +503,8 @@ DEFECTS = [
            "tests/frameworks/torch/test_shards.py"),
     Defect("all tensors of a module share their words", "python/fanin/torch/_modules.py",
            "fill_recorded(task.tensor, task.record, root)",
-           'fill_recorded(task.tensor, replace(task.record, name="w"), root)',
+           "fill_recorded(task.tensor, task.record.__class__(\n"
+           "            **{**vars(task.record), 'name': 'w'}), root)",
            "tests/frameworks/torch/test_init.py"),
     Defect("loaded tensors are drawn again", "python/fanin/torch/_modules.py",
            '        return "loaded"\n', '        return ""\n',
