@@ -15,7 +15,7 @@ constexpr std::size_t kLanesTogether = 512;
 constexpr int kMostSteps = 80;
 constexpr int kGridPerBinade = 8, kGridHalf = 40;  // 2^-40 to 2^40 covers 1e-12 to 1e12
 
-/// One bracketed zero: the function is of sign `sign_low` at low and of the other one at high.
+/// One bracketed zero: negative at low, or at high, and not at both.
 struct Bracket {
   double low, high, at;
   bool negative_low;

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import fanin
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
-CPU, CUDA, CUDA_HOST = 1, 2, 3
+CPU, CUDA = 1, 2
 FLOAT, BFLOAT, COMPLEX = 2, 4, 5
 NATURAL = 1
 
