@@ -1,13 +1,15 @@
 """Plants known defects one by one in a copy of the repository and demands that a test turns red.
 
-    python tools/plant_defects.py                    all of them (each C++ one compiles: minutes)
+    python tools/plant_defects.py                    all of them
     python tools/plant_defects.py half seed          those whose name contains a word
     python tools/plant_defects.py --in cpp/ files/   those of files whose path contains a word
     python tools/plant_defects.py --python           those that need no compiler
 
-The table is `defects.py`. Needs the build tools and test packages of CONTRIBUTING.md in the running
-Python, for the adapters their frameworks. Exit status 1 if a defect was not noticed, or if a test
-is red without it.
+Without a defect everything is compiled once; with CMAKE_CXX_COMPILER_LAUNCHER=ccache and
+CCACHE_BASEDIR the folder of temporary files, not even that in a second run. The table is
+`defects.py`. Needs the build tools and test packages of CONTRIBUTING.md in the running Python,
+for the adapters their frameworks. Exit status 1 if a defect was not noticed, or if a test is
+red without it.
 """
 
 from __future__ import annotations
