@@ -150,16 +150,18 @@ py::array_t<double> propagated_variances(const py::capsule& handle, const Array&
   return out;
 }
 
-/// x: c, or 1 - c if `missing`; q1 and q2 have one value or as many. Rows of the result: those
-/// wanted of covariance, slopes, gap.
+/// x: c, or 1 - c if `missing`; q1 and q2 have one value or as many, or one for each row and each
+/// column of a table. Rows of the result: those wanted of covariance, slopes, gap.
 py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1, const Array& q2,
                                      const Array& x, bool missing, const std::vector<bool>& wanted,
                                      int threads) {
   const Owned& owned = owned_by(handle);
   const py::ssize_t count = x.size();
+  const bool table = count > 1 && q1.size() > 1 && q2.size() > 1 && q1.size() * q2.size() == count;
   for (const Array* given : {&q1, &q2})
-    if (given->size() != count && given->size() != 1)
-      throw py::value_error("q1 and q2 have one value or as many as x");
+    if (given->size() != count && given->size() != 1 && !table)
+      throw py::value_error(
+          "q1 and q2 have one value or as many as x, or one for each row and each column of it");
   if (wanted.size() != 3) throw py::value_error("wanted has three entries");
   py::array_t<double> out({py::ssize_t(std::count(wanted.begin(), wanted.end(), true)), count});
   double* next = count == 0 ? nullptr : out.mutable_data();
@@ -167,8 +169,19 @@ py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1,
   for (std::size_t k = 0; k < 3 && next != nullptr; ++k)
     if (wanted[k]) rows[k] = next, next += count;
   const std::span<const double> at(x.data(), std::size_t(count));
-  const engine::Column first = column(q1), second = column(q2);
+  const std::span<const double> down(q1.data(), std::size_t(q1.size())),
+      across(q2.data(), std::size_t(q2.size()));
+  engine::Column first = column(q1), second = column(q2);
   const Released released;
+  if (table && owned.covariances.closed() && !rows[1] && !rows[2])
+    return owned.covariances.evaluate_table(down, across, at, missing, rows[0], threads), out;
+  std::vector<double> repeated[2];
+  if (table) {
+    for (const double q : down) repeated[0].insert(repeated[0].end(), across.size(), q);
+    for (std::size_t i = 0; i < down.size(); ++i)
+      repeated[1].insert(repeated[1].end(), across.begin(), across.end());
+    first = {repeated[0].data(), 1}, second = {repeated[1].data(), 1};
+  }
   owned.covariances.evaluate(first, second, at, missing, {rows[0], rows[1], rows[2]}, threads);
   return out;
 }

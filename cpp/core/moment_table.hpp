@@ -54,6 +54,17 @@ struct PairLayer {
   std::ptrdiff_t same;  ///< the place among the others of the input itself, or -1
 };
 
+/// Covariances of many pairs. x is the correlation c or, if `missing`, 1 - c; beyond its range by
+/// more than `rounding` it gives NaN, as variances that are negative or no numbers do.
+struct PairPoints {
+  const double *q1, *q2;       ///< one q1 where second_sides are given, else a value a point
+  const double* second_sides;  ///< rows that pair_sides made of q2, `stride` apart; or null
+  std::size_t stride;
+  const double* x;
+  bool missing;
+  double rounding;
+};
+
 /// Distances from 0, to the left and to the right, beyond which phi is a straight line to rounding.
 struct Reach {
   double left, right;
@@ -76,7 +87,11 @@ struct ActivationRow {
   /// there is none.
   void (*closed_pair)(const double* parameters, const double* q1, const double* q2, const double* c,
                       const double* delta, std::size_t count, double* covariance, double* slopes);
-  /// kPairSideRows rows of `stride`, for pair_layer; both null where closed_pair is.
+  /// E phi(u) phi(v) alone; whether one of the variances is infinite, and the values there are to
+  /// be replaced. Null where closed_pair is, as both below.
+  bool (*pair_covariances)(const double* parameters, const PairPoints& points, std::size_t count,
+                           double* covariance);
+  /// kPairSideRows rows of `stride`.
   void (*pair_sides)(const double* q, std::size_t count, double* out, std::size_t stride);
   /// In place, from the covariances and tangent kernels that enter the linear layer: K := weight K
   /// + bias, T := K + weight T, then E phi(u) phi(v) of K and T E phi'(u) phi'(v).

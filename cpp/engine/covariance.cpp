@@ -12,11 +12,6 @@
 namespace fanin::engine {
 namespace {
 
-constexpr double kRounding = 1e-12;  ///< by which a correlation may leave [-1, 1]
-
-/// Whether these are two variances and a correlation.
-bool good(double q1, double q2, double c) { return (q1 >= 0) & (q2 >= 0) & (c >= -1) & (c <= 1); }
-
 /// q at Chebyshev point k of a piece.
 double point_of(long piece, int k) {
   const long e = piece >= 0 ? piece / kPieces : -((-piece + kPieces - 1) / kPieces);
@@ -454,35 +449,6 @@ void Covariances::prepare(const Points& p, bool gap) const {
   }
 }
 
-void Covariances::by_formula(const Points& p, const PairResult& out) const {
-  std::array<double, kChunk> covariance, slopes, second;
-  const int which = kSecond;
-  if (out.gap) activation_.moments_here({p.q1.data(), p.count}, {&which, 1}, second.data());
-  activation_.row()->closed_pair(activation_.parameters(), p.q1.data(), p.q2.data(), p.c.data(),
-                                 p.delta.data(), p.count, covariance.data(), slopes.data());
-  for (std::size_t i = 0; i < p.count; ++i) {
-    const bool fine = good(p.q1[i], p.q2[i], p.c[i]);
-    if (out.covariance) out.covariance[i] = fine ? covariance[i] : kNan;
-    if (out.slopes) out.slopes[i] = fine ? slopes[i] : kNan;
-    if (out.gap)  // where nothing cancels
-      out.gap[i] = fine && p.q1[i] == p.q2[i] ? second[i] - covariance[i] : kNan;
-  }
-}
-
-/// Infinite variances among the points of a closed form.
-void Covariances::limits(const Points& p, const PairResult& out) const {
-  bool some = false;
-  for (std::size_t i = 0; i < p.count; ++i) some |= (p.q1[i] == kInfinity) | (p.q2[i] == kInfinity);
-  if (!some) return;
-  const auto one = std::make_unique<Points>();
-  for (std::size_t i = 0; i < p.count; ++i) {
-    if (p.q1[i] != kInfinity && p.q2[i] != kInfinity) continue;
-    one->count = 0, one->add(p, i);
-    by_kind(*one,
-            {out.covariance ? out.covariance + i : nullptr, out.slopes ? out.slopes + i : nullptr});
-  }
-}
-
 void Covariances::by_kind(const Points& given, const PairResult& out) const {
   const auto points = std::make_unique<Points>(given), gathered = std::make_unique<Points>();
   Points &p = *points, &some = *gathered;
@@ -551,18 +517,7 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
   const std::size_t count = x.size();
   if (activation_.row() == nullptr) threads = 1;
   const bool formula = closed() && !out.gap;
-  const auto fill = [&](Points& p, std::size_t from, std::size_t n) {
-    p.count = n;
-    for (std::size_t i = 0; i < n; ++i) {
-      const double given = x[from + i];
-      p.q1[i] = q1[from + i], p.q2[i] = q2[from + i];
-      const double low = missing ? 0.0 : -1.0, high = missing ? 2.0 : 1.0;
-      const double inside = given < low ? low : given > high ? high : given;
-      const double kept = std::fabs(given - inside) <= kRounding ? inside : kNan;
-      p.c[i] = missing ? 1.0 - kept : kept;
-      p.delta[i] = missing ? kept : 1.0 - kept;
-    }
-  };
+  if (formula && !out.slopes) return by_points(q1, q2, x, missing, out.covariance, threads);
   std::shared_ptr<Along> line;
   if (!formula && count >= kFewestAlong && q1.step == 0 && q2.step == 0 &&
       engine::folded(q1[0]).folds == 0 && engine::folded(q2[0]).folds == 0)
@@ -572,15 +527,15 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
   const auto p = std::make_unique<Points>();
   if (!formula && !line)  // by the calling thread, which may have to ask Python for values
     for (u64 chunk = 0; chunk < chunks; ++chunk) {
-      fill(*p, std::size_t(chunk) * together,
-           std::min(count - std::size_t(chunk) * together, together));
+      p->fill(q1, q2, x, missing, std::size_t(chunk) * together,
+              std::min(count - std::size_t(chunk) * together, together));
       prepare(*p, out.gap != nullptr);
     }
   parallel_for(chunks, chunks < 16 ? 1 : threads, false, {}, [&](u64 chunk) {
     const std::size_t from = std::size_t(chunk) * together;
     const auto own = std::make_unique<Points>();
     Points& p = *own;
-    fill(p, from, std::min(count - from, together));
+    p.fill(q1, q2, x, missing, from, std::min(count - from, together));
     const auto shifted = [&](double* row) { return row == nullptr ? nullptr : row + from; };
     const PairResult to = {shifted(out.covariance), shifted(out.slopes), shifted(out.gap)};
     if (formula)

@@ -26,12 +26,18 @@ class Covariances {
   ~Covariances();
 
   const Activation& activation() const { return activation_; }
+  /// Whether there is a closed form.
+  bool closed() const { return activation_.row() && activation_.row()->closed_pair; }
 
   /// Points (q1, q2, x) with x the correlation c or, if `missing`, delta = 1 - c with all its
   /// digits. Rounding outside [-1, 1] is forgiven up to 1e-12; NaN beyond, and where a variance is
   /// negative or no number; an infinite one gives the limit.
   void evaluate(Column q1, Column q2, std::span<const double> x, bool missing,
                 const PairResult& out, int threads) const;
+
+  /// E phi(u) phi(v) of a table, x row by row: `first` has a variance a row, `second` a column.
+  void evaluate_table(std::span<const double> first, std::span<const double> second,
+                      std::span<const double> x, bool missing, double* out, int threads) const;
 
  private:
   struct Series;
@@ -40,7 +46,6 @@ class Covariances {
   struct Along;
   /// How a point is served.
   enum class Kind : char { bad, zero, series, tables, any };
-  bool closed() const { return activation_.row() && activation_.row()->closed_pair; }
   Kind kind_of(double q1, double q2, double c, bool gap) const;
   const Series& series(double q) const;
   const Near& near(double q, int sign, int interval) const;
@@ -58,6 +63,11 @@ class Covariances {
   void by_tables(const double* q, const double* c, const double* delta, std::size_t count,
                  const PairResult& out) const;
   void by_formula(const Points& points, const PairResult& out) const;
+  /// Covariances alone, of a closed form.
+  void by_points(Column q1, Column q2, std::span<const double> x, bool missing, double* out,
+                 int threads) const;
+  void at_infinity(Column q1, Column q2, std::span<const double> x, bool missing,
+                   double* out) const;
   void by_kind(const Points& points, const PairResult& out) const;
   void limits(const Points& points, const PairResult& out) const;
   /// For many correlations at one pair of variances: polynomials in c and x alone.

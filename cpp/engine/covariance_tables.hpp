@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/covariance.hpp"
+#include "engine/moment_tables.hpp"
 
 namespace fanin::engine {
 
@@ -17,10 +18,31 @@ inline constexpr double kFarEdge = 0.5;    ///< x at |c| = 1/2
 inline constexpr std::size_t kChunk = 256;       ///< points at a time: 8 KB of a small stack
 inline constexpr std::size_t kFewestAlong = 32;  ///< correlations for which a line is worth while
 
+inline constexpr double kRounding = 1e-12;  ///< by which a correlation may leave [-1, 1]
+
+/// Whether these are two variances and a correlation.
+inline bool good(double q1, double q2, double c) {
+  return (q1 >= 0) & (q2 >= 0) & (c >= -1) & (c <= 1);
+}
+
 /// Some points, checked: c and delta are NaN where one was out of range.
 struct Covariances::Points {
   std::size_t count;
   std::array<double, kChunk> q1, q2, c, delta;
+  /// The points from a place on; x is c or 1 - c.
+  void fill(Column one, Column other, std::span<const double> x, bool missing, std::size_t from,
+            std::size_t n) {
+    count = n;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double given = x[from + i];
+      q1[i] = one[from + i], q2[i] = other[from + i];
+      const double low = missing ? 0.0 : -1.0, high = missing ? 2.0 : 1.0;
+      const double inside = given < low ? low : given > high ? high : given;
+      const double kept = std::fabs(given - inside) <= kRounding ? inside : kNan;
+      c[i] = missing ? 1.0 - kept : kept;
+      delta[i] = missing ? kept : 1.0 - kept;
+    }
+  }
   void add(const Points& from, std::size_t i) {
     q1[count] = from.q1[i], q2[count] = from.q2[i];
     c[count] = from.c[i], delta[count] = from.delta[i];

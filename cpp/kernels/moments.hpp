@@ -90,6 +90,51 @@ template <class Of>
           of(rows + 7 * stride)};
 }
 
+/// Both sides of each point, as `sides` gives them from a place on. Operations are those of
+/// closed_pairs, on what Covariances::Points holds.
+template <class Own, class Sides>
+[[gnu::always_inline]] inline bool covariances_of(const double* parameters, const PairPoints& p,
+                                                  std::size_t count, double* covariance,
+                                                  Sides sides) {
+  const F64 low = splat(p.missing ? 0.0 : -1.0), high = splat(p.missing ? 2.0 : 1.0);
+  U64 infinite = {};
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 given = load_part(p.x + i, lanes);
+    const F64 inside = select(given < low, low, select(given > high, high, given));
+    const F64 kept = select(absolute(given - inside) <= p.rounding, inside, splat(kNotANumber));
+    const F64 other = 1.0 - kept;
+    const auto [one, two] = sides(i, lanes);
+    const Pair pair(one, two, p.missing ? other : kept, p.missing ? kept : other);
+    const auto good = (one.q >= 0.0) & (two.q >= 0.0) & (kept == kept);
+    infinite |= bit_cast<U64>((one.q == kInfinity) | (two.q == kInfinity));
+    const F64 value = pair_of<Own>(pair, parameters).covariance;
+    store_part(covariance + i, select(good, value, splat(kNotANumber)), lanes);
+  });
+  u64 some = 0;
+  for (int k = 0; k < kLanes<double>; ++k) some |= infinite[k];
+  return some != 0;
+}
+
+template <class Own>
+bool pair_covariances(const double* parameters, const PairPoints& p, std::size_t count,
+                      double* covariance) {
+  struct Both {
+    OfVariance one, two;
+  };
+  if (p.second_sides == nullptr)
+    return covariances_of<Own>(parameters, p, count, covariance,
+                               [&](std::size_t i, std::size_t lanes) {
+                                 return Both{side_of<Own>(load_part(p.q1 + i, lanes)),
+                                             side_of<Own>(load_part(p.q2 + i, lanes))};
+                               });
+  const OfVariance one = side_of<Own>(splat(*p.q1));
+  return covariances_of<Own>(
+      parameters, p, count, covariance, [&](std::size_t i, std::size_t lanes) {
+        return Both{one, side_from(p.second_sides + i, p.stride,
+                                   [&](const double* x) { return load_part(x, lanes); })};
+      });
+}
+
 template <class Own>
 void pair_layer(const double* parameters, const PairLayer& layer, std::size_t count,
                 double* covariance, double* tangent) {
@@ -121,11 +166,13 @@ void densities(const double* t, std::size_t count, double* density) {
 
 template <class Own>
 constexpr ActivationRow row() {
-  ActivationRow r = {Own::known, &Own::unit, &Own::reach, &apply_activation<Own>, nullptr, nullptr,
-                     nullptr,    nullptr,    nullptr};
+  ActivationRow r = {Own::known, &Own::unit, &Own::reach, &apply_activation<Own>,
+                     nullptr,    nullptr,    nullptr,     nullptr,
+                     nullptr,    nullptr};
   if constexpr (Own::has_closed_moments) r.closed = &closed_moments<Own>;
   if constexpr (kHasPair<Own>) {
     r.closed_pair = &closed_pairs<Own>;
+    r.pair_covariances = &pair_covariances<Own>;
     r.pair_sides = &pair_sides<Own>, r.pair_layer = &pair_layer<Own>;
   }
   if constexpr (requires { Own::density(F64{}); }) r.mixture = &densities<Own>;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from scipy import special
 
 import fanin
@@ -243,3 +244,35 @@ def test_correlations_at_variance_zero_are_the_limit(name, like):
     # with biases the next layer's signals are all alike, and sigmoid(0) is a bias of its own
     assert p.correlation_map(0.3, 0.0, name, weight_var=1.5, bias_var=0.1) == 1
     assert p.correlation_map(0.3, 0.0, "sigmoid", weight_var=1.5) == 1
+
+
+CLOSED = ("relu", "leaky_relu", "abs", "squared_relu", "erf", "gelu", "sin", "cos", "gaussian",
+          "exp", "step", "crelu", "linear")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_table_of_covariances_is_its_points(isa, name):
+    rng = np.random.default_rng(0)
+    first, second = rng.uniform(0, 4, (37, 1)), rng.uniform(0, 4, 1300)
+    c = rng.uniform(-1, 1, (37, 1300))
+    first[3:7, 0], second[[7, 9]] = (0, np.inf, np.nan, -1), (np.inf, 0)
+    c[0, :5], c[8, 8] = (1.1, 1 + 1e-13, -1 - 1e-13, 1, -1), np.nan
+    table = p.covariance(first, second, c, name)
+    q1, q2 = (np.array(x) for x in np.broadcast_arrays(first, second))
+    assert_array_equal(table, p.covariance(q1, q2, c, name))
+    one = p.covariance(1.5, q2, c, name)
+    assert_array_equal(one, p.covariance(np.full_like(c, 1.5), q2, c, name))
+    for at in np.ndindex(9, 12):
+        assert_array_equal(table[at], p.covariance(*([x[at]] for x in (q1, q2, c)), name)[0])
+    # With the slopes a point is served by another way.
+    wanted = {"covariance": True, "slopes": True}
+    assert_array_equal(table, pairs_at(fanin.Activation(name), q1, q2, c, **wanted)[0])
+    _core.debug.set_isa("baseline")
+    assert_array_equal(table, p.covariance(first, second, c, name))
+
+
+def test_a_table_without_a_closed_form_is_its_points():
+    q1, q2 = np.linspace(0.5, 2, 3)[:, None], np.linspace(0.6, 3, 20)
+    c = np.linspace(-0.5, 0.5, 60).reshape(3, 20)
+    points = p.covariance(*(np.array(x) for x in np.broadcast_arrays(q1, q2)), c, "tanh")
+    assert_array_equal(p.covariance(q1, q2, c, "tanh"), points)

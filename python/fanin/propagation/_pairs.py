@@ -23,6 +23,9 @@ _ROUNDING = 1e-12
 # tables.
 _NEXT_TO_ZERO, _NEXT_TO_INFINITY = 2.0**-111, 2.0**100
 
+#: Columns from which a table is served as such.
+_WIDE = 16
+
 
 def pairs_at(
     activation: Activation,
@@ -43,11 +46,23 @@ def pairs_at(
     shape = np.broadcast_shapes(*(column.shape for column in columns))
     # One variance for all correlations stays one: the core then works along c.
     first, second = (x if x.size == 1 else np.broadcast_to(x, shape) for x in columns[:2])
+    if covariance and not (slopes or gap):
+        first, second = _once(first, second, shape)
     along = np.broadcast_to(columns[2], shape)
     first, second, along = (np.ascontiguousarray(x).reshape(-1) for x in (first, second, along))
     wanted = [covariance, slopes, gap]
     rows = _core.activation_pairs(activation.handle, first, second, along, missing, wanted, 0)
     return list(rows.reshape(len(rows), *shape))
+
+
+def _once(first: Floats, second: Floats, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Of a table with a variance a row and one a column each of them once."""
+    if len(shape) < 2 or shape[-1] < _WIDE or shape != first.shape or shape != second.shape:
+        return first, second
+    repeats = all(n == 1 or step == 0 for n, step in zip(shape, second.strides[:-1], strict=False))
+    if first.strides[-1] != 0 or not repeats or first.size == shape[-1]:
+        return first, second
+    return first[..., 0], second[(0,) * (len(shape) - 1)]
 
 
 def _limit(own: Activation, q: Floats, bias_var: Floats) -> Floats:
