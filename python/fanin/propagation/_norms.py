@@ -219,7 +219,7 @@ class BatchNorm(_Norm):
         if not state.mapped or count > _ALL_PAIRS:
             return Gradient(g.q, g.same, own - rows, g.cross)
         mean = rows / count
-        both = state.lifted(state.over_positions(mean)) / count
+        both = state.lifted(state.over_positions(mean))
         cross = -(mean[..., None] + state.beside(mean)) + both[..., None]
         cross = state.inside(cross if g.cross is None else g.cross + cross)
         return Gradient(g.q, g.same, own - 2 * mean + both, cross)
