@@ -63,6 +63,11 @@ class Apply(EvenLayer):
     def _of_laws(self, state: State) -> Passage:
         """Of units whose law is carried along; correlations by the parabola of `between`."""
         phi, laws = self.activation, state.laws or ()
+        if phi.name == "crelu":
+            raise ValueError(
+                "crelu needs a Gaussian pre-activation, and behind the skip of an activation there "
+                "is none; put a Dense or Conv layer before it, or use relu"
+            )
         of = {id(law): moments_of(phi, *law.nodes(phi.kinks)) for law in different(laws)}
         shape = state.q.shape
         every = Moments(*(np.reshape([getattr(of[id(law)], name) for law in laws], shape)

@@ -103,7 +103,7 @@ def resnet50(
         return Conv(out, kernel, 2.0, mode="fan_out", stride=stride)
 
     eps = 1e-5
-    made: list[Any] = [conv(width, 7, 2), BatchNorm(epsilon=eps), "relu", MaxPool(3, 2)]
+    made: list[Any] = [conv(width, 7, 2), BatchNorm(epsilon=eps), "relu", MaxPool(3, 2, 1)]
     for stage, count in enumerate(blocks):
         narrow = width << stage
         for block in range(count):

@@ -188,11 +188,11 @@ def _norm(layer: Any, x: Floats, draws: Draws) -> tuple[Floats, Back]:
     return layer.gamma * scale * x + shift, back
 
 
-def _windows(layer: Any, x: Floats, stride: Sequence[int]) -> tuple[list[Any], tuple[int, ...]]:
-    size = tuple(layer.size or x.shape[2:])
+def _windows(layer: Any, x: Floats) -> tuple[list[Any], tuple[int, ...]]:
     if isinstance(layer, MaxPool):
-        rows = taps_of_kernel(x.shape[2:], size, stride, False)
+        rows = layer.taps(x.shape[2:])
     else:
+        size = tuple(layer.size or x.shape[2:])
         rows = tuple(
             Taps(side, side // w, w, tuple(range(w)), False)
             for side, w in zip(x.shape[2:], size, strict=True)
@@ -201,7 +201,7 @@ def _windows(layer: Any, x: Floats, stride: Sequence[int]) -> tuple[list[Any], t
 
 
 def _average(layer: AveragePool, x: Floats, draws: Draws) -> tuple[Floats, Back]:
-    looks, shape = _windows(layer, x, ())
+    looks, shape = _windows(layer, x)
     made = np.zeros(shape)
     for outputs, inputs in looks:
         made[outputs] += x[inputs]
@@ -216,8 +216,7 @@ def _average(layer: AveragePool, x: Floats, draws: Draws) -> tuple[Floats, Back]
 
 
 def _largest(layer: MaxPool, x: Floats, draws: Draws) -> tuple[Floats, Back]:
-    strides: tuple[int, ...] = tuple(layer.stride)  # type: ignore[arg-type]
-    looks, shape = _windows(layer, x, strides)
+    looks, shape = _windows(layer, x)
     made, which = np.full(shape, -np.inf), np.zeros(shape, np.int64)
     for i, (outputs, inputs) in enumerate(looks):
         which[outputs] = np.where(x[inputs] > made[outputs], i, which[outputs])

@@ -149,6 +149,12 @@ class Residual:
         return Passage(self._sum(skip.after, branch.after), back, weights)
 
     def _sum(self, skip: State, inner: State) -> State:
+        if skip.copies != inner.copies:
+            raise ValueError(
+                "crelu cannot be its own skip: it puts out twice the units that come in, and the "
+                "branch ends with another number; put a Dense or Conv layer behind it, before the "
+                "residual, or use relu"
+            )
         if inner.width != skip.width and None not in (inner.width, skip.width):
             raise ValueError(
                 f"skip and branch cannot be added: {skip.width:g} against {inner.width:g} units"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from ._positions import (
     within,
 )
 from ._state import PairSums, Passage, State, times
+
+if TYPE_CHECKING:
+    from fanin._activations.activation import Activation
 
 #: Distance of two inputs below which what a MaxPool keeps of it is in proportion.
 _ALMOST_ONE = 0.01
@@ -286,6 +289,10 @@ class MaxPool(EvenLayer):
         Sides of the window; an int stands for a square.
     stride : int or tuple of int, optional
         Default: the window's sides.
+    padding : int or tuple of int
+        Pixels that never are the largest, added at both ends of each side, at most half a window,
+        as in torch. Where the image's sides are known, windows over the edge have fewer
+        pixels, and the moments behind are means over the windows.
 
     Examples
     --------
@@ -297,60 +304,100 @@ class MaxPool(EvenLayer):
 
     size: int | Sequence[int]
     stride: int | Sequence[int] | None = None
+    padding: int | Sequence[int] = 0
 
     def __post_init__(self) -> None:
         size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
-        stride = size if self.stride is None else self.stride
-        strides = (stride,) * len(size) if isinstance(stride, int) else tuple(stride)
-        if len(strides) != len(size):
-            raise ValueError(f"stride has {len(strides)} axes, the window {len(size)}")
-        for side in (*size, *strides):
-            as_count(side, "a side of size or stride")
+        given = {"stride": size if self.stride is None else self.stride, "padding": self.padding}
         object.__setattr__(self, "size", size)
-        object.__setattr__(self, "stride", strides)
+        for name, value in given.items():
+            sides = (value,) * len(size) if isinstance(value, int) else tuple(value)
+            if len(sides) != len(size):
+                raise ValueError(f"{name} has {len(sides)} axes, the window {len(size)}")
+            object.__setattr__(self, name, sides)
+        for side, step, around in self._sides():
+            as_count(side, "a side of size")
+            as_count(step, "a side of stride")
+            if as_count(around, "a side of padding", 0) > side // 2:
+                raise ValueError(
+                    f"padding is at most half the window, as in torch: got {around} for a side "
+                    f"of {side}"
+                )
+
+    def _sides(self) -> list[tuple[int, int, int]]:
+        """Window, stride and padding along each axis."""
+        return list(zip(self.size, self.stride, self.padding, strict=True))  # type: ignore[arg-type]
+
+    def taps(self, image: Sequence[int]) -> tuple[Taps, ...]:
+        """Where the windows look, those that torch has (its ceil_mode is off)."""
+        if len(image) != len(self._sides()):
+            raise ValueError(f"a window of {self.size} on an image of {tuple(image)}")
+        rows = []
+        for side, (window, step, around) in zip(image, self._sides(), strict=True):
+            if window > side + 2 * around:
+                raise ValueError(f"a window of {self.size} pixels does not fit into {image}")
+            count = (side + 2 * around - window) // step + 1
+            rows.append(Taps(side, count, step, tuple(range(-around, window - around)), False))
+        return tuple(rows)
 
     def image_behind(self, image: Image) -> Image:
-        if image is None:
-            return None
-        strides: tuple[int, ...] = self.stride  # type: ignore[assignment]
-        return tuple(-(-side // step) for side, step in zip(image, strides, strict=True))
+        return None if image is None else tuple(row.count for row in self.taps(image))
 
     def wanted(self, pairs: Pairs, grid: Image) -> Pairs:
         if grid is not None:
             raise ValueError("MaxPool takes alike positions: no zero padding in its network")
         return (ANY,)
 
+    def _kinds(self, image: Image) -> dict[int, float]:
+        """Shares of the windows by the number of pixels inside the image."""
+        kinds = {1: 1.0}
+        along = [{window: 1.0} for window, _, _ in self._sides()]
+        if image is not None:
+            counts = [sum(np.bincount(outputs, minlength=row.count) for outputs, _ in row.rows())
+                      for row in self.taps(image)]  # fmt: skip
+            along = [
+                {int(n): float((inside == n).mean()) for n in np.unique(inside)}
+                for inside in counts
+            ]
+        for axis in along:
+            products = [(k * n, a * b) for k, a in kinds.items() for n, b in axis.items()]
+            kinds = {k: sum(share for m, share in products if m == k) for k, _ in products}
+        return kinds
+
+    def _among_windows(self, given: list[float], image: Image, phi: Activation) -> Floats:
+        """Moments of the largest, those of two windows of one input and of two, and what those of
+        two inputs at one place lack, from q, the correlations of two pixels and 1 - c."""
+        q, near, crossed, missing = given
+        total = np.zeros(7)
+        # In proportion from where inputs are almost one.
+        least = max(missing, _ALMOST_ONE)
+        for pixels, share in self._kinds(image).items():
+            law = largest_law(q, near, pixels, phi)
+            found = moments_of(phi, *law.nodes(phi.kinks))
+            own = (found.mean, found.second, found.slope, found.slope_second)
+            elsewhere, product = largest_products(q, near, min(crossed, near), least, pixels, phi)
+            lost = (found.second - product) * min(1.0, missing / least)
+            # Two windows are of two kinds: products of what are means, or like them.
+            level, other = (
+                np.sqrt(max(x, 0.0)) for x in (shared_second(q, near, pixels, phi), elsewhere)
+            )
+            total += share * np.array([*own, level, other, lost])
+        return np.array([*total[:4], total[4] ** 2, total[5] ** 2, total[6]])
+
     def through(self, state: State, wanted: Pairs) -> Passage:
         phi, before = state.applied or (as_activation("linear"), state)
         if not before.gaussian or not state.pairs:
             raise ValueError("MaxPool needs a Gaussian pre-activation, or an activation of one")
-        pixels = math.prod(self.size)  # type: ignore[arg-type]
         with np.errstate(invalid="ignore", divide="ignore"):
             near = np.clip(np.nan_to_num(before.same[..., 0] / before.q), 0.0, 1.0 - 1e-12)
             crossed = np.nan_to_num(before.cross[..., 0] / before.q)
-        lanes = np.broadcast_arrays(before.q, near)
-        found = [
-            moments_of(phi, *largest_law(float(q), float(r), pixels, phi).nodes(phi.kinks))
-            for q, r in zip(*(x.ravel() for x in lanes), strict=True)
-        ]
-        names = ("mean", "second", "slope", "slope_second")
-        every = Moments(*(np.reshape([getattr(m, n) for m in found], near.shape) for n in names))
-        shared = np.reshape(
-            [
-                shared_second(float(q), float(r), pixels, phi)
-                for q, r in zip(*(x.ravel() for x in lanes), strict=True)
-            ],
-            near.shape,
-        )
-        every_lane = np.broadcast_arrays(before.q, near, crossed, before.one_minus_c)
-        elsewhere, apart = (np.zeros(every_lane[0].shape) for _ in range(2))
-        for at in np.ndindex(elsewhere.shape):
-            q, near_at, crossed_at, missing = (float(x[at]) for x in every_lane)
-            # In proportion from where inputs are almost one.
-            least = max(missing, _ALMOST_ONE)
-            given = (q, near_at, min(crossed_at, near_at), least, pixels, phi)
-            elsewhere[at], product = largest_products(*given)
-            apart[at] = (every.second[at] - product) * min(1.0, missing / least)
+        lanes = np.broadcast_arrays(before.q, near, crossed, before.one_minus_c)
+        rows = np.zeros((7, *lanes[0].shape))
+        for at in np.ndindex(lanes[0].shape):
+            given = [float(x[at]) for x in lanes]
+            rows[(slice(None), *at)] = self._among_windows(given, state.image, phi)
+        every = Moments(*rows[:4])
+        shared, elsewhere, apart = rows[4:]
         apart = apart / every.second
         made = replace(
             state, q=every.second, m=every.mean, c=1 - apart, one_minus_c=apart,
@@ -359,9 +406,11 @@ class MaxPool(EvenLayer):
             gaussian=False,
         )  # fmt: skip
         slopes = moments(before.q, phi).slope_second
-        steps = math.prod(self.stride)  # type: ignore[arg-type]
+        windows = 1 / math.prod(step for _, step, _ in self._sides())  # for every pixel
+        if state.image is not None:
+            windows = positions(made.image) / positions(state.image)
         with np.errstate(invalid="ignore", divide="ignore"):
             # The slope at the largest pixel, not at any.
             earlier = np.asarray(every.slope_second / slopes)
-        back = times(state, wanted, np.ones_like(state.q) / steps)
+        back = times(state, wanted, np.ones_like(state.q) * windows)
         return Passage(made.selected(wanted), back, earlier=earlier)

@@ -144,7 +144,13 @@ def _whole_pool(module: Any) -> Any:
 def _largest(module: Any) -> Any:
     if module.dilation not in (1, (1,), (1, 1)):
         raise _Unknown("dilated")
-    return p.MaxPool(module.kernel_size, module.stride)
+    if module.ceil_mode:
+        raise _Unknown("with ceil_mode")
+    axes = int(type(module).__name__[-2])
+    size, stride, padding = (
+        _sides(value, axes) for value in (module.kernel_size, module.stride, module.padding)
+    )
+    return p.MaxPool(size, stride, padding)
 
 
 _MODULES: dict[tuple[type[nn.Module], ...], Callable[[Any], Any]] = {
@@ -299,6 +305,22 @@ def _chain(
     return before if layer is None else [*before, (node, layer)]
 
 
+def _ending(
+    node: torch.fx.Node, modules: dict[str, nn.Module], unknown: dict[str, str]
+) -> list[Step]:
+    """The layers up to the module's output: of a recurrent layer at the end of an nn.Sequential,
+    which puts out its states too, all outputs."""
+    cell = modules.get(str(node.target)) if node.op == "call_module" else None
+    if type(cell) not in _CELLS or len(node.args) != 1 or node.kwargs:
+        return _chain(node, modules, unknown)
+    before = _chain(node.args[0], modules, unknown)
+    try:
+        return [*before, *((node, layer) for layer in _recurrent(cell))]
+    except _Unknown as why:
+        unknown[str(node.target)] = f"{type(cell).__name__}: {why}"
+        return before
+
+
 class _AllSteps(nn.Module):  # type: ignore[misc]
     """The outputs of a recurrent module, without its states."""
 
@@ -326,7 +348,7 @@ def _traced(module: nn.Module) -> list[Step]:
     if len(inputs) != 1 or not isinstance(end.args[0], torch.fx.Node):
         raise ValueError("network understands modules of one input and one output")
     modules = dict(module.named_modules())
-    steps = _chain(end.args[0], modules, unknown)
+    steps = _ending(end.args[0], modules, unknown)
     if unknown:
         listed = "; ".join(f"{name}: {why}" for name, why in unknown.items())
         raise ValueError(f"network does not understand {listed}")

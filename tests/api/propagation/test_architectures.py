@@ -86,6 +86,27 @@ def test_a_window_of_one_pixel_is_no_pool():
         p.Network([zero, "relu", p.MaxPool(2)], width=8, image=(4, 4)).propagate()
     with pytest.raises(ValueError, match="axes"):
         p.MaxPool(2, (1, 1, 1))
+    with pytest.raises(ValueError, match="half the window"):
+        p.MaxPool(2, padding=2)
+    with pytest.raises(ValueError, match="does not fit"):
+        p.Network(["relu", p.MaxPool(3)], image=(2, 2)).propagate()
+
+
+@pytest.mark.parametrize(("given", "side", "behind"), [
+    ((2,), 7, 3), ((3, 2, 1), 7, 4), ((3, 2), 8, 3), ((3, 1, 1), 5, 5), ((2, 3), 6, 2),
+])  # fmt: skip
+def test_windows_are_those_of_torch(given, side, behind):
+    # floor((side + 2 padding - size)/stride) + 1
+    assert p.MaxPool(*given).image_behind((side, side)) == (behind, behind)
+
+
+def test_crelu_behind_or_as_a_skip_is_refused_in_words():
+    own = p.Network(["crelu", p.Residual([p.Dense()]), "relu"])
+    with pytest.raises(ValueError, match="crelu cannot be its own skip"):
+        own.propagate(c0=0.3)
+    behind = p.Network(["relu", p.Residual([p.Dense()]), "crelu"])
+    with pytest.raises(ValueError, match="crelu needs a Gaussian"):
+        behind.propagate()
 
 
 def test_activations_that_are_their_own_skip_agree_with_draws():

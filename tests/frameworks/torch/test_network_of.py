@@ -243,3 +243,28 @@ def test_what_of_a_recurrent_module_is_not_known_is_named():
         of(nn.LSTM(40, 30, batch_first=True, bidirectional=True), lambda found: found[0])()
     with pytest.raises(ValueError, match="no layer of the theory"):
         of(nn.Linear(40, 60), lambda found: found[0])()
+
+
+def test_a_recurrent_module_may_end_a_sequence():
+    sequence = nn.Sequential(nn.Linear(5, 7), nn.LSTM(7, 9, num_layers=2, batch_first=True))
+    found = init.network(sequence, torch.randn(2, 4, 5))
+    linear, first, second = found.layers
+    assert isinstance(linear, p.Dense) and linear.width == 7
+    assert isinstance(first, p.LSTM) and isinstance(second, p.LSTM) and not second.last
+    assert found.image == (4,)
+    both = nn.Sequential(nn.Linear(5, 7), nn.LSTM(7, 9, bidirectional=True))
+    with pytest.raises(ValueError, match="1: LSTM: of two directions"):
+        init.network(both, torch.randn(2, 4, 5))
+
+
+@pytest.mark.parametrize("given", [(2,), (3, 2, 1), (3, 2)])
+def test_windows_of_a_max_pool_are_the_modules(given):
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), nn.ReLU(), nn.MaxPool2d(*given)
+    )
+    x = torch.randn(1, 3, 9, 6)
+    pool = init.network(module, x).layers[-1]
+    assert pool.image_behind((9, 6)) == tuple(module(x).shape[2:])
+    module[-1].ceil_mode = True
+    with pytest.raises(ValueError, match="ceil_mode"):
+        init.network(module, x)

@@ -67,6 +67,31 @@ CASES = {
         ["sigmoid", conv(96, padding="circular", stride=2), "relu", conv(96, padding="circular")],
         (5, 5),
     ),
+    "the largest of windows that a side does not hold": (
+        [conv(96, padding="circular"), "relu", p.MaxPool(2), conv(96, padding="circular"), "tanh",
+         p.MaxPool((2, 1)), p.Flatten(), p.Dense(96)],
+        (7, 5),
+    ),
+    "the largest of windows over the edge": (
+        [conv(96, padding="circular"), "relu", p.MaxPool(3, 2, 1), conv(96, padding="circular")],
+        (8, 8),
+    ),
+    "gates of an image": (
+        [p.Gated("gelu", 128, 1.5, 1.2), conv(96, padding="circular"), "relu", p.AveragePool(2),
+         p.Dense(96)],
+        (4, 4),
+    ),
+    "gates behind norms": (
+        [p.Residual([p.RMSNorm(1.2, 0.1, 0.05), p.Gated("silu", 600, 1.5, 1.2), p.Dense(800)]),
+         p.Residual([p.LayerNorm(1.2, 0.3, 0.05), p.Gated("gelu", 600, 1.5, 1.2), p.Dense(800)])],
+        None,
+    ),
+    "norms of all parameters": (
+        [p.Dense(800, 1.0, 0.5), "relu", p.LayerNorm(1.5, 0.4, 0.2), p.Dense(800), "gelu",
+         p.RMSNorm(0.7, 0.2, 0.3), p.Dense(800), p.LayerNorm(2.0, 0.3, 0.1), "tanh",
+         p.Dense(800)],
+        None,
+    ),
     "norms and dropout behind activations": (
         [p.Dense(800), "relu", p.Dropout(0.3), p.LayerNorm(epsilon=0.05), p.Dense(800), "gelu",
          p.RMSNorm(), p.Dense(800)],
@@ -123,8 +148,11 @@ def test_gradients_along_skips_behind_activations_agree_with_networks_drawn_in_t
         assert (error < 0.05 * values).all(), error / values
 
 
-def test_batch_norm_takes_its_mean_over_inputs_and_positions():
-    layers = ["relu", conv(128), p.BatchNorm(), "relu", p.BatchNorm(), p.Dense(128)]
+@pytest.mark.parametrize("layers", [
+    ["relu", conv(128), p.BatchNorm(), "relu", p.BatchNorm(), p.Dense(128)],
+    ["relu", conv(128), p.BatchNorm(1.3, 0.2, 0.1), "relu", conv(128)],
+])  # fmt: skip
+def test_batch_norm_takes_its_mean_over_inputs_and_positions(layers):
     network = p.Network(layers, width=128, image=(4, 4))
     # 256 uncorrelated inputs of 16 pixels; weights see inputs without their batch mean, and the
     # loss of one input goes to the others through it.
