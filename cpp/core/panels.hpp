@@ -75,6 +75,9 @@ struct PanelKernels {
   void (*scaled)(const T* x, double factor, T* to, i64 count);
   /// y += a * x.
   void (*add_multiple)(T a, const T* x, T* y, i64 count);
+  /// columns (count, step) -= v (v . column), `numbers` of each. From there to a multiple of 16 v
+  /// and the columns hold zeros.
+  void (*reflect)(const T* v, T* columns, i64 step, i64 count, i64 numbers);
   /// Numbers in a vector.
   int lanes;
   void (*pass)(const Pass<T>& pass);

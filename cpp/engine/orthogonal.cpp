@@ -197,7 +197,7 @@ class Maker {
       const i64 length = block.rows - i, numbers = length * parts_;
       if (!together) vectors_.draw(source, block.first + i, numbers, drawn);
       Reflection& reflection = scratch.reflections[std::size_t(i)];
-      reflection = reflection_of(drawn, length, int(parts_), signs + i * parts_);
+      reflection = reflection_of(drawn, length, int(parts_), numbers, signs + i * parts_);
       if (!held) continue;
       T* const row = vectors + i * step;
       std::fill_n(row, i * parts_, T(0));
@@ -227,8 +227,9 @@ class Maker {
     const Strips<T> strips(std::max(begin, wanted_.first), wanted_.last, int(parts_),
                            work_.threads);
     return work_.each(strips.count(), [&](u64 number) {
-      const i64 left = strips.left(i64(number)), right = strips.right(i64(number));
-      const int vectors = strips.vectors(i64(number));
+      const i64 own = strips.count() - 1 - i64(number);  // the one of most reflectors first
+      const i64 left = strips.left(own), right = strips.right(own);
+      const int vectors = strips.vectors(own);
       const i64 stride = vectors * panel_kernels<T>().lanes;
       // Reflectors after the strip's last column leave it alone.
       std::size_t skipped = 0;

@@ -22,6 +22,12 @@ bool is_tree(i64 rows, i64 columns) {
   return columns <= kTreeColumns && rows >= 2 * leaf_rows(columns);
 }
 
+/// Vectors are read so many numbers at a time: zeros follow them.
+constexpr i64 kPartialSums = 16;
+constexpr i64 padded(i64 numbers) {
+  return (numbers + kPartialSums - 1) / kPartialSums * kPartialSums;
+}
+
 template <class T>
 struct Scratch {
   StripScratch<T> strip;
@@ -42,8 +48,12 @@ class Factors {
     return sum;
   }
 
-  /// `a` (rows, columns) becomes R above and on its diagonal, its phases in `signs`.
-  bool factorise(T* a, T* panels, const Work& work, PerThread<Scratch<T>>& pool) {
+  /// `a` (rows, columns) gets R of `source`, which may be where a is, above and on its diagonal,
+  /// its phases in `signs`.
+  bool factorise(const T* source, T* a, T* panels, const Work& work, PerThread<Scratch<T>>& pool) {
+    const bool at_once = rank_ == columns_ && rank_ * parts_ <= kBaseNumbers;
+    if (source != a && !at_once) std::copy_n(source, rows_ * columns_ * parts_, a);
+    source_ = at_once ? source : a;
     a_ = a;
     next_panel_ = panels;
     const i64 count = (rank_ + most() - 1) / most();
@@ -67,16 +77,16 @@ class Factors {
         continue;
       }
       const T* const sign = signs_.data() + i * parts_;
+      if (parts_ == 1) {
+        panel_kernels<T>().copy(x + i, step, 1, step - i, sign[0], row + i, step);
+        continue;
+      }
       for (i64 k = i * parts_; k < step; k += parts_) {
-        if (parts_ == 1) {
-          row[k] = x[k] * sign[0];
-          continue;
-        }
         const T re = x[k], im = x[k + 1];
         row[k] = re * sign[0] + im * sign[1];
         row[k + 1] = im * sign[0] - re * sign[1];
       }
-      if (parts_ == 2) row[2 * i + 1] = T(0);
+      row[2 * i + 1] = T(0);
     }
   }
 
@@ -88,8 +98,9 @@ class Factors {
     const Strips<T> strips(0, rank_, parts_, work.threads);
     const i64 step = rank_ * parts_;
     return work.each(strips.count(), [&](u64 number) {
-      const i64 left = strips.left(i64(number)), right = strips.right(i64(number));
-      const int vectors = strips.vectors(i64(number));
+      const i64 own = strips.count() - 1 - i64(number);  // the one of most reflectors first
+      const i64 left = strips.left(own), right = strips.right(own);
+      const int vectors = strips.vectors(own);
       const i64 stride = vectors * panel_kernels<T>().lanes, numbers = (right - left) * parts_;
       StripScratch<T>& scratch = pool.own().strip;
       T* const strip = scratch.strip.take(rows_ * stride);
@@ -159,9 +170,9 @@ class Factors {
     const i64 rows = rows_ - begin, step = columns_ * parts_, numbers = (end - begin) * parts_;
     const i64 stride = (numbers + kNumbers - 1) / kNumbers * kNumbers;
     T* const strip = scratch.base.take(rows * stride);
-    T* const from = a_ + begin * step + begin * parts_;
+    const i64 from = begin * step + begin * parts_;
     if (numbers < stride) std::fill_n(strip, rows * stride, T(0));
-    panel_kernels<T>().copy(from, step, rows, numbers, T(1), strip, stride);
+    panel_kernels<T>().copy(source_ + from, step, rows, numbers, T(1), strip, stride);
     for (i64 first = begin; first < end; first += most()) {
       const i64 stop = std::min(first + most(), end);
       factorise_block(first, stop - first, strip + (first - begin) * (stride + parts_), stride,
@@ -175,32 +186,34 @@ class Factors {
             [&](i64 row, i64) { return strip + row * stride + left; }, [](i64, i64) {});
       }
     }
-    panel_kernels<T>().copy(strip, stride, end - begin, numbers, T(1), from, step);
+    panel_kernels<T>().copy(strip, stride, end - begin, numbers, T(1), a_ + from, step);
   }
 
   /// The reflectors of `count` columns at `strip`, which keeps the rows of R, one after the other.
   void factorise_block(i64 first, i64 count, T* strip, i64 stride, Scratch<T>& scratch) {
-    const i64 rows = rows_ - first, step = (rows * parts_ + 15) / 16 * 16 + 16;
+    const i64 rows = rows_ - first, step = padded(rows * parts_) + kPartialSums;
     T* const vectors = scratch.vectors.take(count * step);
     if (parts_ == 1)
       panel_kernels<T>().turn(strip, stride, rows, count, vectors, step);
     else
       for (i64 r = 0; r < rows; ++r)
         for (i64 i = 0; i < count; ++i)
-          std::copy_n(strip + r * stride + 2 * i, 2, vectors + i * step + 2 * r);
+          copy_element(strip + r * stride + 2 * i, vectors + i * step + 2 * r);
+    for (i64 i = 0; i < count; ++i)
+      std::fill(vectors + i * step + rows * parts_, vectors + (i + 1) * step, T(0));
     for (i64 i = 0; i < count; ++i) {
       T* const column = vectors + i * step;
       for (i64 r = 0; r < i; ++r)
-        std::copy_n(column + r * parts_, parts_, strip + r * stride + i * parts_);
+        copy_element(column + r * parts_, strip + r * stride + i * parts_);
       std::fill_n(column, i * parts_, T(0));
       T* const v = column + i * parts_;
       T* const sign = signs_.data() + (first + i) * parts_;
-      const Reflection reflection = reflection_of(v, rows - i, parts_, sign);
-      form_reflector(reflection, v, (rows - i) * parts_, parts_, true, v);
+      const i64 numbers = (rows - i) * parts_;
+      const Reflection reflection = reflection_of(v, rows - i, parts_, padded(numbers), sign);
+      form_reflector(reflection, v, padded(numbers), parts_, true, v);
       for (int part = 0; part < parts_; ++part)
         strip[i * stride + i * parts_ + part] = T(reflection.norm) * sign[part];
-      for (i64 c = i + 1; c < count; ++c)
-        reflect(v, vectors + c * step + i * parts_, (rows - i) * parts_, scratch);
+      reflect(v, v + step, step, count - i - 1, numbers, scratch);
     }
     T* const panel_here = next_panel_;
     next_panel_ += panel(rows);
@@ -211,20 +224,26 @@ class Factors {
     couple(blocks_.back(), parts_, minus);
   }
 
-  /// x -= v (v^H x)
-  void reflect(const T* v, T* x, i64 numbers, Scratch<T>& scratch) const {
-    const PanelKernels<T>& kernels = panel_kernels<T>();
-    const T re = T(kernels.dot(v, x, numbers));
-    kernels.add_multiple(-re, v, x, numbers);
+  /// x -= v (v^H x) for `count` columns x.
+  void reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers,
+               Scratch<T>& scratch) const {
+    panel_kernels<T>().reflect(v, columns, step, count, numbers);
     if (parts_ == 1) return;
     // With i v = (-im, re): the imaginary part of v^H x, which the first step has not changed.
-    T* const turned = scratch.turned.take(numbers);
+    T* const turned = scratch.turned.take(padded(numbers));
     for (i64 k = 0; k < numbers; k += 2) turned[k] = -v[k + 1], turned[k + 1] = v[k];
-    kernels.add_multiple(-T(kernels.dot(turned, x, numbers)), turned, x, numbers);
+    std::fill(turned + numbers, turned + padded(numbers), T(0));
+    panel_kernels<T>().reflect(turned, columns, step, count, numbers);
+  }
+
+  void copy_element(const T* from, T* to) const {
+    to[0] = from[0];
+    if (parts_ == 2) to[1] = from[1];
   }
 
   i64 rows_, columns_, rank_;
   int parts_;
+  const T* source_ = nullptr;
   T* a_ = nullptr;
   T* next_panel_ = nullptr;
   T* couplings_ = nullptr;
@@ -242,7 +261,8 @@ class Factoriser {
         columns_(columns),
         parts_(parts),
         work_(std::move(work)),
-        pool_(work_.threads) {}
+        pool_(work_.threads),
+        factors_(rows, columns, parts) {}
 
   bool run(const T* a, T* q, T* r) {
     return is_tree(rows_, columns_) ? tree(a, q, r) : direct(a, q, r);
@@ -252,11 +272,9 @@ class Factoriser {
   /// In q, or if that is the smaller one in r.
   bool direct(const T* a, T* q, T* r) {
     T* const place = rows_ >= columns_ ? q : r;
-    if (a != place) std::copy_n(a, rows_ * columns_ * parts_, place);
-    Factors<T> factors(rows_, columns_, parts_);
-    if (!factors.factorise(place, panels_.take(factors.panels()), work_, pool_)) return false;
-    if (r != nullptr) factors.triangle(r, true);
-    return factors.form(nullptr, q, work_, pool_);
+    if (!factors_.factorise(a, place, panels_.take(factors_.panels()), work_, pool_)) return false;
+    if (r != nullptr) factors_.triangle(r, true);
+    return factors_.form(nullptr, q, work_, pool_);
   }
 
   /// The rows in leaves, each factorised alone; then their triangles, one upon the other, in the
@@ -281,9 +299,7 @@ class Factoriser {
     const bool factorised = work_.each(count, [&](u64 number) {
       const i64 i = i64(number);
       Factors<T>& factors = leaves[std::size_t(i)];
-      const i64 size = (i + 1 < count ? length : rows_ - i * length) * columns_ * parts_;
-      if (a != q) std::copy_n(a + i * leaf, size, q + i * leaf);
-      factors.factorise(q + i * leaf, panels + offsets[std::size_t(i)], alone, pool_);
+      factors.factorise(a + i * leaf, q + i * leaf, panels + offsets[std::size_t(i)], alone, pool_);
       factors.triangle(stack + i * triangle, false);
     });
     if (!factorised) return false;
@@ -299,6 +315,7 @@ class Factoriser {
   const int parts_;
   const Work work_;
   PerThread<Scratch<T>> pool_;
+  Factors<T> factors_;  ///< of a matrix that is no tree
   Buffer<T> panels_, stack_;
 };
 

@@ -16,17 +16,27 @@ double safe_scale(double largest) {
   return std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1022, 1022));
 }
 
+/// Whether a sum of squares shows that the scale of its numbers is 1.
+bool is_safe(double squares) {
+  return squares > 0x1p-900 && squares < 0x1p990;  // so the largest is within 2^-500 .. 2^500
+}
+
 }  // namespace
 
 template <class T>
-Reflection reflection_of(T* x, i64 length, int parts, T* sign) {
+Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, T* sign) {
   const PanelKernels<T>& kernels = panel_kernels<T>();
-  const i64 numbers = parts * length;
   const bool complex = parts == 2;
+  double squares = kernels.sum_of_squares(x, numbers), scale = 1;
   // Sums of float32 are formed in float64, where no square of one leaves the range.
-  const double scale = sizeof(T) == 4 ? 1.0 : safe_scale(kernels.largest(x, numbers));
-  if (scale != 1) kernels.scaled(x, scale, x, numbers);
-  const double norm = std::sqrt(kernels.sum_of_squares(x, numbers));
+  if (sizeof(T) == 8 && !is_safe(squares)) {
+    scale = safe_scale(kernels.largest(x, numbers));
+    if (scale != 1) {
+      kernels.scaled(x, scale, x, numbers);
+      squares = kernels.sum_of_squares(x, numbers);
+    }
+  }
+  const double norm = std::sqrt(squares);
   const double re = double(x[0]), im = complex ? double(x[1]) : 0.0;
   const double head = complex ? std::sqrt(re * re + im * im) : std::fabs(re);
   // The phase of x_1, +1 for 0.
@@ -78,8 +88,8 @@ void couple(const Block<T>& block, int parts, T* minus) {
   kernels.finish_couplings(minus, numbers, parts);
 }
 
-template Reflection reflection_of(float*, i64, int, float*);
-template Reflection reflection_of(double*, i64, int, double*);
+template Reflection reflection_of(float*, i64, int, i64, float*);
+template Reflection reflection_of(double*, i64, int, i64, double*);
 template void form_reflector(const Reflection&, const float*, i64, int, bool, float*);
 template void form_reflector(const Reflection&, const double*, i64, int, bool, double*);
 template void fill_panel(const float*, i64, i64, i64, int, float*, i64);

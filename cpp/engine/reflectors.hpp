@@ -21,9 +21,9 @@ struct Reflection {
 /// The reflector that maps x (length elements) to a multiple of e_1. `sign` gets the phase that
 /// makes the diagonal of R positive: H x conj(sign) = |x| e_1. A zero x counts as a positive one; a
 /// single element has v = 0, which leaves it alone. x of float64 is scaled where its square leaves
-/// the range.
+/// the range. `numbers` are read: those of x and zeros after them.
 template <class T>
-Reflection reflection_of(T* x, i64 length, int parts, T* sign);
+Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, T* sign);
 
 /// Some numbers of x, from an element on, to those of v, which may be where x is. `has_head` if the
 /// first element is among them.

@@ -205,14 +205,53 @@ inline constexpr int kSumVectors = kPartialSums / kLanes<double>;
   store(to, __builtin_convertvector(x, VectorOf<float, kVectorBytes / 2>::type));
 }
 
-/// 16 partial sums over the numbers of x and y, then ((p0+p8)+(p4+p12))+... Zeros complete the last
-/// 16: they add nothing.
+/// Groups of `group` lanes of a, then those of b, each one's upper half added to its lower half.
+template <int group, int... i>
+[[gnu::always_inline]] inline F64 add_halves(F64 a, F64 b, Indices<i...>) {
+  constexpr int half = group / 2;
+  return __builtin_shufflevector(a, b, (i / half * group + i % half)...) +
+         __builtin_shufflevector(a, b, (i / half * group + half + i % half)...);
+}
+
+/// The sums of `Count` groups of lanes, Count a power of two, in the first lanes.
+template <int group, int Count>
+[[gnu::always_inline]] inline F64 add_lanes(const F64 (&groups)[Count]) {
+  if constexpr (group == 1) {
+    return groups[0];
+  } else {
+    F64 halves[(Count + 1) / 2];
+#pragma GCC unroll 8
+    for (int n = 0; n < (Count + 1) / 2; ++n)
+      halves[n] = add_halves<group>(groups[2 * n], groups[least(2 * n + 1, Count - 1)],
+                                    typename UpTo<kLanes<double>>::type{});
+    return add_lanes<group / 2>(halves);
+  }
+}
+
+/// 16 partial sums to ((p0+p8)+(p4+p12))+...: one number for each of `Count` groups of them.
+template <int Count>
+[[gnu::always_inline]] inline F64 add_partial_sums(F64 (&sums)[Count][kSumVectors]) {
+  F64 groups[Count];
+#pragma GCC unroll 8
+  for (int n = 0; n < Count; ++n) {
+#pragma GCC unroll 4
+    for (int half = kSumVectors / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+      for (int v = 0; v < half; ++v) sums[n][v] = sums[n][v] + sums[n][v + half];
+    groups[n] = sums[n][0];
+  }
+  return add_lanes<kLanes<double>>(groups);
+}
+
+/// 16 partial sums over the numbers of x and y, then one fixed tree. Zeros complete the last 16:
+/// they add nothing.
 template <class T>
 double dot(const T* x, const T* y, i64 count) {
-  F64 sums[kSumVectors] = {};
+  F64 sums[1][kSumVectors] = {};
   const auto add = [&](const T* a, const T* b) {
     for (int v = 0; v < kSumVectors; ++v)
-      sums[v] = fma(load_wide(a + v * kLanes<double>), load_wide(b + v * kLanes<double>), sums[v]);
+      sums[0][v] =
+          fma(load_wide(a + v * kLanes<double>), load_wide(b + v * kLanes<double>), sums[0][v]);
   };
   i64 i = 0;
   for (; i + kPartialSums <= count; i += kPartialSums) add(x + i, y + i);
@@ -221,11 +260,7 @@ double dot(const T* x, const T* y, i64 count) {
     for (i64 k = i; k < count; ++k) a[k - i] = x[k], b[k - i] = y[k];
     add(a, b);
   }
-  double partial[kPartialSums];
-  for (int v = 0; v < kSumVectors; ++v) store(partial + v * kLanes<double>, sums[v]);
-  for (int half = kPartialSums / 2; half > 0; half /= 2)
-    for (int p = 0; p < half; ++p) partial[p] += partial[p + half];
-  return partial[0];
+  return add_partial_sums(sums)[0];
 }
 
 template <class T>
@@ -275,25 +310,62 @@ void add_multiple(T a, const T* x, T* y, i64 count) {
   for (; i < count; ++i) y[i] = scalar_fma(a, x[i], y[i]);
 }
 
+/// Columns that see a reflector together: their partial sums are registers.
+inline constexpr int kColumnsTogether = kVectorBytes == 64 ? 8 : 2;
+
+template <class T, int Columns>
+[[gnu::always_inline]] inline void reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
+  constexpr int lanes = kLanes<T>;
+  F64 sums[Columns][kSumVectors] = {};
+  for (i64 i = 0; i < numbers; i += kPartialSums) {
+    F64 own[kSumVectors];
+    for (int w = 0; w < kSumVectors; ++w) own[w] = load_wide(v + i + w * kLanes<double>);
+#pragma GCC unroll 8
+    for (int c = 0; c < Columns; ++c)
+      for (int w = 0; w < kSumVectors; ++w)
+        sums[c][w] =
+            fma(own[w], load_wide(columns + c * step + i + w * kLanes<double>), sums[c][w]);
+  }
+  double products[kLanes<double>];
+  store(products, add_partial_sums(sums));
+  Lanes<T> factors[Columns];
+#pragma GCC unroll 8
+  for (int c = 0; c < Columns; ++c) factors[c] = splat(-T(products[c]));
+  i64 i = 0;
+  for (; i + lanes <= numbers; i += lanes) {
+    const Lanes<T> own = load<Lanes<T>>(v + i);
+#pragma GCC unroll 8
+    for (int c = 0; c < Columns; ++c) {
+      T* const to = columns + c * step + i;
+      store(to, fma(factors[c], own, load<Lanes<T>>(to)));
+    }
+  }
+  if (i == numbers) return;
+  // What is past the last number stays zero, even where a factor is infinite.
+  SignedLanes<T> number;
+  for (int lane = 0; lane < lanes; ++lane) number[lane] = lane;
+  const auto within = number < SignedLanes<T>{} + typename BitsOf<T>::Signed(numbers - i);
+  const Lanes<T> own = load<Lanes<T>>(v + i);
+#pragma GCC unroll 8
+  for (int c = 0; c < Columns; ++c) {
+    T* const to = columns + c * step + i;
+    store(to, select(within, fma(factors[c], own, load<Lanes<T>>(to)), Lanes<T>{}));
+  }
+}
+
+template <class T, int Columns = kColumnsTogether>
+void reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
+  for (; count >= Columns; count -= Columns, columns += Columns * step)
+    reflect_together<T, Columns>(v, columns, step, numbers);
+  if constexpr (Columns > 1) reflect<T, Columns / 2>(v, columns, step, count, numbers);
+}
+
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,
-          kPanelColumns<T>,
-          &pack_left<T>,
-          &pack_right<T>,
-          &tile<T>,
-          &dot<T>,
-          &sum_of_squares<T>,
-          &largest<T>,
-          &scaled<T>,
-          &add_multiple<T>,
-          kLanes<T>,
-          &pass_block<T>,
-          &couple<T>,
-          &finish_couplings<T>,
-          &solve<T>,
-          &copy<T>,
-          &turn<T>};
+  return {kPanelRows,  kPanelColumns<T>,   &pack_left<T>,  &pack_right<T>, &tile<T>,
+          &dot<T>,     &sum_of_squares<T>, &largest<T>,    &scaled<T>,     &add_multiple<T>,
+          &reflect<T>, kLanes<T>,          &pass_block<T>, &couple<T>,     &finish_couplings<T>,
+          &solve<T>,   &copy<T>,           &turn<T>};
 }
 
 }  // namespace

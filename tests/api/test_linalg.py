@@ -115,6 +115,14 @@ def test_squares_may_over_and_underflow(scale):
         assert np.abs(q @ r[:, k] - column).max() <= 1e-14 * np.abs(column).max()
 
 
+@pytest.mark.parametrize("power", [-900, -505, -495, -455, -440, 480, 500, 505, 900])
+def test_a_power_of_two_changes_no_digit_whatever_becomes_of_squares(power):
+    a = matrix(np.float64, 37, 21)
+    (q, r), (other_q, other_r) = qr(a), qr(np.ldexp(a, power))
+    assert q.tobytes() == other_q.tobytes()
+    assert np.ldexp(r, power).tobytes() == other_r.tobytes()
+
+
 def test_wide_matrices_are_orthonormalized_by_rows():
     a = matrix(np.complex128, 5, 9)
     rows = orthonormalize(a)

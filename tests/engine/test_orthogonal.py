@@ -285,6 +285,19 @@ def entry_p_values(q):
     return np.array(means + laws + signs)
 
 
+def edge_p_values(q):
+    """O3: p values of the law of the first and last rows and columns along 16 directions (KS)."""
+    n = q.shape[1]
+    directions = np.random.default_rng(5).standard_normal((16, n))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    # A coordinate x of a point of the sphere: (x + 1) / 2 has the symmetric beta law.
+    along = stats.beta((n - 1) / 2, (n - 1) / 2, loc=-1, scale=2)
+    edges = (q[:, 0], q[:, -1], q[:, :, 0], q[:, :, -1])
+    return np.array(
+        [stats.kstest(edge @ one, along.cdf).pvalue for edge in edges for one in directions]
+    )
+
+
 def trace_p_values(q):
     """O4: E tr Q^k = 1 for even k, else 0; Var tr Q^k = k for k < n / 2 (Diaconis & Evans 2001)."""
     count, power, values = len(q), np.eye(q.shape[1]), []
@@ -301,15 +314,21 @@ def test_entries_have_the_law_of_a_uniform_direction():
     assert entry_p_values(batch_of(20000, 6, seed=11)).min() > P_FAIL
 
 
+def test_first_and_last_rows_and_columns_are_uniform_on_the_sphere():
+    assert edge_p_values(batch_of(20000, 6, seed=21)).min() > P_FAIL
+
+
 def test_traces_of_powers_have_haars_moments():
     assert trace_p_values(batch_of(6000, 20, seed=12)).min() > P_FAIL
 
 
-def test_both_laws_see_matrices_without_the_fix_of_the_signs():
+def test_the_laws_see_matrices_without_the_fix_of_the_signs():
     assert trace_p_values(naive(6000, 20, 1, fixed=True)).min() > P_FAIL
     assert trace_p_values(naive(6000, 20, 1, fixed=False)).min() < P_FAIL
     assert entry_p_values(naive(20000, 6, 1, fixed=True)).min() > P_FAIL
     assert entry_p_values(naive(20000, 6, 1, fixed=False)).min() < P_FAIL
+    assert edge_p_values(naive(20000, 6, 1, fixed=True)).min() > P_FAIL
+    assert edge_p_values(naive(20000, 6, 1, fixed=False)).min() < P_FAIL
 
 
 def test_the_determinant_is_plus_or_minus_one_equally_often():
