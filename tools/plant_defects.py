@@ -108,17 +108,18 @@ class Copy:
         return run.returncode == 0, (failed or run.stdout.splitlines()[-1:])[0]
 
 
-def red_without(copy: Copy, defects: list[Defect]) -> str:
-    """A test that is red without a defect, or "": those of adapters, all others, and what has
-    options of its own."""
-    alone = {d.tests for d in defects if d.tests.startswith("-")}
-    plain = {test for d in defects if d.tests not in alone for test in d.tests.split()}
-    adapters = {test for test in plain if test.startswith("tests/frameworks")}
-    for tests in (*sorted(alone), " ".join(sorted(plain - adapters)), " ".join(sorted(adapters))):
-        green, line = copy.green(tests) if tests else (True, "")
-        if not green:
-            return line
-    return ""
+def red_without(copy: Copy, defects: list[Defect]) -> set[str]:
+    """The tests of defects that are red without one. Together first, the adapters' apart, because
+    that is quick; those of a group that is red, and those with options of their own, one by one."""
+    every = {d.tests for d in defects}
+    plain = {tests for tests in every if not tests.startswith("-")}
+    adapters = {tests for tests in plain if "tests/frameworks" in tests}
+    alone = every - plain
+    for group in (plain - adapters, adapters):
+        together = " ".join(sorted({test for tests in group for test in tests.split()}))
+        if group and not copy.green(together)[0]:
+            alone |= group
+    return {tests for tests in alone if not copy.green(tests)[0]}
 
 
 def plant(copy: Copy, defect: Defect) -> bool:
@@ -154,10 +155,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder), any(not d.file.endswith(".py") for d in chosen))
         red = red_without(copy, chosen)
-        if red:
-            print(f"red without a defect: {red}")
-            return 1
-        missed = [d for d in chosen if not plant(copy, d)]
+        for tests in sorted(red):
+            print(f"RED      without a defect: {tests}", flush=True)
+        missed = [d for d in chosen if d.tests in red or not plant(copy, d)]
     print(f"{len(chosen)} defects, {len(missed)} not noticed")
     return len(missed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,20 +63,13 @@ def _flat_indices(shape: tuple[int, ...], box: Box, axes: Sequence[int]) -> NDAr
     return flat
 
 
-@dataclass(frozen=True)
 class _Tall:
     """A weight as matrices of at least as many rows as columns, transposed if it must be."""
 
-    shape: tuple[int, ...]
-    batch: tuple[int, ...]
-    long: tuple[int, ...]
-    short: tuple[int, ...]
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], axes: MatrixAxes) -> _Tall:
+    def __init__(self, shape: tuple[int, ...], axes: MatrixAxes) -> None:
         wide = size_of(shape, axes.rows) < size_of(shape, axes.columns)
-        long, short = (axes.columns, axes.rows) if wide else (axes.rows, axes.columns)
-        return cls(shape, axes.batch, long, short)
+        self.shape, self.batch = shape, axes.batch
+        self.long, self.short = (axes.columns, axes.rows) if wide else (axes.rows, axes.columns)
 
     @property
     def rows(self) -> int:
@@ -107,7 +100,7 @@ def write_orthogonal(
 ) -> Any:
     """Fill `goal` with Haar matrices of the weight's shape; `progress` is told of a large one."""
     axes = matrix_axes(weight.shape, weight.layout)
-    form = _Tall.of(weight.shape, axes)
+    form = _Tall(weight.shape, axes)
     if det is not None and form.rows != form.columns:
         rows, columns = size_of(weight.shape, axes.rows), size_of(weight.shape, axes.columns)
         raise ValueError(
