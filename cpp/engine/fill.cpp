@@ -14,9 +14,8 @@ namespace {
 
 constexpr i64 kSerialValues = 64 * 1024;           ///< up to here the caller does the work itself
 constexpr double kValueTime = 0.5;                 ///< nanoseconds; between .2 (uniform) and 1.3
-constexpr i64 kEachValues = 1024;                  ///< of a chunk with arguments of their own
+constexpr i64 kEachValues = 1024;                  ///< of a chunk with own arguments: plans of 5 ms
 constexpr i64 kSerialEach = 4096;                  ///< of these, what the caller does itself
-constexpr i64 kPlansUnheard = 64;                  ///< the dearest takes half a millisecond
 constexpr i64 kChunkBytes = 256 * 1024;            ///< of one chunk of a contiguous run
 constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
 constexpr u64 kStreamRun = 8 * 1024;               ///< of a run whose stores go past the caches
@@ -228,7 +227,6 @@ bool fill_each(const std::string& law, const Columns& columns, const Source& sou
     Arguments::One values = arguments.at(0);
     Plan chosen = plan(law, {values.data(), given}, d.element);
     for (i64 k = 0, next = 0; k < length; k = next) {
-      if (k % kPlansUnheard == 0) listen();
       if (k > 0) {
         values = arguments.at(k);
         change(chosen, law, {values.data(), given}, d.element);

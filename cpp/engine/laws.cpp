@@ -114,9 +114,11 @@ double mass(double low, double high) {
 /// Half the squared distance from near to z = near + h: (z^2 - near^2) / 2.
 double half_square_gain(double near, double h) { return h * (near + 0.5 * h); }
 
+constexpr double kStraightMills = 1e8;  ///< from here on Mills's ratio is 1/x
+
 /// log of M(near + h) / M(near), M the Mills ratio.
 double log_mills_ratio(double near, double h) {
-  if (near > 1e8) return 0.0;
+  if (near > kStraightMills) return 0.0;
   return logarithm(evaluate("mills", near + h) / evaluate("mills", near));
 }
 
@@ -131,17 +133,34 @@ double cosine_of_quarters(double quarters) {
 /// probability): interpolation at Chebyshev points of [0, longest], Newton's form turned into
 /// powers of d.
 void fit_far_correction(double near, double longest, double* coefficient) {
-  double node[FarInterval::kTerms], value[FarInterval::kTerms];
-  for (int k = 0; k < FarInterval::kTerms; ++k) {
-    node[k] = 0.5 - 0.5 * cosine_of_quarters((2 * k + 1) / double(FarInterval::kTerms));
-    const double delta = 0.5 * longest * node[k];
-    double h = delta / near;
-    for (int step = 0; step < 12; ++step) {
-      const double mills = near > 1e8 ? 1 / near : evaluate("mills", near + h);
-      h -= (half_square_gain(near, h) - log_mills_ratio(near, h) - delta) * mills;
-    }
-    value[k] = near > 1e8 ? 1.0 : half_square_gain(near, h) / delta;
+  constexpr std::size_t terms = FarInterval::kTerms;
+  double node[terms], value[terms], delta[terms], h[terms];
+  for (std::size_t k = 0; k < terms; ++k) {
+    node[k] = 0.5 - 0.5 * cosine_of_quarters(double(2 * k + 1) / double(terms));
+    delta[k] = 0.5 * longest * node[k];
+    h[k] = delta[k] / near;
   }
+  // Newton's steps of all nodes together: what they cost is looking up functions.
+  const bool straight = near > kStraightMills;
+  const double mills_near = straight ? 0 : evaluate("mills", near);
+  bool moved = true;
+  for (int step = 0; step < 12 && moved; ++step) {
+    double at[terms], mills[terms], log_ratio[terms] = {};
+    for (std::size_t k = 0; k < terms; ++k) at[k] = near + h[k], mills[k] = 1 / near;
+    if (!straight) {
+      evaluate("mills", at, mills, terms);
+      for (std::size_t k = 0; k < terms; ++k) at[k] = mills[k] / mills_near;
+      logarithms(at, log_ratio, terms);
+    }
+    moved = false;
+    for (std::size_t k = 0; k < terms; ++k) {
+      const double before = h[k];
+      h[k] -= (half_square_gain(near, h[k]) - log_ratio[k] - delta[k]) * mills[k];
+      moved = moved || h[k] != before;
+    }
+  }
+  for (std::size_t k = 0; k < terms; ++k)
+    value[k] = straight ? 1.0 : half_square_gain(near, h[k]) / delta[k];
   for (int order = 1; order < FarInterval::kTerms; ++order)
     for (int k = FarInterval::kTerms - 1; k >= order; --k)
       value[k] = (value[k] - value[k - 1]) / (node[k] - node[k - order]);
