@@ -80,6 +80,8 @@ struct ActivationRow {
   /// phi, phi' and phi'' at each x; the results may not overlap x.
   void (*apply)(const double* parameters, const double* x, std::size_t count, double* phi,
                 double* slope, double* curvature);
+  /// phi' alone.
+  void (*slopes)(const double* parameters, const double* x, std::size_t count, double* slope);
   /// Moments in closed form, kMoments rows of `stride`; null where they come from tables.
   void (*closed)(const double* parameters, const double* q, std::size_t count, double* out,
                  std::size_t stride);

@@ -77,6 +77,8 @@ class Activation {
   /// Length to resolve: shorter where panels had to be cut.
   double unit() const { return unit_ / parts_; }
   Reach reach() const { return reach_; }
+  /// The variance from which on, and below which, the moments are series; infinity and 0 for none.
+  double series_edge(bool high) const { return edges_[high]; }
   /// Moment `which` as a power of q outside the tables: M(4 q) = 2^power M(q) above (`high`) or
   /// below them.
   std::array<int, kMoments> powers(bool high) const;

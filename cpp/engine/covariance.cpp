@@ -12,6 +12,8 @@
 namespace fanin::engine {
 namespace {
 
+constexpr double kSmaller = 0x1p-2;  ///< where pairs are series, over where moments are
+
 /// q at Chebyshev point k of a piece.
 double point_of(long piece, int k) {
   const long e = piece >= 0 ? piece / kPieces : -((-piece + kPieces - 1) / kPieces);
@@ -59,7 +61,7 @@ Covariances::Covariances(const Activation& activation) : activation_(activation)
   }
 }
 
-void Covariances::by_mixture(double q1, double q2, double c, double delta,
+void Covariances::by_mixture(double q1, double q2, double c, double missing,
                              const PairResult& out) const {
   // Terms that vary over far more than the signal, 1e-17 of the sums, go in whole blocks.
   constexpr double slowest = 1e-17, least = 1e-30;
@@ -89,18 +91,17 @@ void Covariances::by_mixture(double q1, double q2, double c, double delta,
   const bool left = c < 0;
   kernels().mixture_sums({mixture_.t.data() + from, mixture_.slope.data() + from,
                           mixture_.value.data() + from, bound.data(), of_block.data(), count, q1,
-                          q2, std::fabs(c), left ? 1 + c : delta, out.covariance, out.slopes,
-                          out.mean_slope});
+                          q2, std::fabs(c), missing, out.covariance, out.slopes, out.mean_slope});
   if (left && out.covariance) *out.covariance = -*out.covariance;  // such a phi is odd
 }
 
-void Covariances::quadrature(double q1, double q2, double c, double delta,
+void Covariances::quadrature(double q1, double q2, double c, double missing,
                              const PairResult& out) const {
   constexpr double fewest_mixed = 16;
   if (!mixture_.t.empty() && std::min(q1, q2) >= fewest_mixed)
-    by_mixture(q1, q2, c, delta, out);
+    by_mixture(q1, q2, c, missing, out);
   else
-    by_panels(q1, q2, c, delta, out);
+    by_panels(q1, q2, c, missing, out);
 }
 
 // ---- Hermite's series ---------------------------------------------------------------------------
@@ -206,8 +207,7 @@ double Covariances::slopes_at(double q, double x, int sign) const {
   if (closed()) return closed_slopes(q, {x}, sign)[0];
   const double missing = 2 * x * x;
   double slopes;
-  quadrature(q, q, sign * (1 - missing), sign > 0 ? missing : 2 - missing,
-             {nullptr, &slopes, nullptr});
+  quadrature(q, q, sign * (1 - missing), missing, {nullptr, &slopes, nullptr});
   return slopes;
 }
 
@@ -230,8 +230,7 @@ double Covariances::mean_slope(double q, double x, int sign) const {
   if (!closed()) {
     const double missing = 2 * x * x;
     double mean;
-    quadrature(q, q, sign * (1 - missing), sign > 0 ? missing : 2 - missing,
-               {nullptr, nullptr, nullptr, &mean});
+    quadrature(q, q, sign * (1 - missing), missing, {nullptr, nullptr, nullptr, &mean});
     return mean;
   }
   const Intervals intervals = intervals_at(activation_, q);
@@ -247,13 +246,62 @@ double Covariances::mean_slope(double q, double x, int sign) const {
   return integral / (2 * x * x);
 }
 
+/// A whole power of a positive number.
+double to_power(double x, int n) {
+  double product = 1;
+  for (int i = 0; i < std::abs(n); ++i) product *= x;
+  return n < 0 ? 1 / product : product;
+}
+
+/// Whether the last of `terms` count no more.
+bool ended(std::span<const double> terms) {
+  constexpr double rest = 0x1p-41;  // the next term is smaller by a factor of 20
+  double most = 0;
+  for (const double term : terms) most = std::max(most, std::fabs(term));
+  return std::fabs(terms.back()) + std::fabs(terms[terms.size() - 2]) <= rest * most;
+}
+
 const Covariances::Near& Covariances::near(double q, int sign, int interval) const {
+  if (const Near* far = far_near(q, sign, interval)) return *far;
   const long piece = piece_of(q);
   const long number = (long(interval) << 32) + 2 * piece + (sign < 0);
   if (const Near* found = near_.find(number)) return *found;
   auto made = std::make_unique<Near>();
   const Intervals intervals = intervals_at(activation_, q);
-  const double low = intervals.low(interval), high = intervals.high(interval);
+  std::array<double, kTerms> at;
+  for (int k = 0; k < kTerms; ++k) at[std::size_t(k)] = point_of(piece, k);
+  tabulate(at.data(), intervals.low(interval), intervals.high(interval), sign, *made);
+  return near_.keep(number, std::move(made));
+}
+
+const Covariances::Near* Covariances::far_near(double q, int sign, int interval) const {
+  const Intervals intervals = intervals_at(activation_, q);
+  const double low = intervals.low(interval);
+  const double small = kSmaller * activation_.series_edge(false);
+  const bool high = q * low * low >= activation_.series_edge(true);
+  if (!high && (q >= small || intervals.count > 1)) return nullptr;
+  const long number = 2 * (intervals.count - 1 - interval) + (sign < 0);
+  const Near* found = far_near_.find(high ? number + 2 : number);
+  if (found == nullptr) {
+    auto made = std::make_unique<Near>();
+    made->high = high;
+    made->width = high ? low / std::sqrt(activation_.series_edge(true)) : std::sqrt(small);
+    const auto power = activation_.powers(high);
+    made->opposite_power = power[kSecond];
+    // Where phi changes about 0 only, both inputs have to lie there.
+    made->slope_power = high && power[kSecond] < 2 ? -2 : power[kSlopeSecond];
+    std::array<double, kTerms> at;
+    for (std::size_t k = 0; k < kTerms; ++k) {
+      const double root = 0.5 * made->width * (1 + kChebyshevPoint<kTerms>[k]);
+      at[k] = high ? 1 / (root * root) : root * root;
+    }
+    tabulate(at.data(), low, intervals.high(interval), sign, *made);
+    found = &far_near_.keep(high ? number + 2 : number, std::move(made));
+  }
+  return found->fits ? found : nullptr;
+}
+
+void Covariances::tabulate(const double* q, double low, double high, int sign, Near& made) const {
   const double half = 0.5 * (high - low);
   const auto x_at = [&](std::size_t column) {
     return 0.5 * (low + high) + half * kChebyshevPoint<kAngleTerms>[column];
@@ -262,18 +310,22 @@ const Covariances::Near& Covariances::near(double q, int sign, int interval) con
   constexpr std::size_t columns = kAngleTerms + 1;
   std::array<double, std::size_t(kTerms) * columns> values{};
   parallel_for(values.size(), activation_.row() ? 0 : 1, false, {}, [&](u64 task) {
-    const double at = point_of(piece, int(task / columns));
+    const double at = q[task / columns];
     const std::size_t column = task % columns;
     if (column < kAngleTerms)
       values[task] = slopes_at(at, x_at(column), sign);
-    else if (interval > 0)
+    else if (low > 0)
       values[task] = mean_slope(at, low, sign);
   });
 
   std::array<std::array<double, kTerms>, 2 * std::size_t(kAngleTerms)> by_power;
   for (std::size_t k = 0; k < kTerms; ++k) {
-    const auto slopes = polynomial_through<kAngleTerms>(values.data() + k * columns);
-    const double before = 2 * low * low * values[k * columns + kAngleTerms];
+    double* const own = values.data() + k * columns;
+    if (made.slope_power != 0)
+      for (std::size_t j = 0; j < columns; ++j)
+        own[j] /= to_power(std::sqrt(q[k]), made.slope_power);
+    const auto slopes = polynomial_through<kAngleTerms>(own);
+    const double before = 2 * low * low * own[kAngleTerms];
     std::array<double, kAngleTerms> mean_at;
     for (std::size_t j = 0; j < kAngleTerms; ++j) {
       const double x = x_at(j);
@@ -288,20 +340,34 @@ const Covariances::Near& Covariances::near(double q, int sign, int interval) con
     for (std::size_t j = 0; j < kAngleTerms; ++j)
       by_power[j][k] = slopes[j], by_power[kAngleTerms + j][k] = means[j];
   }
-  made->rows.resize(kTerms * by_power.size());
+  made.rows.resize(kTerms * by_power.size());
   for (std::size_t j = 0; j < by_power.size(); ++j) {
-    const auto terms = polynomial_through<kTerms>(by_power[j].data());
-    for (std::size_t t = 0; t < kTerms; ++t) made->rows[t * by_power.size() + j] = terms[t];
+    const auto series = chebyshev_series<kTerms>(by_power[j].data());
+    if (made.width != 0 && j % kAngleTerms == 0) made.fits = made.fits && ended(series);
+    const auto terms = in_powers<kTerms>(series);
+    for (std::size_t t = 0; t < kTerms; ++t) made.rows[t * by_power.size() + j] = terms[t];
   }
   if (sign < 0 && !closed()) {
     std::array<double, kTerms> opposite;
-    for (int k = 0; k < kTerms; ++k) {
-      const double at = point_of(piece, k);
-      quadrature(at, at, -1.0, 2.0, {&opposite[std::size_t(k)]});
+    for (std::size_t k = 0; k < kTerms; ++k) {
+      quadrature(q[k], q[k], -1.0, 0.0, {&opposite[k]});
+      if (made.opposite_power != 0) opposite[k] /= to_power(std::sqrt(q[k]), made.opposite_power);
     }
-    made->opposite = polynomial_through<kTerms>(opposite.data());
+    made.opposite = polynomial_through<kTerms>(opposite.data());
   }
-  return near_.keep(number, std::move(made));
+}
+
+double Covariances::contract(const Near& used, double q, double* to) const {
+  constexpr std::size_t width = 2 * kAngleTerms;
+  const double t = used.variable(q);
+  kernels().contract(used.rows.data(), kTerms, width, t, to);
+  if (used.slope_power != 0) {
+    const double scale = to_power(std::sqrt(q), used.slope_power);
+    for (std::size_t j = 0; j < width; ++j) to[j] *= scale;
+  }
+  const double opposite = horner(used.opposite.data(), kTerms, t);
+  return used.opposite_power == 0 ? opposite
+                                  : opposite * to_power(std::sqrt(q), used.opposite_power);
 }
 
 void Covariances::by_tables(const double* q, const double* c, const double* delta,
@@ -324,12 +390,10 @@ void Covariances::by_tables(const double* q, const double* c, const double* delt
     const int interval = intervals.of(x);
     const double*& last = ready[side][std::size_t(interval)];
     if (last == nullptr) {
-      const Near& used = near(q[i], sign, interval);
       double* to = contracted.get() + i * width;
-      kernels().contract(used.rows.data(), kTerms, width, variable_of(q[i]), to);
+      const double end = contract(near(q[i], sign, interval), q[i], to);
       last = to;
-      if (sign < 0)
-        ends[1][std::size_t(interval)] = horner(used.opposite.data(), kTerms, variable_of(q[i]));
+      if (sign < 0) ends[1][std::size_t(interval)] = end;
     }
     slope_row[i] = last, mean_row[i] = last + kAngleTerms;
     const double low = intervals.low(interval), half = 0.5 * (intervals.high(interval) - low);
@@ -496,7 +560,7 @@ void Covariances::by_kind(const Points& given, const PairResult& out) const {
       if (kind[place[i]] == Kind::zero) at_zero(q1, q2, c, delta, wanted, &slope);
       listen();
       if (kind[place[i]] == Kind::any)
-        quadrature(q1, q2, c, delta, {wanted, out.slopes ? &slope : nullptr});
+        quadrature(q1, q2, c, c < 0 ? 1 + c : delta, {wanted, out.slopes ? &slope : nullptr});
       covariance[i] = value, slopes[i] = slope;
       gap[i] = out.gap && q1 == q2 ? activation_.moment(q1, kSecond) - value : kNan;
     }

@@ -49,6 +49,12 @@ class Covariances {
   Kind kind_of(double q1, double q2, double c, bool gap) const;
   const Series& series(double q) const;
   const Near& near(double q, int sign, int interval) const;
+  /// The one that serves all small or all large variances; null where q is not of them.
+  const Near* far_near(double q, int sign, int interval) const;
+  /// Fills in what is between `low` and `high`, polynomials through values at the variances `at`.
+  void tabulate(const double* at, double low, double high, int sign, Near& made) const;
+  /// The polynomials of `near` in x at q, and E phi(u) phi(-u).
+  double contract(const Near& used, double q, double* to) const;
   /// The mean of E phi'(u) phi'(v) from the near end to x = sqrt((1 - |c|)/2).
   double mean_slope(double q, double x, int sign) const;
   double slopes_at(double q, double x, int sign) const;
@@ -74,8 +80,9 @@ class Covariances {
   std::shared_ptr<Along> along(double q1, double q2, std::span<const double> x, bool missing,
                                const PairResult& wanted) const;
   void by_along(const Along& along, const Points& points, const PairResult& out) const;
-  void quadrature(double q1, double q2, double c, double delta, const PairResult& out) const;
-  void by_panels(double q1, double q2, double c, double delta, const PairResult& out) const;
+  /// missing: 1 - |c| with all its digits.
+  void quadrature(double q1, double q2, double c, double missing, const PairResult& out) const;
+  void by_panels(double q1, double q2, double c, double missing, const PairResult& out) const;
   void at_zero(double q1, double q2, double c, double delta, double* covariance,
                double* slopes) const;
 
@@ -83,12 +90,12 @@ class Covariances {
   struct Mixture {
     std::vector<double> t, slope, value;
   };
-  void by_mixture(double q1, double q2, double c, double delta, const PairResult& out) const;
+  void by_mixture(double q1, double q2, double c, double missing, const PairResult& out) const;
 
   const Activation& activation_;
   Mixture mixture_;
   mutable Kept<Series> series_;
-  mutable Kept<Near> near_;
+  mutable Kept<Near> near_, far_near_;
 };
 
 }  // namespace fanin::engine

@@ -75,10 +75,8 @@ std::shared_ptr<Covariances::Along> Covariances::along(double q1, double q2,
     side.rows.resize(std::size_t(side.at.count) * kWidth);
     const double x_nearest = std::sqrt(0.5 * std::max(0.0, nearest[left]));
     for (int interval = side.at.of(x_nearest); interval < side.at.count; ++interval) {
-      const Near& from = near(q1, sign, interval);
-      side.opposite = horner(from.opposite.data(), kTerms, variable_of(q1));
-      kernels().contract(from.rows.data(), kTerms, kWidth, variable_of(q1),
-                         side.rows.data() + std::size_t(interval) * kWidth);
+      side.opposite =
+          contract(near(q1, sign, interval), q1, side.rows.data() + std::size_t(interval) * kWidth);
       const double low = side.at.low(interval), half = 0.5 * (side.at.high(interval) - low);
       made->low[key_of(left != 0, interval)] = low;
       made->inverse[key_of(left != 0, interval)] = 1.0 / half;  // a power of two: exact

@@ -25,6 +25,11 @@ inline bool good(double q1, double q2, double c) {
   return (q1 >= 0) & (q2 >= 0) & (c >= -1) & (c <= 1);
 }
 
+/// Number of the binary interval q lies in, its variable in [-1, 1), and a polynomial in it.
+long piece_of(double q);
+double variable_of(double q);
+double horner(const double* terms, int count, double t);
+
 /// Some points, checked: c and delta are NaN where one was out of range.
 struct Covariances::Points {
   std::size_t count;
@@ -69,11 +74,23 @@ struct Intervals {
 };
 Intervals intervals_at(const Activation& activation, double q);
 
-/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, as polynomials
-/// in q and x, over one interval of x.
+/// E phi'(u) phi'(v) and its mean from the near end (c = 1, or -1 for sign -1) to c, over one
+/// interval of x, as polynomials in x and in q over a piece of it. Where signals are small, or so
+/// large that u - v spans the bend of phi many times, a power of sqrt(q) times polynomials in x and
+/// sqrt(q), or 1/sqrt(q), serves all variances from there on.
 struct Covariances::Near {
   std::vector<double> rows;               ///< kTerms rows of 2 kAngleTerms
   std::array<double, kTerms> opposite{};  ///< E phi(u) phi(-u), for sign -1
+  double width = 0;                       ///< of [0, width], where sqrt(q) or 1/sqrt(q) lies; or 0
+  bool high = false;                      ///< 1/sqrt(q)
+  int slope_power = 0, opposite_power = 0;  ///< of sqrt(q)
+  bool fits = true;                         ///< whether the polynomials are the values, to rounding
+
+  double variable(double q) const {
+    if (width == 0) return variable_of(q);
+    const double root = std::sqrt(q);
+    return 2 * (high ? 1 / root : root) / width - 1;
+  }
 };
 
 /// Powers of 2 by which the values of a folded point grow.
@@ -81,10 +98,5 @@ struct Covariances::Shift {
   int covariance = 0, slopes = 0, gap = 0;
   bool near = false;  ///< covariance is the second moment less the gap
 };
-
-/// Number of the binary interval q lies in, its variable in [-1, 1), and a polynomial in it.
-long piece_of(double q);
-double variable_of(double q);
-double horner(const double* terms, int count, double t);
 
 }  // namespace fanin::engine

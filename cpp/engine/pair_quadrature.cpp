@@ -131,33 +131,59 @@ class Bounded {
     const int side = x > 0;
     return slope_[side] == 0 && (slopes_only || offset_[side] == 0);
   }
-  /// Rows of `count`: phi, phi' and room for one more.
-  void apply(const double* x, std::size_t count, double* rows) {
-    // a user's phi'' costs calls and is not needed
-    double* const curvature = activation_.row() ? rows + 2 * count : nullptr;
-    if (endless()) return activation_.apply(x, count, rows, rows + count, curvature);
-    inside_.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const double low = x[i] < -reach_.left ? -reach_.left : x[i];
-      inside_[i] = low > reach_.right ? reach_.right : low;
+  /// Rows of `count`: phi, phi' and room for one more. x comes in panels, each of which rises or
+  /// falls: most lie on one side of the reach altogether.
+  void apply(const double* x, std::size_t count, double* rows, bool slopes_only) {
+    if (endless()) return inner(x, count, rows, slopes_only);
+    inside_.resize(count), from_.clear();
+    for (std::size_t j = 0; j < count; j += kPanelNodes) {
+      const double low = std::min(x[j], x[j + kPanelNodes - 1]);
+      const double high = std::max(x[j], x[j + kPanelNodes - 1]);
+      if (low > reach_.right || high < -reach_.left) {
+        for (std::size_t i = j; i < j + kPanelNodes; ++i) straight(x[i], i, count, rows);
+        continue;
+      }
+      double* const to = inside_.data() + from_.size() * kPanelNodes;
+      for (std::size_t k = 0; k < kPanelNodes; ++k)
+        to[k] = std::min(std::max(x[j + k], -reach_.left), reach_.right);
+      from_.push_back(j);
     }
-    activation_.apply(inside_.data(), count, rows, rows + count, curvature);
-    for (std::size_t i = 0; i < count; ++i) {
-      const bool right = x[i] > 0;
-      const double slope = right ? slope_[1] : slope_[0];
-      const double straight = (right ? offset_[1] : offset_[0]) + slope * x[i];
-      rows[i] = inside_[i] == x[i] ? rows[i] : straight;
-      rows[count + i] = inside_[i] == x[i] ? rows[count + i] : slope;
+    const std::size_t n = from_.size() * kPanelNodes;
+    values_.resize(3 * n);
+    inner(inside_.data(), n, values_.data(), slopes_only);
+    for (std::size_t p = 0; p < from_.size(); ++p) {
+      const std::size_t at = p * kPanelNodes, j = from_[p];
+      std::copy_n(values_.data() + at, kPanelNodes, rows + j);
+      std::copy_n(values_.data() + n + at, kPanelNodes, rows + count + j);
+      for (const std::size_t end : {std::size_t(0), std::size_t(kPanelNodes - 1)}) {
+        if (inside_[at + end] == x[j + end]) continue;
+        for (std::size_t k = 0; k < kPanelNodes; ++k)
+          if (inside_[at + k] != x[j + k]) straight(x[j + k], j + k, count, rows);
+        break;
+      }
     }
   }
 
  private:
   static constexpr double kNothing = 0x1p-100;
+  void straight(double x, std::size_t i, std::size_t count, double* rows) const {
+    const std::size_t right = x > 0;
+    rows[i] = offset_[right] + slope_[right] * x, rows[count + i] = slope_[right];
+  }
+  void inner(const double* x, std::size_t count, double* rows, bool slopes_only) {
+    if (activation_.row() == nullptr)  // a user's phi'' costs calls and is not needed
+      activation_.apply(x, count, rows, rows + count, nullptr);
+    else if (slopes_only)
+      activation_.row()->slopes(activation_.parameters(), x, count, rows + count);
+    else
+      activation_.apply(x, count, rows, rows + count, rows + 2 * count);
+  }
   bool endless() const { return std::isinf(reach_.left); }
   const Activation& activation_;
   Reach reach_;
   double offset_[2], slope_[2];
-  std::vector<double> inside_;
+  std::vector<double> inside_, values_;
+  std::vector<std::size_t> from_;
 };
 
 }  // namespace
@@ -166,10 +192,10 @@ class Bounded {
 //   u = sqrt(q1) (a s + b t),   v = +-sqrt(q2) (a s - b t)
 // Inner integral over s, panels split where u or v meets a kink; outer over t, split where two of
 // those points meet.
-void Covariances::by_panels(double q1, double q2, double c, double delta,
+void Covariances::by_panels(double q1, double q2, double c, double missing,
                             const PairResult& out) const {
   const bool left = c < 0;
-  const double missing = left ? 1 + c : delta, sign = left ? -1.0 : 1.0;
+  const double sign = left ? -1.0 : 1.0;
   const double a = std::sqrt(1 - 0.5 * missing), b = std::sqrt(0.5 * missing);
   const double r1 = std::sqrt(q1), r2 = std::sqrt(q2);
   const double unit = activation_.unit();
@@ -220,18 +246,19 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
   Bounded bounded(activation_);
   const bool slopes_only = out.covariance == nullptr && out.mean_slope == nullptr;
   std::size_t n = 0;  // nodes collected
-  std::vector<double> u, v, w, w_square, all;
-  std::array<double, kPanelNodes> places;
+  std::vector<double> u, v, w, place, square, all;
   double sum_phi = 0, sum_slope = 0, sum_mean = 0;
   const auto add_up = [&] {
     all.resize(6 * n);
     double* const of_u = all.data();
     double* const of_v = of_u + 3 * n;
-    bounded.apply(u.data(), n, of_u);
-    bounded.apply(v.data(), n, of_v);
+    kernels().bell_weights(place.data(), w.data(), n, w.data());
+    bounded.apply(u.data(), n, of_u, slopes_only);
+    bounded.apply(v.data(), n, of_v, slopes_only);
     if (out.covariance) sum_phi += kernels().weighted_dot(w.data(), of_u, of_v, n);
     if (out.slopes) sum_slope += kernels().weighted_dot(w.data(), of_u + n, of_v + n, n);
     if (out.mean_slope) {
+      for (std::size_t i = 0; i < n; ++i) square[i] *= w[i];
       // u and +-v are neighbours: their divided difference, phi' where both are on a straight tail.
       const auto differences = [&](double* of_one, double* of_other) {
         for (std::size_t i = 0; i < n; ++i) {
@@ -247,16 +274,16 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
         double* const plus_w = minus_u + 3 * n;
         double* const at = minus_u + 6 * n;
         for (std::size_t i = 0; i < n; ++i) at[i] = -u[i];
-        bounded.apply(at, n, minus_u);
+        bounded.apply(at, n, minus_u, false);
         for (std::size_t i = 0; i < n; ++i) at[i] = -v[i];
-        bounded.apply(at, n, plus_w);
+        bounded.apply(at, n, plus_w, false);
         differences(of_u, plus_w);
         for (std::size_t i = 0; i < n; ++i) minus_u[i] = -minus_u[i], of_v[i] = -of_v[i];
         differences(minus_u, of_v);
-        sum_mean += kernels().weighted_dot(w_square.data(), of_u, minus_u, n);
+        sum_mean += kernels().weighted_dot(square.data(), of_u, minus_u, n);
       } else {
         differences(of_u, of_v);
-        sum_mean += kernels().weighted_dot(w_square.data(), of_u, of_u, n);
+        sum_mean += kernels().weighted_dot(square.data(), of_u, of_u, n);
       }
     }
     n = 0;
@@ -277,7 +304,6 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
       }
     edges.push_back({kReach, kReach - shift, 1, true});
     thin(edges, centres, 2);
-    const std::size_t first = n;
     for (std::size_t e = 0; e + 1 < edges.size(); ++e) {
       const double middle = 0.5 * (edges[e].at + edges[e + 1].at);
       const int near = std::fabs(middle + shift) <= std::fabs(middle - shift) ? 0 : 1;
@@ -295,25 +321,21 @@ void Covariances::by_panels(double q1, double q2, double c, double delta,
       const int parts = int(std::ceil(width / widest(edges[e].at, edges[e + 1].at, centres, 2)));
       const std::size_t more = n + std::size_t(parts * kPanelNodes);
       if (more > u.size())
-        for (std::vector<double>* each : {&u, &v, &w}) each->resize(2 * more);
+        for (std::vector<double>* each : {&u, &v, &w, &place, &square}) each->resize(2 * more);
       const double at = centres[near].at, of_u = near == 0 ? 0 : apart,
                    of_v = near == 1 ? 0 : apart;
       for (int part = 0; part < parts; ++part, n += kPanelNodes) {
         const double begin = low + width * part / parts, end = low + width * (part + 1) / parts;
-        for (int k = 0; k < kPanelNodes; ++k) {
-          const PanelNode node = panel_node(begin, end, k);
-          const std::size_t to = n + std::size_t(k);
-          u[to] = r1 * (a * node.at + of_u);
-          v[to] = sign * (r2 * (a * node.at - of_v));
-          places[std::size_t(k)] = at + node.at;
-          w[to] = t_weight[i] * node.weight;
+        const double half = 0.5 * (end - begin), centre = 0.5 * (begin + end);
+        for (std::size_t k = 0; k < kPanelNodes; ++k) {
+          const double node = centre + half * kPanelOffset[k];
+          u[n + k] = r1 * (a * node + of_u);
+          v[n + k] = sign * (r2 * (a * node - of_v));
+          place[n + k] = at + node;
+          w[n + k] = t_weight[i] * (half * kPanelWeight[k]);
+          square[n + k] = t[i] * t[i];
         }
-        kernels().bell_weights(places.data(), w.data() + n, kPanelNodes, w.data() + n);
       }
-    }
-    if (out.mean_slope) {
-      w_square.resize(u.size());
-      for (std::size_t j = first; j < n; ++j) w_square[j] = t[i] * t[i] * w[j];
     }
     if (n >= together || i + 1 == t.size()) add_up();
   }

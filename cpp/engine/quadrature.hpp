@@ -28,6 +28,18 @@ inline constexpr double kFiveWeights[] = {0.11846344252809454, 0.239314335249683
                                           0.28444444444444444, 0.23931433524968324,
                                           0.11846344252809454};
 
+/// The whole rule, rising.
+inline constexpr auto kPanelOffset = [] {
+  std::array<double, kPanelNodes> all{};
+  for (std::size_t k = 0; k < 8; ++k) all[7 - k] = -kLegendreNode[k], all[8 + k] = kLegendreNode[k];
+  return all;
+}();
+inline constexpr auto kPanelWeight = [] {
+  std::array<double, kPanelNodes> all{};
+  for (std::size_t k = 0; k < 8; ++k) all[7 - k] = all[8 + k] = kLegendreWeight[k];
+  return all;
+}();
+
 /// Node `i` of the panel [low, high], rising, and its weight.
 struct PanelNode {
   double at, weight;

@@ -41,6 +41,14 @@ void apply_activation(const double* p, const double* x, std::size_t count, doubl
   });
 }
 
+template <class Own>
+void apply_slopes(const double* p, const double* x, std::size_t count, double* slope) {
+  for_each_vector(count, [&](std::size_t i, std::size_t lanes) {
+    const F64 at = load_part(x + i, lanes);
+    store_part(slope + i, select(at == at, Own::at(at, p).slope, at), lanes);
+  });
+}
+
 /// A q that is negative or not finite gives NaN.
 template <class Own>
 void closed_moments(const double* p, const double* q, std::size_t count, double* out,
@@ -166,9 +174,17 @@ void densities(const double* t, std::size_t count, double* density) {
 
 template <class Own>
 constexpr ActivationRow row() {
-  ActivationRow r = {Own::known, &Own::unit, &Own::reach, &apply_activation<Own>,
-                     nullptr,    nullptr,    nullptr,     nullptr,
-                     nullptr,    nullptr};
+  ActivationRow r = {Own::known,
+                     &Own::unit,
+                     &Own::reach,
+                     &apply_activation<Own>,
+                     &apply_slopes<Own>,
+                     nullptr,
+                     nullptr,
+                     nullptr,
+                     nullptr,
+                     nullptr,
+                     nullptr};
   if constexpr (Own::has_closed_moments) r.closed = &closed_moments<Own>;
   if constexpr (kHasPair<Own>) {
     r.closed_pair = &closed_pairs<Own>;
