@@ -5,15 +5,12 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "engine/dispatch.hpp"
 #include "engine/fill.hpp"
 #include "engine/integers.hpp"
+#include "engine/pages.hpp"
 
 namespace fanin::bindings {
 namespace {
@@ -95,13 +92,11 @@ void store_into(py::array array, int threads, bool past_cache) {
 /// Fresh memory with huge pages, touched by plain stores; returned, so that freeing it is not
 /// timed.
 py::array first_touch(std::size_t bytes, int threads) {
-  constexpr std::size_t huge_page = 2u << 20;
+  constexpr std::size_t huge_page = engine::kHugePage;
   void* data = std::aligned_alloc(huge_page, (bytes + huge_page - 1) / huge_page * huge_page);
   if (data == nullptr) throw std::bad_alloc();
   const py::capsule owner(data, [](void* p) { std::free(p); });
-#if defined(__linux__)
-  madvise(data, bytes, MADV_HUGEPAGE);
-#endif
+  engine::ask_for_huge_pages(data, bytes);
   store_constant(static_cast<char*>(data), bytes, threads, false);
   return py::array_t<u8>(py::ssize_t(bytes), static_cast<u8*>(data), owner);
 }

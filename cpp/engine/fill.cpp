@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "engine/dispatch.hpp"
+#include "engine/pages.hpp"
 
 namespace fanin::engine {
 namespace {
@@ -17,7 +18,8 @@ constexpr double kValueTime = 0.5;                 ///< nanoseconds; between .2 
 constexpr i64 kEachValues = 1024;                  ///< of a chunk with own arguments: plans of 5 ms
 constexpr i64 kSerialEach = 4096;                  ///< of these, what the caller does itself
 constexpr i64 kChunkBytes = 256 * 1024;            ///< of one chunk of a contiguous run
-constexpr i64 kFreshChunkBytes = 2 * 1024 * 1024;  ///< a huge page
+constexpr i64 kFreshChunkBytes = i64(kHugePage);   ///< of fresh memory
+constexpr i64 kFreshBytes = 2 * kFreshChunkBytes;  ///< from here on it is worth asking
 constexpr u64 kStreamRun = 8 * 1024;               ///< of a run whose stores go past the caches
 constexpr std::size_t kLine = 64;
 
@@ -118,6 +120,13 @@ std::vector<Axis> merged(const std::vector<Axis>& axes) {
   return result;
 }
 
+/// Whether memory is untouched, as what torch.empty gives; then it is to come in huge pages.
+bool made_ready(char* data, std::size_t bytes) {
+  if (!is_untouched(data, bytes)) return false;
+  ask_for_huge_pages(data, bytes);
+  return true;
+}
+
 }  // namespace
 
 void set_stream_bytes(i64 bytes) { chosen_stream_bytes.store(bytes); }
@@ -134,6 +143,8 @@ bool fill(const Plan& plan, const Source& source, Destination d, int threads, co
 
   const bool run = inner.bytes == size && inner.address == 1;
   const i64 total_bytes = rows * inner.count * size;
+  if (!d.fresh && rows == 1 && run && total_bytes >= kFreshBytes)
+    d.fresh = made_ready(d.data, std::size_t(total_bytes));
   const bool stream = !d.fresh && total_bytes >= stream_bytes(plan);
   const i64 values = rows * inner.count;
   threads = values <= kSerialValues ? 1 : threads_for(threads, kValueTime * double(values));

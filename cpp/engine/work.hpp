@@ -5,11 +5,8 @@
 #include <new>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "core/types.hpp"
+#include "engine/pages.hpp"
 #include "engine/parallel.hpp"
 
 namespace fanin::engine {
@@ -23,20 +20,18 @@ class Buffer {
     if (count > count_) {
       data_.reset();
       count_ = 0;
-      const i64 least = count * i64(sizeof(T)), unit = least >= kLarge ? kHugePage : kLine;
+      const i64 least = count * i64(sizeof(T)), unit = least >= kLarge ? i64(kHugePage) : kLine;
       const std::size_t bytes = std::size_t((least + unit - 1) / unit * unit);
       data_.reset(static_cast<T*>(std::aligned_alloc(std::size_t(unit), bytes)));
       if (!data_) throw std::bad_alloc();
-#if defined(__linux__)
-      if (unit == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);
-#endif
+      if (unit != kLine) ask_for_huge_pages(data_.get(), bytes);
       count_ = count;
     }
     return data_.get();
   }
 
  private:
-  static constexpr i64 kLine = 64, kHugePage = 2 << 20, kLarge = 2 * kHugePage;
+  static constexpr i64 kLine = 64, kLarge = 2 * i64(kHugePage);
   struct Free {
     void operator()(T* p) const { std::free(p); }
   };

@@ -45,6 +45,15 @@ def test_autograd_notices_that_a_tensor_was_overwritten(name):
         y.backward()
 
 
+def test_tensors_that_share_memory_by_halves_and_steps_are_filled_where_they_lie():
+    whole = torch.zeros(6, 8, dtype=torch.bfloat16)
+    part = whole[1::2, 2:8:3].T
+    fanin.normal((2, 3), seed=3, out=part)
+    expected = fanin.normal((2, 3), seed=3, dtype="bfloat16")
+    assert np.array_equal(part.float().numpy(), expected.astype("float32"))
+    assert int((whole != 0).sum()) == 6
+
+
 def test_a_refused_call_does_not_count_as_a_write():
     w = torch.ones(4, requires_grad=True)
     y = (w * w).sum()
