@@ -25,8 +25,10 @@ inline bool good(double q1, double q2, double c) {
   return (q1 >= 0) & (q2 >= 0) & (c >= -1) & (c <= 1);
 }
 
-/// Number of the binary interval q lies in, its variable in [-1, 1), and a polynomial in it.
+/// Number of the binary interval q lies in, q at its Chebyshev point k, the variable of q there, in
+/// [-1, 1), and a polynomial in it.
 long piece_of(double q);
+double point_of(long piece, int k);
 double variable_of(double q);
 double horner(const double* terms, int count, double t);
 

@@ -13,18 +13,6 @@ constexpr std::size_t kPoints = FarMoments::kPoints;
 constexpr int kMostPowers = 12;     ///< of x before a series
 constexpr double kEnded = 0x1p-33;  ///< last terms of a series over its largest
 
-double to_power(double x, int n) {
-  double product = 1;
-  for (int i = 0; i < std::abs(n); ++i) product *= x;
-  return n < 0 ? 1 / product : product;
-}
-
-bool ended(const Series& series) {
-  double most = 0;
-  for (const double term : series) most = std::max(most, std::fabs(term));
-  return std::fabs(series[kPoints - 1]) + std::fabs(series[kPoints - 2]) <= kEnded * most;
-}
-
 /// The n for which `ratio` is nearest to step^n, on the scale of logarithms.
 int nearest_power(double ratio, double step) {
   const double root = std::sqrt(step);
@@ -35,6 +23,18 @@ int nearest_power(double ratio, double step) {
 }
 
 }  // namespace
+
+double to_power(double x, int n) {
+  double product = 1;
+  for (int i = 0; i < std::abs(n); ++i) product *= x;
+  return n < 0 ? 1 / product : product;
+}
+
+bool ended(std::span<const double> terms, double rest) {
+  double most = 0;
+  for (const double term : terms) most = std::max(most, std::fabs(term));
+  return std::fabs(terms.back()) + std::fabs(terms[terms.size() - 2]) <= rest * most;
+}
 
 FarMoments::FarMoments(double edge, bool high)
     : high_(high), width_(high ? 1 / std::sqrt(edge) : std::sqrt(edge)) {}
@@ -61,7 +61,7 @@ void FarMoments::fit(const double* moments) {
       for (std::size_t k = 0; k < kPoints; ++k)
         scaled[k] = value[k] / to_power(variable(int(k)), n);
       const Series series = chebyshev_series<kPoints>(scaled.data());
-      found = ended(series);
+      found = ended(series, kEnded);
       PowerSeries& to = series_[m];
       to = {{}, n, width_, high_, false};
       std::ranges::copy(in_powers<kPoints>(series), to.terms);

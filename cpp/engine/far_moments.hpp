@@ -7,10 +7,16 @@
 #pragma once
 #include <array>
 #include <cstddef>
+#include <span>
 
 #include "core/moment_table.hpp"
 
 namespace fanin::engine {
+
+/// A whole power of a positive number.
+double to_power(double x, int n);
+/// Whether the last of `terms` count no more: two of them beside `rest` of the largest.
+bool ended(std::span<const double> terms, double rest);
 
 class FarMoments {
  public:
