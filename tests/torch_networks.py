@@ -31,7 +31,6 @@ ACTIVATIONS = {
 class Drawn:
     """One network: `entries` are the signals, `weights` every layer's, in order."""
 
-    heads = 2
 
     def __init__(self, generator):
         self.generator, self.weights = generator, []
@@ -105,28 +104,6 @@ class Drawn:
         gate = self._dense(p.Dense(layer.width, layer.weight_var), x)
         value = self._dense(p.Dense(layer.width, layer.value_var), x)
         return ACTIVATIONS[layer.activation.name](gate) * value
-
-    def _embedding(self, layer, x):
-        x = math.sqrt(layer.weight_var) * x + self.normal(x.shape[1:], layer.position_var)
-        return x + self.normal((x.shape[1], *(1,) * (x.ndim - 2)), layer.common_var)
-
-    def _attention(self, layer, x):
-        """`heads` of them, pairs of which share keys and values."""
-        inputs, width, tokens = x.shape
-        size, shared = width // self.heads, width // 2
-        variances = (layer.query_var, layer.key_var, layer.value_var, 1.0)
-        widths = ((width, width), (shared, width), (shared, width), (width, width))
-        q, k, v, out = (
-            self.normal(shape, variance / width)
-            for shape, variance in zip(widths, variances, strict=True)
-        )
-        q, k, v = ((w @ x).reshape(inputs, -1, size, tokens) for w in (q, k, v))
-        k, v = (values.repeat_interleave(2, dim=1) for values in (k, v))
-        logits = q.transpose(2, 3) @ k / math.sqrt(size)
-        if layer.causal:
-            logits = logits.masked_fill(torch.ones(tokens, tokens).triu(1) > 0, -math.inf)
-        mixed = v @ logits.softmax(-1).transpose(2, 3)
-        return out @ mixed.reshape(inputs, width, tokens)
 
     def _flatten(self, layer, x):
         return x.flatten(1)
