@@ -173,7 +173,7 @@ py::array_t<double> activation_pairs(const py::capsule& handle, const Array& q1,
       across(q2.data(), std::size_t(q2.size()));
   engine::Column first = column(q1), second = column(q2);
   const Released released;
-  if (table && owned.covariances.closed() && !rows[1] && !rows[2])
+  if (table && owned.covariances.closed() && rows[0] && !rows[1] && !rows[2])
     return owned.covariances.evaluate_table(down, across, at, missing, rows[0], threads), out;
   std::vector<double> repeated[2];
   if (table) {

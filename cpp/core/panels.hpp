@@ -13,6 +13,9 @@ inline constexpr i64 kPanelDepth = 256;
 inline constexpr i64 kRunRows = 128;
 inline constexpr i64 kBandRows = 4096;
 
+/// Sums over a vector are so many partial ones, added as a tree. A constant of the contract.
+inline constexpr i64 kPartialSums = 16;
+
 /// The most numbers in a row of a panel of reflectors.
 inline constexpr i64 kBlockNumbers = 32;
 
@@ -75,8 +78,8 @@ struct PanelKernels {
   void (*scaled)(const T* x, double factor, T* to, i64 count);
   /// y += a * x.
   void (*add_multiple)(T a, const T* x, T* y, i64 count);
-  /// columns (count, step) -= v (v . column), `numbers` of each. From there to a multiple of 16 v
-  /// and the columns hold zeros.
+  /// columns (count, step) -= v (v . column), `numbers` of each. From there to a multiple of
+  /// kPartialSums v and the columns hold zeros.
   void (*reflect)(const T* v, T* columns, i64 step, i64 count, i64 numbers);
   /// Numbers in a vector.
   int lanes;

@@ -342,7 +342,8 @@ void Covariances::evaluate(Column q1, Column q2, std::span<const double> x, bool
   const std::size_t count = x.size();
   if (activation_.row() == nullptr) threads = 1;
   const bool formula = closed() && !out.gap;
-  if (formula && !out.slopes) return by_points(q1, q2, x, missing, out.covariance, threads);
+  if (formula && out.covariance && !out.slopes)
+    return by_points(q1, q2, x, missing, out.covariance, threads);
   std::shared_ptr<Along> line;
   if (!formula && count >= kFewestAlong && q1.step == 0 && q2.step == 0 &&
       engine::folded(q1[0]).folds == 0 && engine::folded(q2[0]).folds == 0)

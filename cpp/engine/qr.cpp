@@ -22,8 +22,7 @@ bool is_tree(i64 rows, i64 columns) {
   return columns <= kTreeColumns && rows >= 2 * leaf_rows(columns);
 }
 
-/// Vectors are read so many numbers at a time: zeros follow them.
-constexpr i64 kPartialSums = 16;
+/// Zeros follow a vector up to a whole number of partial sums.
 constexpr i64 padded(i64 numbers) {
   return (numbers + kPartialSums - 1) / kPartialSums * kPartialSums;
 }

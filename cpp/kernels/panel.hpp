@@ -192,8 +192,7 @@ void pack_right(const T* from, i64 depth_step, i64 column_step, int count, i64 d
 
 // ---- vectors ------------------------------------------------------------------------------------
 
-inline constexpr int kPartialSums = 16;
-inline constexpr int kSumVectors = kPartialSums / kLanes<double>;
+inline constexpr int kSumVectors = int(kPartialSums) / kLanes<double>;
 
 /// Lanes of float64 from as many numbers of either type.
 [[gnu::always_inline]] inline F64 load_wide(const double* x) { return load<F64>(x); }

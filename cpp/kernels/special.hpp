@@ -9,7 +9,6 @@ namespace {
 
 inline constexpr double kPi = 0x1.921fb54442d18p+1;
 inline constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
-inline constexpr double kSqrtHalf = 0x1.6a09e667f3bcdp-1;
 inline constexpr double kTwoOverSqrtPi = 0x1.20dd750429b6dp+0;
 inline constexpr double kNormalDensityAtZero = 0x1.9884533d43651p-2;  // 1 / sqrt(2 pi)
 inline constexpr double kInfinity = __builtin_bit_cast(double, 0x7ff0000000000000u);

@@ -164,6 +164,10 @@ WRONG = {
     "no q": (lambda: p.moments(None, "tanh"), TypeError, "q must be a real number.*None"),
     "width": (lambda: p.Network(["relu"], width=-3), ValueError, "width is an int of at least 1"),
     "image": (lambda: p.Network(["relu"], image=(8, 0)), ValueError, "a side of image is an int"),
+    "image of one": (lambda: p.Network(["relu"], image=8), TypeError, "one int for each axis"),
+    "kernel of a float": (lambda: p.Conv(8, 2.5), TypeError, "kernel is an int or one int"),
+    "window of a float": (lambda: p.MaxPool(2, 1.5), TypeError, "stride is an int or one int for"),
+    "window of a text": (lambda: p.AveragePool("2"), TypeError, "size is an int or one int for"),
     "calculate_gain": (
         lambda: fanin.calculate_gain("gelu"), ValueError, "nonlinearity gelu.*fanin.gain"),
     "plot(file)": (

@@ -17,7 +17,7 @@ from ._finite_width import Step, corrected, fluctuation_hints, width_hints
 from ._gradient import Gradient
 from ._layer import any_uneven, demands, passed, swept
 from ._layers import Apply, Attention, Dense, MaxPool, Residual, as_layers, causal_tokens
-from ._positions import Pairs, all_pairs, positions
+from ._positions import Pairs, all_pairs, as_sides, positions
 from ._profile import FIELDS, Profile
 from ._simulate import Simulation, simulate_network
 from ._state import Passage, State, starting_state
@@ -90,7 +90,7 @@ class Network:
         tokens = causal_tokens(self.layers)
         if image is None and tokens is not None:
             image = (tokens,)
-        self.image = None if image is None else tuple(as_count(n, "a side of image") for n in image)
+        self.image = None if image is None else as_sides(image, "image")
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(_title(layer) for layer in self.layers)}])"

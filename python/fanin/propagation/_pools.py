@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fanin._activations.activation import as_activation
-from fanin._checks import as_count
 from fanin._numbers import as_float
 from fanin._public import public
 from fanin._types import Floats
@@ -24,6 +23,7 @@ from ._positions import (
     Displacement,
     Pairs,
     Taps,
+    as_sides,
     fits,
     gathered,
     moved,
@@ -70,10 +70,7 @@ class AveragePool(EvenLayer):
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
-            for side in size:
-                as_count(side, "a side of size")
-            object.__setattr__(self, "size", size)
+            object.__setattr__(self, "size", as_sides(self.size, "size", 2))
         if self.correlation is not None and not -1 <= as_float(self.correlation, "c") <= 1:
             raise ValueError(f"correlation is in [-1, 1], got {self.correlation!r}")
 
@@ -307,18 +304,16 @@ class MaxPool(EvenLayer):
     padding: int | Sequence[int] = 0
 
     def __post_init__(self) -> None:
-        size = (self.size,) * 2 if isinstance(self.size, int) else tuple(self.size)
-        given = {"stride": size if self.stride is None else self.stride, "padding": self.padding}
+        size = as_sides(self.size, "size", 2)
+        stride = size if self.stride is None else as_sides(self.stride, "stride", len(size))
+        padding = as_sides(self.padding, "padding", len(size), least=0)
         object.__setattr__(self, "size", size)
-        for name, value in given.items():
-            sides = (value,) * len(size) if isinstance(value, int) else tuple(value)
+        for name, sides in (("stride", stride), ("padding", padding)):
             if len(sides) != len(size):
                 raise ValueError(f"{name} has {len(sides)} axes, the window {len(size)}")
             object.__setattr__(self, name, sides)
-        for side, step, around in self._sides():
-            as_count(side, "a side of size")
-            as_count(step, "a side of stride")
-            if as_count(around, "a side of padding", 0) > side // 2:
+        for side, around in zip(size, padding, strict=True):
+            if around > side // 2:
                 raise ValueError(
                     f"padding is at most half the window, as in torch: got {around} for a side "
                     f"of {side}"

@@ -11,14 +11,27 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 
+from fanin._checks import as_count
+from fanin._hints import short
 from fanin._types import Floats
 
 Displacement = tuple[int, ...]
 Pairs = tuple[Displacement, ...]
 ANY: Displacement = ()
+
+
+def as_sides(value: object, name: str, axes: int | None = None, least: int = 1) -> tuple[int, ...]:
+    """One int for each axis; where one may stand for all, `axes` says how many those are."""
+    if isinstance(value, SupportsIndex) and axes is not None:
+        return (as_count(value, f"a side of {name}", least),) * axes
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        one = "" if axes is None else "an int or "
+        raise TypeError(f"{name} is {one}one int for each axis, got {short(value)}")
+    return tuple(as_count(side, f"a side of {name}", least) for side in value)
 
 
 @dataclass(frozen=True)

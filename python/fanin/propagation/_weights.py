@@ -20,6 +20,7 @@ from ._layer import EvenLayer, Image, variance_parameters
 from ._positions import (
     Displacement,
     Pairs,
+    as_sides,
     fits,
     gathered,
     scattered,
@@ -128,11 +129,8 @@ class Conv(EvenLayer):
     def __post_init__(self) -> None:
         as_count(self.channels, "channels")
         as_count(self.groups, "groups")
-        kernel = (self.kernel,) * 2 if isinstance(self.kernel, int) else tuple(self.kernel)
-        stride = self.stride
-        strides = (stride,) * len(kernel) if isinstance(stride, int) else tuple(stride)
-        for number in (*kernel, *strides):
-            as_count(number, "a side of kernel or stride")
+        kernel = as_sides(self.kernel, "kernel", 2)
+        strides = as_sides(self.stride, "stride", len(kernel))
         if len(strides) != len(kernel):
             raise ValueError(f"stride has {len(strides)} axes, the kernel {len(kernel)}")
         if self.padding not in ("circular", "zero"):

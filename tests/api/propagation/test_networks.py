@@ -425,3 +425,11 @@ def test_networks_broadcast_over_lanes():
     net = p.Network(["tanh", p.Dense(weight_var=np.array([1.0, 1.5])), p.LayerNorm()])
     found = net.propagate(q0=[[0.5], [1.0], [2.0]], c0=0.1)
     assert found.q.shape == found.grad.shape == found.c.shape == (3, 2, 4)
+
+
+def test_sides_may_be_integers_of_numpy():
+    three = np.int64(3)
+    assert p.MaxPool(three, np.int32(2), np.uint8(1)) == p.MaxPool(3, 2, 1)
+    assert p.AveragePool(three) == p.AveragePool(3)
+    assert p.Conv(8, three, stride=three) == p.Conv(8, 3, stride=3)
+    assert p.Network([p.Dense()], image=(three, three)).image == (3, 3)
