@@ -8,7 +8,6 @@
 #pragma once
 #include <array>
 #include <atomic>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -18,12 +17,9 @@
 #include "core/moment_table.hpp"
 #include "engine/far_moments.hpp"
 #include "engine/kept.hpp"
+#include "engine/pieces.hpp"
 
 namespace fanin::engine {
-
-/// phi, phi' and phi'' at each of `count` points; `curvature` may be null.
-using Values = std::function<void(const double* x, std::size_t count, double* phi, double* slope,
-                                  double* curvature)>;
 
 /// Panels of nodes that resolve an activation and the Gaussians of variance [2^exponent,
 /// 2^(exponent + 1)).
@@ -55,6 +51,10 @@ class Activation {
 
   void apply(const double* x, std::size_t count, double* phi, double* slope,
              double* curvature) const;
+  /// phi and phi' of a user's function at the many nodes of a pair, to rounding.
+  void apply_by_pieces(const double* x, std::size_t count, double* phi, double* slope) const {
+    pieces_.apply(x, count, phi, slope);
+  }
 
   /// out[k * count + i] = moment which[k] at q[i]. A q that is negative or no number gives NaN, 0
   /// and infinity the limit.
@@ -134,6 +134,7 @@ class Activation {
   Zeros table_{std::size_t(kBinades) * kBinadeDoubles};
   /// Below the first and from the second on moments are series; none for a user's function.
   double edges_[2] = {0, std::numeric_limits<double>::infinity()};
+  Pieces pieces_{values_, kinks_, precision_};
   mutable Kept<FarMoments> far_;
   mutable std::array<std::atomic<bool>, kBinades> ready_{};
   mutable std::array<std::atomic<unsigned>, kBinades> claim_{};  ///< who fills in the table

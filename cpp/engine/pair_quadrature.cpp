@@ -171,8 +171,8 @@ class Bounded {
     rows[i] = offset_[right] + slope_[right] * x, rows[count + i] = slope_[right];
   }
   void inner(const double* x, std::size_t count, double* rows, bool slopes_only) {
-    if (activation_.row() == nullptr)  // a user's phi'' costs calls and is not needed
-      activation_.apply(x, count, rows, rows + count, nullptr);
+    if (activation_.row() == nullptr)
+      activation_.apply_by_pieces(x, count, rows, rows + count);
     else if (slopes_only)
       activation_.row()->slopes(activation_.parameters(), x, count, rows + count);
     else
