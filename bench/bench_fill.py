@@ -8,6 +8,7 @@ What is filled by whom stands in `fanin/_bench/cases.py`; here, what is asked of
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -103,6 +104,35 @@ def memory(report: Report, choice: argparse.Namespace, threads: int) -> None:
         )
         timing = _bench.interleave([shifted, aligned], rounds=2 * choice.rounds)
         report.rows.append(_pair(timing, shifted, aligned, 0.95))
+
+
+def cached(report: Report, choice: argparse.Namespace, threads: int) -> None:
+    """64 Ki float32 values, which stay in the cache: the call, and the fill without it (the time
+    beyond that of 64 values)."""
+    if threads > 1 or not _wanted(choice, "randompack"):
+        return
+    out = touched("float32", 1)[: 1 << 16]
+    for law, asked in ((UNIFORM, 1.0), (NORMAL, 3.0)):
+        ours, few = (_peers.fanin_fill(law, part, 1) for part in (out, out[:64]))
+        theirs, their_few = (_peers.randompack_fills(law, part, 1)[0] for part in (out, out[:64]))
+        few, their_few = _placed(few, "64 values"), _placed(their_few, "64 values")
+        # So short a call finds its least time in some hundred turns.
+        timing = _bench.interleave([ours, few, theirs, their_few], rounds=100 * choice.rounds)
+        report.notes += timing.flaws.values()
+        if theirs.name not in timing.seconds:
+            continue
+        whole = _pair(timing, ours, theirs, asked)
+        report.rows.append(replace(whole, title=f"{whole.title}, 64 Ki values"))
+        rates = [
+            (one.values - part.values)
+            / (timing.seconds[one.name] - timing.seconds[part.name])
+            / 1e9
+            for one, part in ((ours, few), (theirs, their_few))
+        ]
+        report.rows.append(
+            replace(whole, title=f"{whole.title}, 64 Ki values without the call", ours=rates[0],
+                    theirs=rates[1], compared=rates[0] / rates[1])
+        )  # fmt: skip
 
 
 def _placed(filled: Contender, where: str) -> Contender:
@@ -232,6 +262,7 @@ PARTS = {
     **{name: partial(case, name) for name in CASES},
     "beside": beside_normal,
     "memory": memory,
+    "cached": cached,
     "truncated": truncated,
     "fresh": fresh,
     "isa": instruction_sets,
