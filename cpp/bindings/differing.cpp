@@ -82,7 +82,7 @@ std::optional<Differing> Differing::read(const std::string& law, const py::handl
   Differing made;
   made.law_ = law;
   made.integers_ = law == "integers";
-  made.given_ = law == "truncated_normal" ? 4 : 2;
+  made.given_ = engine::argument_count(law);
   const std::size_t told = std::size_t(PyTuple_GET_SIZE(numbers.ptr()));
   if (told != made.given_ + (made.integers_ ? 1 : 0)) return {};
   for (std::size_t i = 0; i < made.given_; ++i) {

@@ -153,9 +153,9 @@ std::optional<engine::Plan> common_plan(const std::string& law, const py::handle
     return engine::signs(element);
   }
   if (integer) return {};
-  double values[4];
+  double values[engine::kMostArguments];
   const std::size_t given = std::size_t(PyTuple_GET_SIZE(numbers.ptr()));
-  if (given != (law == "truncated_normal" ? 4 : 2)) return {};
+  if (given != engine::argument_count(law)) return {};
   for (std::size_t i = 0; i < given; ++i)
     if (!plain_number(PyTuple_GET_ITEM(numbers.ptr(), py::ssize_t(i)), values[i])) return {};
   if (!usual(law, {values, given}, element)) return {};

@@ -2,6 +2,7 @@
 #pragma once
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "core/table.hpp"
 
@@ -14,8 +15,11 @@ struct Plan {
   int tile_values = 0;        ///< values made from the 32 words of one tile
 };
 
-/// The most arguments that a law has.
+/// The most arguments that a law has, and how many this one has.
 inline constexpr std::size_t kMostArguments = 4;
+inline std::size_t argument_count(std::string_view law) {
+  return law == "truncated_normal" ? kMostArguments : 2;
+}
 
 /// Laws and their arguments, all in float64:
 ///   uniform           (low, high)

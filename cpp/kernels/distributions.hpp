@@ -208,7 +208,11 @@ constexpr void for_each_law(Visit visit) {
   visit.template operator()<Exponential>();
   visit.template operator()<Laplace>();
 }
-inline constexpr int kLaws = 8;
+inline constexpr int kLaws = [] {
+  int count = 0;
+  for_each_law([&]<template <class> class>() { ++count; });
+  return count;
+}();
 
 }  // namespace
 }  // namespace fanin::FANIN_ISA
