@@ -31,7 +31,6 @@ ACTIVATIONS = {
 class Drawn:
     """One network: `entries` are the signals, `weights` every layer's, in order."""
 
-
     def __init__(self, generator):
         self.generator, self.weights = generator, []
 

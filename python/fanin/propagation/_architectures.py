@@ -87,7 +87,7 @@ def vit(
     patch: int = 16, channels: int = 3,
 ) -> Network:  # fmt: skip
     inner, eps, var = inner or 4 * width, 1e-12, std * std
-    made: list[Any] = [Embedding(channels * patch * patch * var, position_var=var)]
+    made: list[Any] = [Embedding(channels * patch * patch * var, position_var=var, first_var=var)]
     for _ in range(layers):
         mixing = _attention(width, tokens, std, std, causal=False)
         made.append(Residual([LayerNorm(epsilon=eps), mixing]))
@@ -155,8 +155,13 @@ def architecture(name: str, **sizes: Any) -> Network:
 
     Notes
     -----
-    Attention is the approximation of :class:`Attention`; rotary positions are left out. ResNet has
-    circular padding here and batches without end.
+    Attention is the approximation of :class:`Attention`. Heads do move what differs from network
+    to network: the sum of a query's squared weights, of relative variance .14 at 50 keys and
+    logits of variance one, over the number of heads. Llama's rotary positions are left out, since
+    they turn queries and keys and so keep the variance of each logit: q, c and gradients of small
+    Llamas with and without them differ by less than 2 %. The class token of ViT is the first
+    token, with q and a gradient of its own (`Profile.position_map`): its small q makes that a
+    hundred times a patch's. ResNet has circular padding here and batches without end.
 
     Examples
     --------

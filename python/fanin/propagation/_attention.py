@@ -15,7 +15,7 @@ from fanin._types import Floats
 from ._gradient import Gradient
 from ._layer import EvenLayer, Image, variance_parameters
 from ._positions import Pairs, all_pairs
-from ._softmax import softmax_moments
+from ._softmax import SoftmaxMoments, softmax_moments
 from ._state import Passage, State
 
 
@@ -29,9 +29,14 @@ class Attention(EvenLayer):
     such logits, one integral, q' = value_var q (c + (1 - c) A); of two tokens sum_j a_j a'_j is
     taken as (tokens A)^c/tokens, exact at c = 0 and 1 and for many tokens, and without a skip
     tokens become equal. A gradient goes back with value_var (A + s^2 (2 - c) S): through the
-    values, and through queries and keys, S = E sum_j a_j^2 (g_j - sum a g)^2 for independent g;
-    losses of different tokens count as independent. Any number of heads, also heads that share
-    keys and values (grouped queries), has the same moments.
+    values, and through queries and keys, S = E sum_j a_j^2 (g_j - sum a g)^2 for independent g.
+    Losses of different tokens are independent; in front of an attention tokens share gradients,
+    and the next one in front sums what they share. Any number of heads, also heads that share keys
+    and values (grouped queries), has the same moments.
+
+    Of a known width n there are terms of order tokens/n besides: weights favour what lies along
+    the query, in all keys alike, so that A becomes A + s^2 P/n and S in the queries' part
+    S + R/n, P and R near 1 for many tokens.
 
     With `causal` token t sees the keys 0 .. t: q and the correlations of all pairs of tokens are
     maps over the positions, and c in the Profile is the mean over pairs of different tokens.
@@ -79,33 +84,45 @@ class Attention(EvenLayer):
     def through(self, state: State, wanted: Pairs) -> Passage:
         if state.mapped:
             return self._mapped(state, wanted)
+        c, apart, keys = state.c, state.one_minus_c, self.tokens
         with np.errstate(invalid="ignore", over="ignore"):
-            spread = self.query_var * self.key_var * state.q * state.q * state.one_minus_c
-        share, slope = softmax_moments(spread, self.tokens)
-        both = _common(share, share, self.tokens, self.tokens, state.c)
+            spread = self.query_var * self.key_var * state.q * state.q * apart
+        found = softmax_moments(spread, keys)
+        share, slope, few = found.share, found.slope, _inverse(state.width)
+        both = _common(share, share, keys, keys, c)
         scale = self.value_var * state.q
-        q = scale * (state.c + state.one_minus_c * share)
+        with np.errstate(invalid="ignore", over="ignore"):
+            pulled = spread * found.pull * few
+            q = scale * (c + apart * (share + pulled))
+            common = scale * (c + apart * (both + c * pulled))
+            different = scale * apart * (share - both + apart * pulled)
         with np.errstate(divide="ignore", invalid="ignore"):
-            c = scale * (state.c + state.one_minus_c * both) / q
-            apart = scale * state.one_minus_c * (share - both) / q
-        made = replace(
-            state.selected(wanted), q=q, m=np.zeros_like(q), c=c, one_minus_c=apart, gaussian=True
-        )
-        with np.errstate(invalid="ignore"):
-            factor = self.value_var * (share + spread * (2 - state.c) * slope)
-        # Losses of different tokens are independent; what their queries share is left out.
-        return Passage(made, lambda g: Gradient(g.q * factor))
+            made = replace(
+                state.selected(wanted), q=q, m=np.zeros_like(q), c=common / q,
+                one_minus_c=different / q, gaussian=True,
+            )  # fmt: skip
+            crossed = _crossed(found, found, keys, keys, c)
+            turn = found.turn * few
+            of_keys, of_keys_beside = spread * slope, spread * c * crossed
+            of_queries = spread * apart * (slope + turn)
+            of_queries_beside = spread * apart * (crossed + turn)
+
+        def back(g: Gradient) -> Gradient:
+            # What a token shares with all the others, through keys that sum to zero.
+            beside = np.zeros_like(g.q) if g.own is None else g.own
+            through_keys = g.q * of_keys + beside * of_keys_beside
+            one = g.q * (share + of_queries) + beside * both + through_keys
+            others = g.q * (1 - share) + beside * (1 - both + of_queries_beside) - through_keys
+            return Gradient(self.value_var * one, own=self.value_var * others)
+
+        return Passage(made, back)
 
     def _mapped(self, state: State, wanted: Pairs) -> Passage:
         """With all pairs of tokens, under a mask or without one."""
-        count, lanes = self.tokens, state.q.shape[:-1]
-        products = np.zeros((*lanes, count, count))
-        at = np.arange(count)
-        products[..., at, at] = state.q
-        for i, (d,) in enumerate(state.pairs):
-            products[..., at[:-d], at[d:]] = products[..., at[d:], at[:-d]] = state.same[
-                ..., :-d, i
-            ]
+        if state.image != (self.tokens,):
+            raise ValueError(f"attention of {self.tokens} tokens on positions {state.image}")
+        count, at = self.tokens, np.arange(self.tokens)
+        products = _square(state.q, state.same, state.pairs)
         # Query t sees the first keys[t] keys.
         keys = at + 1 if self.causal else np.full(count, count)
         own = np.cumsum(state.q, axis=-1)[..., keys - 1]
@@ -116,35 +133,84 @@ class Attention(EvenLayer):
         spare = np.maximum(own / keys - np.where(keys > 1, shared, own / keys), 0.0)
         value = np.asarray(self.value_var, np.float64)[..., None]
         queries = np.asarray(self.query_var, np.float64) * np.asarray(self.key_var, np.float64)
-        spread = queries[..., None] * state.q * spare
-        share, slope = softmax_moments(spread, keys)
-        q = value * (share / keys * own + (1 - share) / ordered * (block[..., at, at] - own))
+        queries = queries[..., None]
+        spread = queries * state.q * spare
+        found = softmax_moments(spread, keys)
+        share, few = found.share, _inverse(state.width)
+        pulled = spread * found.pull * few
+        q = share / keys * own + (1 - share) / ordered * (block[..., at, at] - own)
+        q = value * (q + spare * pulled)
 
-        few, many = np.minimum.outer(keys, keys), np.maximum.outer(keys, keys)
+        fewer, many = np.minimum.outer(keys, keys), np.maximum.outer(keys, keys)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.sqrt(state.q)
-            c = np.nan_to_num(products / (scale[..., None] * scale[..., None, :]))
+            c = np.nan_to_num(products / np.sqrt(_outer(state.q)))
             both = _common(share[..., None], share[..., None, :], keys[:, None], keys, c)
         both = np.minimum(both, 1.0)
         seen = np.where(keys[:, None] <= keys, own[..., :, None], own[..., None, :])
-        rest = np.maximum(few * many - few, 1)
-        moments = value[..., None] * (both / few * seen + (1 - both) / rest * (block - seen))
-        same = np.zeros((*q.shape, len(wanted)))
-        for i, (d,) in enumerate(wanted):
-            same[..., :-d, i] = moments[..., at[:-d], at[d:]]
+        rest = np.maximum(fewer * many - fewer, 1)
+        moments = both / fewer * seen + (1 - both) / rest * (block - seen)
+        moments = value[..., None] * (moments + c * np.sqrt(_outer(spare * pulled)))
+        same = _beside(moments, wanted, q.shape)
         made = replace(
             state, q=q, m=np.zeros_like(q), same=same, cross=same, pairs=wanted, gaussian=True
         )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            deviating = np.where(state.q > 0, spare / state.q, 0.0)
 
         def back(g: Gradient) -> Gradient:
-            by_key = g.q * (share + spread * slope) / keys
-            # Key j hears from the queries that see it.
-            heard = np.where(keys[:, None] > at, by_key[..., :, None], 0.0).sum(axis=-2)
-            return Gradient(value * (heard + g.q * spread * deviating * slope))
+            ahead = _square(g.q, g.same, wanted)
+            level = queries[..., None] * np.sqrt(_outer(spare)) * ahead
+            crossed = _crossed_squares(found, keys, c)
+            of_queries = level * np.sqrt(_outer(spare))
+            of_queries *= crossed + np.sqrt(_outer(found.turn)) * few
+            both[..., at, at] = share
+            made = self._of_values(ahead * both, ahead * (1 - both), fewer, rest)
+            of_keys = level * products * crossed
+            made += self._of_values(of_keys, -of_keys, fewer, rest)
+            made = value[..., None] * (made + of_queries)
+            return Gradient(made[..., at, at], _beside(made, state.pairs, made.shape[:-1]))
 
         return Passage(made, back)
+
+    def _of_values(self, own: Floats, others: Floats, fewer: Floats, rest: Floats) -> Floats:
+        """What pairs of keys hear from the queries that see them: `own` is shared by the keys that
+        both queries see, `others` by the pairs of different ones."""
+        alone, made = self._heard(own / fewer), self._heard(others / rest)
+        at = np.arange(self.tokens)
+        made[..., at, at] = alone[..., at, at]
+        return made
+
+    def _heard(self, values: Floats) -> Floats:
+        """Sums over the pairs of queries that see a pair of keys."""
+        if self.causal:
+            return values[..., ::-1, ::-1].cumsum(axis=-1).cumsum(axis=-2)[..., ::-1, ::-1].copy()
+        return np.broadcast_to(values.sum(axis=(-2, -1), keepdims=True), values.shape).copy()
+
+
+def _inverse(width: float | None) -> float:
+    return 0.0 if width is None else 1.0 / width
+
+
+def _outer(values: Floats) -> Floats:
+    return np.asarray(values[..., :, None] * values[..., None, :])
+
+
+def _square(q: Floats, same: Floats | None, pairs: Pairs) -> Floats:
+    """Moments of all pairs of tokens, as a matrix."""
+    count = q.shape[-1]
+    at, made = np.arange(count), np.zeros((*q.shape, count))
+    made[..., at, at] = q
+    if same is None:
+        return made
+    for i, (d,) in enumerate(pairs):
+        made[..., at[:-d], at[d:]] = made[..., at[d:], at[:-d]] = same[..., :-d, i]
+    return made
+
+
+def _beside(square: Floats, pairs: Pairs, shape: tuple[int, ...]) -> Floats:
+    """The entries of a matrix that these pairs name."""
+    at, made = np.arange(shape[-1]), np.zeros((*shape, len(pairs)))
+    for i, (d,) in enumerate(pairs):
+        made[..., :-d, i] = square[..., at[:-d], at[d:]]
+    return made
 
 
 def _common(
@@ -153,3 +219,27 @@ def _common(
     """E sum_j a_j a'_j of two queries whose logits correlate."""
     level = np.sqrt(keys * share) * np.sqrt(other_keys * other)
     return np.asarray(power(level, correlation) / np.maximum(keys, other_keys))
+
+
+def _crossed_squares(found: SoftmaxMoments, keys: Any, correlation: Floats) -> Floats:
+    """`_crossed` of all pairs of queries, and `slope` of one with itself."""
+    rows = SoftmaxMoments(*(x[..., None] for x in found))
+    columns = SoftmaxMoments(*(x[..., None, :] for x in found))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made = _crossed(rows, columns, keys[:, None], keys, correlation)
+    at = np.arange(len(keys))
+    made[..., at, at] = found.slope
+    return made
+
+
+def _crossed(
+    one: SoftmaxMoments, other: SoftmaxMoments, keys: Any, other_keys: Any, correlation: Floats
+) -> Floats:
+    """E sum_j a_j a'_j (g_j - sum a g) (g_j - sum a' g) of two queries whose logits correlate:
+    exact where they are independent and, with as many keys, where they are equal."""
+    many = np.maximum(keys, other_keys)
+    none = (1 - one.share) * (1 - other.share) / np.maximum(many - 1, 1)
+    equal = np.sqrt(keys * one.slope) * np.sqrt(other_keys * other.slope) / many
+    some = (none > 0) & (equal > 0)
+    ratio = np.where(some, equal / np.where(some, none, 1.0), 1.0)
+    return np.where(some, none * power(ratio, correlation), 0.0)

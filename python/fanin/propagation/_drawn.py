@@ -152,8 +152,15 @@ def _gated(layer: Gated, x: Floats, draws: Draws) -> tuple[Floats, Back]:
 
 def _embedding(layer: Embedding, x: Floats, draws: Draws) -> tuple[Floats, Back]:
     root = math.sqrt(layer.weight_var)
-    made = root * x + draws.normal(x.shape[1:], layer.position_var)
-    return made + _constant(draws, made, layer.common_var), lambda g: g * root
+    inside = np.ones(x.shape[-1:])
+    if layer.first_var is None:
+        made = root * x
+    else:
+        inside[0] = 0.0
+        made = root * x * inside
+        made[..., 0] = draws.normal(x.shape[1:2], layer.first_var)
+    made = made + draws.normal(x.shape[1:], layer.position_var)
+    return made + _constant(draws, made, layer.common_var), lambda g: g * root * inside
 
 
 def _residual(layer: Residual, x: Floats, draws: Draws) -> tuple[Floats, Back]:

@@ -14,7 +14,7 @@ from fanin._types import Floats
 
 from ._apply import Apply
 from ._gradient import Gradient
-from ._layer import EvenLayer, passed, swept, variance_parameters
+from ._layer import EvenLayer, asked_twice, passed, swept, variance_parameters
 from ._positions import Pairs
 from ._state import Passage, State
 from ._weights import Dense
@@ -79,13 +79,17 @@ class Gated(EvenLayer):
             """At one factor, through the other."""
             return g.scaled(factor.q, factor.same, factor.q * factor.c, factor.cross)
 
+        def ways(g: Gradient) -> Any:
+            return swept(gates, met(g, value)), swept(values, met(g, gate))
+
+        both = asked_twice(ways)
+
         def back(g: Gradient) -> Gradient:
-            through_gate = swept(gates, met(g, value))[0][0]
-            return through_gate.plus(swept(values, met(g, gate))[0][0])
+            of_gate, of_value = both(g)
+            through_gate: Gradient = of_gate[0][0]
+            return through_gate.plus(of_value[0][0])
 
         def weights(g: Gradient) -> list[Floats]:
-            of_gate = swept(gates, met(g, value))[1]
-            of_value = swept(values, met(g, gate))[1]
-            return [*of_gate[0], *of_value[0]]
+            return [w for _, of_layers in both(g) for w in of_layers[0]]
 
         return Passage(made, back, weights)

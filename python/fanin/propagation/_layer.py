@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -115,13 +115,32 @@ def passed(layers: Sequence[Any], state: State, pairs: Pairs) -> list[Passage]:
     return found
 
 
+def asked_twice(compute: Callable[[Gradient], Any]) -> Callable[[Gradient], Any]:
+    """The same for a gradient that comes twice in a row, once for the weights and once on its way
+    back."""
+    last: list[Any] = []
+
+    def found(g: Gradient) -> Any:
+        if last and last[0] is g:
+            made = last[1]
+            last.clear()
+            return made
+        last[:] = [g, compute(g)]
+        return last[1]
+
+    return found
+
+
 def swept(
     passages: Sequence[Passage], gradient: Gradient
 ) -> tuple[list[Gradient], list[list[Floats]]]:
-    """Gradients in front of each layer, and those of each layer's weights."""
-    gradients, weights = [], []
+    """Gradients in front of each layer, and those of each layer's weights; pairs of positions in
+    front of the first only, for they take the memory of a matrix each."""
+    gradients: list[Gradient] = []
+    weights = []
     for passage in reversed(passages):
         weights.append(passage.weights(gradient))
+        gradients[-1:] = [replace(g, same=None, cross=None) for g in gradients[-1:]]
         gradient = passage.back(gradient)
         gradients.append(gradient)
     return gradients[::-1], weights[::-1]

@@ -20,7 +20,7 @@ from ._embedding import Embedding
 from ._gated import Gated
 from ._gradient import Gradient
 from ._laws import UnitLaw, applied_law, different, gaussian_laws, rounded
-from ._layer import Image, any_uneven, demands, images_along, passed, swept
+from ._layer import Image, any_uneven, asked_twice, demands, images_along, passed, swept
 from ._norms import BatchNorm, Dropout, LayerNorm, RMSNorm
 from ._pools import AveragePool, Flatten, MaxPool
 from ._positions import Pairs, sorted_pairs
@@ -48,8 +48,8 @@ __all__ = [
     "RMSNorm",
     "Residual",
     "as_layers",
-    "causal_tokens",
     "tokens_of",
+    "uneven_tokens",
 ]
 
 
@@ -61,15 +61,17 @@ class _Path:
         self._pairs, self._starts, self._share = state.pairs, start.pairs, factor * factor
         self._passages = passed(layers, start, wanted)
         self.after = self._passages[-1].after if layers else start
+        self.swept = asked_twice(self._swept)
 
-    def swept(self, g: Gradient) -> tuple[list[Gradient], list[list[Floats]]]:
+    def _swept(self, g: Gradient) -> tuple[list[Gradient], list[list[Floats]]]:
         """The path's part of a gradient, in front of each layer and behind; and at its weights."""
         part = replace(g.scaled(*[np.asarray(self._share)] * 4), profile=g.profile)
         ahead, weights = swept(self._passages, part)
         return [*ahead, part], weights
 
     def back(self, g: Gradient) -> Gradient:
-        return self.swept(g)[0][0].among(self._starts, self._pairs)
+        ahead: Gradient = self.swept(g)[0][0]
+        return ahead.among(self._starts, self._pairs)
 
 
 @public("fanin.propagation")
@@ -234,9 +236,11 @@ def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def causal_tokens(layers: Sequence[Any]) -> int | None:
-    """The number of tokens of the first causal attention, inside residuals too."""
-    return next((layer.tokens for layer in _attentions(layers) if layer.causal), None)
+def uneven_tokens(layers: Sequence[Any]) -> int | None:
+    """The number of tokens where they are not alike: one has a beginning of its own, or a mask."""
+    begun = any(isinstance(layer, Embedding) and layer.first_var is not None for layer in layers)
+    uneven = (layer.tokens for layer in _attentions(layers) if begun or layer.causal)
+    return next(uneven, None)
 
 
 def tokens_of(layers: Sequence[Any]) -> int | None:

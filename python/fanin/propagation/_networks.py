@@ -16,7 +16,7 @@ from ._findings import norm_kurtosis
 from ._finite_width import Step, corrected, fluctuation_hints, width_hints
 from ._gradient import Gradient
 from ._layer import any_uneven, demands, passed, swept
-from ._layers import Apply, Attention, Dense, MaxPool, Residual, as_layers, causal_tokens
+from ._layers import Apply, Attention, Dense, MaxPool, Residual, as_layers, uneven_tokens
 from ._positions import Pairs, all_pairs, as_sides, positions
 from ._profile import FIELDS, Profile
 from ._simulate import Simulation, simulate_network
@@ -87,7 +87,7 @@ class Network:
     ) -> None:
         self.layers = as_layers(layers)
         self.width = None if width is None else as_count(width, "width")
-        tokens = causal_tokens(self.layers)
+        tokens = uneven_tokens(self.layers)
         if image is None and tokens is not None:
             image = (tokens,)
         self.image = None if image is None else as_sides(image, "image")
@@ -98,13 +98,13 @@ class Network:
     @property
     def pairs_behind(self) -> Pairs:
         """The pairs of positions that the last entry keeps: those of tokens under a mask."""
-        return all_pairs(self.image) if self.image and causal_tokens(self.layers) else ()
+        return all_pairs(self.image) if self.image and uneven_tokens(self.layers) else ()
 
     def start(self, q0: ArrayLike, c0: ArrayLike | None) -> tuple[State, bool]:
         """The input's edge, with what the layers want of it, and whether a c0 was given."""
         mapped = any_uneven(self.layers, self.image)
         pairs = demands(self.layers, self.pairs_behind, self.image, mapped)[0]
-        tokens = causal_tokens(self.layers) is not None
+        tokens = uneven_tokens(self.layers) is not None
         return starting_state(q0, c0, self.width, self.image, pairs, mapped, tokens)
 
     def propagate(self, q0: ArrayLike = 1.0, c0: ArrayLike | None = None) -> Profile:
@@ -260,7 +260,7 @@ def _fields(
     for i, passage in enumerate(passages):
         # Where all positions are alike the factor itself, which neither underflows nor overflows.
         one = np.ones_like(states[i + 1].q)
-        behind = Gradient(one, profile=edges[i + 1].profile)
+        behind = Gradient(one, own=_per_unit(edges[i + 1]), profile=edges[i + 1].profile)
         factor = passage.back(behind).q if not states[i].mapped else gradients[i]
         over = one if not states[i].mapped else gradients[i + 1]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -274,6 +274,14 @@ def _fields(
         images = [s.image if s.mapped else None for s in states]
         maps = {"q": [s.q for s in states], "grad": gradients, "image": images}
     return out, maps
+
+
+def _per_unit(gradient: Gradient) -> Floats | None:
+    """What inputs or tokens share of a gradient of variance one."""
+    if gradient.own is None:
+        return None
+    some = gradient.q > 0
+    return np.where(some, gradient.own / np.where(some, gradient.q, 1.0), 0.0)
 
 
 def _correlations(out: dict[str, Floats], state: State, i: int) -> None:

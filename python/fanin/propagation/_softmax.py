@@ -6,6 +6,9 @@ each other: with y = log lambda, w = e^(y + l) and N_m(y) = E w^m e^-w,
     E sum a_j^m = n/(m-1)! int N_m N_0^(n-1) dy
     E sum_(j != k) a_j^2 a_k^2 = n (n-1)/3! int N_2^2 N_0^(n-2) dy.
 
+What logits that are linear in the values' own units add needs E (sum a_j l_j)^2 too: by parts,
+twice, s^2 E sum a^2 + s^4 E [1 - sum a^2 - 6 sum a^3 + 6 (sum a^2)^2].
+
 Both integrands are analytic in a strip of half-width pi/2, so equal steps converge like
 e^(-pi^2/step).
 """
@@ -13,6 +16,7 @@ e^(-pi^2/step).
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,17 +31,32 @@ _SHARP = 24.0
 _TAU = 6.283185307179586
 
 
+class SoftmaxMoments(NamedTuple):
+    """Of n weights a = softmax(l), l independent of variance s^2, and g of variance one.
+
+    share   E sum a_j^2
+    slope   E sum a_j^2 (g_j - sum a g)^2 for g independent of a
+    pull    (E (sum a_j l_j)^2/s^2 - share)/s^2
+    turn    E (sum a g^2 - (sum a g)^2)^2 - slope
+    """
+
+    share: Floats
+    slope: Floats
+    pull: Floats
+    turn: Floats
+
+
 @functools.lru_cache(4096)
-def _moments(deviation: float, keys: int) -> tuple[float, float]:
-    """E sum a^2 and E [sum a^2 - 2 sum a^3 + (sum a^2)^2]."""
+def _moments(deviation: float, keys: int) -> tuple[float, float, float, float]:
     if keys == 1:
-        return 1.0, 0.0
+        return 1.0, 0.0, 0.0, 0.0
     if deviation == 0.0:
-        return 1.0 / keys, (1 - 1 / keys) / keys
+        alike = 1 - 1 / keys
+        return 1.0 / keys, alike / keys, alike, alike
     if deviation > _SHARP:
-        share, slope = _moments(_SHARP, keys)
+        share, slope, pull, turn = _moments(_SHARP, keys)
         scale = _SHARP / deviation
-        return 1 - (1 - share) * scale, slope * scale
+        return 1 - (1 - share) * scale, slope * scale, pull * scale * scale, turn * scale
     step = min(_STEP, _STEP / deviation)
     z = step * np.arange(-int(_REACH / step), int(_REACH / step) + 1)
     mass = exp(-0.5 * z * z) * (step / np.sqrt(_TAU))
@@ -57,16 +76,17 @@ def _moments(deviation: float, keys: int) -> tuple[float, float]:
     cubes = keys * _STEP / 2 * float((third * rest).sum())
     squares = keys * _STEP / 6 * float((fourth * rest).sum())
     squares += keys * (keys - 1) * _STEP / 6 * float((second * second * fewer).sum())
-    return share, share - 2 * cubes + squares
+    slope = share - 2 * cubes + squares
+    pull = 1 - share - 6 * cubes + 6 * squares
+    return share, slope, pull, 1 - 4 * cubes + 3 * squares - slope
 
 
-def softmax_moments(variance: Floats, keys: ArrayLike) -> tuple[Floats, Floats]:
-    """E sum a_j^2 of `keys` weights a = softmax(l), l independent of the given variance, and
-    E sum a_j^2 (g_j - sum a g)^2 for independent g of variance one."""
+def softmax_moments(variance: Floats, keys: ArrayLike) -> SoftmaxMoments:
+    """Of `keys` weights whose logits have this variance."""
     variance, count = np.broadcast_arrays(variance, np.asarray(keys))
-    made = np.full((2, *variance.shape), np.nan)
+    made = np.full((4, *variance.shape), np.nan)
     for at in np.ndindex(variance.shape):
         value = float(variance[at])
         if value >= 0:
             made[(slice(None), *at)] = _moments(float(np.sqrt(value)), int(count[at]))
-    return made[0], made[1]
+    return SoftmaxMoments(*made)
