@@ -44,10 +44,11 @@ from ._old_names import (
 )
 from ._patching import patched
 from ._recording import record
-from ._report import Report, lsuv_, report
+from ._report import LayerReport, Report, lsuv_, report
 
 __all__ = [
     "InitReport",
+    "LayerReport",
     "Report",
     "calculate_gain",
     "constant",

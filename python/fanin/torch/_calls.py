@@ -7,7 +7,16 @@ from typing import Any
 
 import torch
 
-__all__ = ["as_meta", "caller", "is_view", "named_arguments", "on_cpu", "target_of", "to_meta"]
+__all__ = [
+    "as_meta",
+    "caller",
+    "is_view",
+    "named_arguments",
+    "on_cpu",
+    "site",
+    "target_of",
+    "to_meta",
+]
 
 
 def named_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -79,3 +88,16 @@ def caller() -> str:
             break
         frame = frame.f_back
     return first
+
+
+def site() -> str:
+    """The function that has made the call, one of torch.nn's too, as module.qualname."""
+    frame = sys._getframe(1)
+    hidden = ("fanin", "torch._", "torch.utils", "torch.overrides", "torch.functional")
+    while frame.f_back is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module != "torch" and not module.startswith(hidden):
+            break
+        frame = frame.f_back
+    name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
+    return f"{frame.f_globals.get('__name__', '')}.{name}"

@@ -13,7 +13,7 @@ from ._calls import caller
 from ._contents import Cell
 from ._memory import array_of
 
-__all__ = ["constant_value", "exact", "joined", "with_caller"]
+__all__ = ["cast", "constant_value", "exact", "is_plain", "joined", "scaled", "with_caller"]
 
 _COMPUTED: dict[str, Any] = {
     "add": lambda a, b: a + b,
@@ -33,19 +33,51 @@ _COMPUTED: dict[str, Any] = {
 }
 
 
-def exact(cell: Cell, operation: str, other: Any, swapped: bool, shape: tuple[int, ...]) -> Cell:
-    """The cell of known values after one more step, computed."""
+def exact(
+    cell: Cell, operation: str, other: Any, swapped: bool, shape: tuple[int, ...],
+    dtype: torch.dtype | None,
+) -> Cell:  # fmt: skip
+    """The cell of known values after one more step, computed as for a tensor of that dtype."""
     real = cell.real
     if real is None:
         if cell.constant is None:
             return Cell(opaque=f"the step {operation} on {cell.opaque or 'an unknown value'}")
         size = (1,) * len(shape) if not isinstance(other, torch.Tensor) else shape
-        real = torch.full(size, cell.constant)
+        wide = torch.float32 if dtype is None or dtype.is_floating_point else torch.float64
+        real = torch.full(size, cell.constant, dtype=torch.promote_types(wide, dtype or wide))
     pair = [real] if other is None else [other, real] if swapped else [real, other]
     made = _COMPUTED[operation](*pair)
     if made.numel() == 1 and math.prod(shape) != 1:
-        return Cell(constant_value(made.item()))
+        number = made.item()
+        if not is_plain(number):
+            return Cell(real=made.expand(shape).clone())
+        return Cell(constant_value(number))
     return Cell(real=made)
+
+
+def cast(cell: Cell, source: torch.dtype, target: torch.dtype) -> Cell:
+    """The cell in another dtype: floats round once, at the end; what they are cut to is the end."""
+    if not cell.is_random or source == target:
+        return cell
+    if source.is_floating_point and not target.is_complex:
+        return cell
+    return Cell(opaque=f"a cast of a random tensor from {source} to {target}", set_by=caller())
+
+
+def scaled(cell: Cell, steps: list[tuple[str, Any, bool]]) -> Cell | None:
+    """A complex normal law after a factor, as one; steps are computed in real numbers."""
+    value = cell.value
+    if value is None or value.scheme != "normal" or value.steps or value.arguments["loc"] != 0.0:
+        return None
+    [(operation, factor, swapped), *rest] = steps
+    if rest or swapped or operation not in ("mul", "div") or not isinstance(factor, (int, float)):
+        return None
+    if not factor or not math.isfinite(factor):
+        return None
+    scale = value.arguments["scale"]
+    scale = scale * abs(factor) if operation == "mul" else scale / abs(factor)
+    made = Value("normal", {"loc": 0.0, "scale": scale})
+    return Cell(made, leaf=object(), set_by=caller())
 
 
 def joined(
@@ -72,9 +104,19 @@ def joined(
     return Cell(opaque=f"aten::{name} of two random tensors", set_by=caller())
 
 
+def is_plain(number: Any) -> bool:
+    """Whether a float says what the number is."""
+    if isinstance(number, complex):
+        return number.imag == 0.0
+    try:
+        return number != number or bool(float(number) == number)
+    except OverflowError:
+        return False
+
+
 def constant_value(number: Any) -> Value:
-    """One number as a value; -0.0 stays what it is."""
-    value = complex(number).real if isinstance(number, complex) else float(number)
+    """One plain number as a value; -0.0 stays what it is."""
+    value = number.real if isinstance(number, complex) else float(number)
     if value == 0.0 and math.copysign(1.0, value) > 0:
         return Value("zeros")
     return Value("ones") if value == 1.0 else Value("constant", {"value": value})

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fanin._models.values import Literal, Step, Value
 
 from ._memory import array_of
 
-__all__ = ["Cell", "Contents", "Geometry", "box_of", "geometry_of", "literal_of"]
+__all__ = [
+    "Cell",
+    "Contents",
+    "Geometry",
+    "Seen",
+    "apart",
+    "box_of",
+    "draw_of",
+    "geometry_of",
+    "literal_of",
+]
 
 #: Values of a literal, at most: what is larger has a law or cannot be described.
 MOST_VALUES = 1 << 26
@@ -38,6 +50,27 @@ class Geometry:
         )
         return Geometry(self.offset, tuple(si for _, si in axes), tuple(st for st, _ in axes))
 
+    def ordered(self) -> Geometry:
+        """The same elements in the same order, by as few axes as that takes."""
+        axes: list[tuple[int, int]] = []
+        for stride, size in zip(self.stride, self.size, strict=True):
+            if size == 1:
+                continue
+            if axes and axes[-1][0] == stride * size:
+                axes[-1] = (stride, axes[-1][1] * size)
+            else:
+                axes.append((stride, size))
+        return Geometry(self.offset, tuple(si for _, si in axes), tuple(st for st, _ in axes))
+
+    def repeats(self) -> bool:
+        """Whether elements of the view may share memory, as those of an expanded one do."""
+        dense, end = self.dense(), 0
+        for stride, size in zip(reversed(dense.stride), reversed(dense.size), strict=True):
+            if stride <= end:
+                return True
+            end += (size - 1) * stride
+        return False
+
     def is_run(self) -> bool:
         """Whether the view is a run of the storage without holes, in whatever order of axes."""
         wanted = 1
@@ -54,11 +87,27 @@ def geometry_of(tensor: torch.Tensor) -> Geometry:
     return Geometry(int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride()))
 
 
+class Seen(NamedTuple):
+    """A draw, seen through a view that has its numbers in another order."""
+
+    leaf: object
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def draw_of(leaf: object) -> object:
+    """The draw that a leaf is, in whatever order."""
+    while isinstance(leaf, Seen):
+        leaf = leaf.leaf
+    return leaf
+
+
 @dataclass(frozen=True)
 class Cell:
     """What was written: a law with steps, real values, or something that has no description.
 
-    `leaf` is the draw that a law stands for: two cells of one leaf hold the same numbers.
+    `leaf` is the draw that a law stands for: two cells of one leaf hold the same numbers in the
+    same order. A `Seen` is a leaf whose numbers stand in another order.
     """
 
     value: Value | None = None
@@ -113,17 +162,18 @@ class Contents:
         for at, cell in reversed(self.writes):
             if at == where:
                 return cell
-            if _apart(at, where):
+            if apart(at, where):
                 continue
             if at.count == self.count and at.is_run():  # a view of something that covers all
                 if cell.constant is not None:
                     return cell
                 if cell.is_random and cell.value is not None and _independent(cell.value):
-                    # Part of an independent law, or all of it in another shape.
-                    return cell if at.count == where.count else replace(cell, leaf=object())
+                    return _part_of(cell, at, where)
             if at.dense() == where.dense() and cell.value is not None:
-                if cell.constant is not None or _independent(cell.value):
+                if cell.constant is not None:
                     return cell
+                if _independent(cell.value):
+                    return _part_of(cell, at, where)
             break
         else:
             if self.initial is None:
@@ -133,13 +183,13 @@ class Contents:
 
     def _reason(self, where: Geometry) -> str:
         for at, cell in reversed(self.writes):
-            if not _apart(at, where):
+            if not apart(at, where):
                 return cell.opaque or "a tensor that is drawn in part"
         return "memory that nothing was written to"
 
     def materialised(self, where: Geometry) -> Cell | None:
         """The real values of a view, if nothing random or unknown was written to it."""
-        touched = [(at, cell) for at, cell in self.writes if not _apart(at, where)]
+        touched = [(at, cell) for at, cell in self.writes if not apart(at, where)]
         if any(cell.is_random or cell.opaque for _, cell in touched) or self.count > MOST_VALUES:
             return None
         if self.initial is not None:
@@ -162,13 +212,24 @@ class Contents:
         return Cell(real=real, set_by=set_by)
 
 
+def _part_of(cell: Cell, at: Geometry, where: Geometry) -> Cell:
+    """A view of an independent law: part of it, or all of it in another shape or order."""
+    if where.repeats():
+        return Cell(opaque="a random tensor that is repeated")
+    if at.count != where.count:
+        return replace(cell, leaf=object())
+    if at.ordered() == where.ordered():
+        return cell
+    return replace(cell, leaf=Seen(cell.leaf, where.size, where.stride))
+
+
 def _independent(value: Value) -> bool:
     """Whether the values of a law are drawn each for itself, and its steps know no place."""
     alone = value.scheme in ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
     return alone and not any(isinstance(step.operand, Literal) for step in value.steps)
 
 
-def _apart(one: Geometry, other: Geometry) -> bool:
+def apart(one: Geometry, other: Geometry) -> bool:
     """Whether two views surely share no element: by their ends, or as boxes of one grid."""
     if not one.count or not other.count:
         return True
@@ -230,12 +291,27 @@ def literal_of(real: torch.Tensor) -> Value:
     """Real values as a constant where they are one number, else as a literal."""
     flat = real.detach().contiguous()
     array = array_of(flat)
-    if array.size:
-        first = array.reshape(-1)[0]
-        number = float(first)
-        if (array == first).all() and math.isfinite(number):
-            # -0.0 is kept as it is: a constant would be +0.0 in an integer's words
-            if number == 0.0 and math.copysign(1.0, number) > 0:
-                return Value("zeros")
-            return Value("ones") if number == 1.0 else Value("constant", {"value": number})
-    return Value("literal", {"value": Literal.of(array)})
+    number = _number_in(array) if array.size else None
+    if number is None:
+        return Value("literal", {"value": Literal.of(array)})
+    # -0.0 is kept as it is: a constant would be +0.0 in an integer's words
+    if number == 0.0 and math.copysign(1.0, number) > 0:
+        return Value("zeros")
+    return Value("ones") if number == 1.0 else Value("constant", {"value": number})
+
+
+def _number_in(array: NDArray[Any]) -> float | None:
+    """The float that every value of a contiguous array is, bit for bit, or None."""
+    flat = array.reshape(-1)
+    first = flat[0]
+    if array.dtype.kind == "c" and (first.imag != 0 or np.signbit(first.imag)):
+        return None
+    number = float(first.real)
+    if array.dtype.kind in "iu" and int(first) != number:
+        return None
+    if number == 0.0 or math.isnan(number):  # of which there are several
+        words = flat.view(f"u{min(8, array.itemsize)}")
+        if array.itemsize > 8:  # both halves of a complex128 are zero, or it is a literal
+            return number if not words.any() else None
+        return number if bool((words == words[0]).all()) else None
+    return number if bool((array == first).all()) else None

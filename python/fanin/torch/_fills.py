@@ -36,6 +36,7 @@ __all__ = [
     "fill_tensor",
     "is_fillable",
     "is_kind",
+    "try_rule",
     "write_rule",
 ]
 
@@ -230,16 +231,8 @@ def fill_run(tensor: torch.Tensor, record: PlanTensor, root: fanin.Stream, start
     _fill(tensor, values)
 
 
-def write_rule(
-    rule: Rule,
-    shape: tuple[int, ...],
-    stream: fanin.Stream,
-    *,
-    into: torch.Tensor | None = None,
-    start: int | None = None,
-    index: Any = None,
-) -> Any:
-    """What a rule says, written into a tensor, or the part `index` of it as an array.
+def _called(rule: Rule) -> tuple[Any, dict[str, Any]]:
+    """The function that a rule calls, and its own arguments.
 
     A scheme by name reads the shape in torch's order, (out, in), unless the rule has a layout.
     """
@@ -250,8 +243,27 @@ def write_rule(
     elif isinstance(scheme, str):
         scheme = fanin.get(scheme)
         arguments.setdefault("layout", "oi")
-    if into is None:
-        return scheme(shape, **arguments, seed=stream, index=index)
+    return scheme, arguments
+
+
+def try_rule(rule: Rule, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Have what a rule calls look at a shape and a dtype, and at an empty part of such a tensor."""
+    scheme, arguments = _called(rule)
+    empty = np.empty((0,) * len(shape), dtype_of(dtype))
+    out = {"out": empty} if empty.dtype in _CORE else {}
+    scheme(shape, **arguments, seed=fanin.Stream(0), index=(slice(0, 0),) * len(shape), **out)
+
+
+def write_rule(
+    rule: Rule,
+    shape: tuple[int, ...],
+    stream: fanin.Stream,
+    into: torch.Tensor,
+    *,
+    start: int | None = None,
+) -> None:
+    """What a rule says, written into a tensor, or into the run of it that begins at `start`."""
+    scheme, arguments = _called(rule)
 
     def values(array: NDArray[Any], part: Any) -> None:
         if start is not None:
@@ -264,7 +276,6 @@ def write_rule(
             array[...] = scheme(shape, **arguments, seed=stream, index=part).astype(array.dtype)
 
     _fill(into, values)
-    return into
 
 
 def _fill(tensor: torch.Tensor, values: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK_BYTES", "array_of", "changed", "dtype_of", "fill_blocks"]
+__all__ = ["BLOCK_BYTES", "array_of", "changed", "dtype_of", "fill_blocks", "foreign"]
 
 #: What is held of a tensor that the core cannot write itself, at most.
 BLOCK_BYTES = 1 << 25
@@ -75,6 +75,21 @@ def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
 def _dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
     array: NDArray[Any] = torch.empty(0, dtype=dtype, device="cpu").numpy()
     return array.dtype
+
+
+def foreign(tensor: torch.Tensor) -> str:
+    """What makes a tensor one that no plan describes and nothing here fills; "" if nothing does."""
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.layout is not torch.strided:
+        return f"a tensor of the layout {tensor.layout}"
+    if tensor.is_quantized:
+        return "a quantised tensor"
+    try:
+        dtype_of(tensor.dtype)
+    except TypeError:
+        return f"a tensor of {tensor.dtype}, which NumPy has no dtype for"
+    return ""
 
 
 def changed(tensor: torch.Tensor) -> None:

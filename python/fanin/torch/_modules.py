@@ -17,9 +17,10 @@ from fanin._models.plan import Plan
 from fanin._models.tensors import PlanTensor
 from fanin._schemes.rules import Rule, Rules, RulesLike
 
-from ._fills import fill_recorded, fill_run, is_fillable, is_kind, write_rule
+from ._fills import fill_recorded, fill_run, is_fillable, is_kind, try_rule, write_rule
 from ._flat import Run, flat_runs
-from ._names import NamedTensor, named_tensors
+from ._memory import foreign
+from ._names import NamedTensor, check_module, named_tensors
 from ._recording import recorded
 from ._shards import check_sharded, is_distributed
 
@@ -95,7 +96,8 @@ def init_(
         each process fills what it holds and sends nothing. Meta tensors need ``to_empty`` first.
     rules : mapping or sequence, optional
         ``(pattern, scheme, arguments)`` over the record; the first match wins. Schemes by name
-        read weights in torch's order (layout "oi") unless the arguments say otherwise.
+        read weights in torch's order (layout "oi") unless the arguments say otherwise. Each is
+        tried on an empty part first. Integer tensors keep their record.
     seed : int, Stream or Generator
         Tensor ``name`` draws from ``Stream(seed)[name]``, so it changes with nothing else.
     how : callable or Plan, optional
@@ -111,9 +113,10 @@ def init_(
 
     Raises
     ------
-    ValueError
-        A tensor on meta, a rule or pattern that matches nothing, shapes that are not the
-        record's, a module that FSDP2 has gathered; before anything is written.
+    TypeError, ValueError
+        A tensor on meta, a rule, a pattern or a Plan that matches nothing, a scheme that refuses
+        its arguments or the dtype, shapes that are not the record's, a module that FSDP2 has
+        gathered; before anything is written.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -123,6 +126,9 @@ def init_(
     ('0.weight', '0.bias', '1.weight', '1.bias')
     """
     started = time.perf_counter()
+    check_module(module, "init_")
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"progress is a bool or a callable, got {progress!r}")
     check_sharded(module)
     rules = Rules(rules)
     plan, unknown = recorded(module, how)
@@ -130,6 +136,7 @@ def init_(
     rows = _outside(runs, named_tensors(module))
     names = [n for row in rows for n in (row.name, *row.tied)] + [run.name for run in runs]
     rules.check(names)
+    _check_plan(plan, names)
     patterns = _patterns(only, names)
     root = _root(seed)
 
@@ -185,6 +192,8 @@ def _tasks(
     tasks = []
     for row in rows:
         record, rule = source.of(row.name, *row.tied)
+        if not (row.tensor.is_floating_point() or row.tensor.is_complex()):
+            rule = None  # as counters and masks, which "*" is not meant for
         kind = _left_alone(row, record, rule, patterns)
         if kind:
             report[kind].append(row.name)
@@ -211,9 +220,22 @@ def _root(seed: Any) -> fanin.Stream:
 def _patterns(only: str | Sequence[str] | None, names: Iterable[str]) -> tuple[str, ...] | None:
     if only is None:
         return None
+    if not isinstance(only, (str, Sequence)):
+        raise TypeError(f"only is a pattern or a sequence of patterns, got {only!r}")
     patterns = (only,) if isinstance(only, str) else tuple(only)
     Rules([(pattern, "zeros") for pattern in patterns]).check(names)
     return patterns
+
+
+def _check_plan(plan: Plan, names: Sequence[str]) -> None:
+    """Refuse a plan of another model."""
+    tensors: tuple[PlanTensor, ...] = plan.tensors
+    known = {name for tensor in tensors for name in (tensor.name, *tensor.tied)}
+    if names and known and known.isdisjoint(names):
+        raise ValueError(
+            f"the plan has none of the {len(names)} names of the module: it has "
+            f"{tensors[0].name}, the module {names[0]}"
+        )
 
 
 def _wanted(names: Iterable[str], patterns: tuple[str, ...] | None) -> bool:
@@ -229,7 +251,7 @@ def _left_alone(
     """Why a tensor is not filled, as a field of the report; "" if it is."""
     if getattr(row.tensor, "_is_hf_initialized", False):
         return "loaded"
-    if not _wanted((row.name, *row.tied), patterns):
+    if not _wanted((row.name, *row.tied), patterns) or foreign(row.tensor):
         return "skipped"
     tensor = row.tensor
     if record is None and rule is None:
@@ -281,18 +303,20 @@ def _check_memory(row: NamedTensor) -> None:
 
 def _check(task: _Task) -> None:
     """Have the scheme of a rule look at the shape, before anything is written."""
-    if task.rule is None or not isinstance(task.rule.scheme, str):
+    if task.rule is None:
         return
-    first = (slice(0, 0),) * max(1, len(task.shape)) if task.shape else ()
     try:
-        write_rule(task.rule, task.shape, fanin.Stream(0), index=first)
+        try_rule(task.rule, task.shape, task.tensor.dtype)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"the rule {task.rule.pattern!r} on {task.name}: {error}") from None
+        hint = ""
+        if isinstance(error, TypeError) and not isinstance(task.rule.scheme, str):
+            hint = "; a rule's callable is called as fanin.normal is: (shape, seed=, out=, index=)"
+        raise type(error)(f"the rule {task.rule.pattern!r} on {task.name}: {error}{hint}") from None
 
 
 def _fill(task: _Task, root: fanin.Stream) -> None:
     if task.rule is not None:
-        write_rule(task.rule, task.shape, root[task.name], into=task.tensor, start=task.start)
+        write_rule(task.rule, task.shape, root[task.name], task.tensor, start=task.start)
     elif task.record is not None and task.start is not None:
         fill_run(task.tensor, task.record, root, task.start)
     elif task.record is not None:

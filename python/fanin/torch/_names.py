@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-__all__ = ["NamedTensor", "named_tensors", "unwrapped"]
+__all__ = ["NamedTensor", "check_module", "named_tensors", "unwrapped"]
 
 #: Parts of names that wrappers add: FSDP1, torch.compile, checkpoint_wrapper.
 _WRAPPERS = ("_fsdp_wrapped_module", "_flat_param", "_orig_mod", "_checkpoint_wrapped_module")
@@ -23,6 +23,13 @@ class NamedTensor(NamedTuple):
     module: nn.Module
     is_buffer: bool
     is_stored: bool
+
+
+def check_module(given: object, function: str) -> None:
+    """TypeError for what is no module."""
+    if not isinstance(given, nn.Module):
+        built = " that is built" if callable(given) else ""
+        raise TypeError(f"{function} takes a module{built}, got {given!r}")
 
 
 def unwrapped(name: str, *, is_ddp: bool = False) -> str:

@@ -15,6 +15,8 @@ from torch import nn
 
 import fanin
 
+from ._names import check_module
+
 __all__ = ["activation_of", "named_network", "network"]
 
 p = fanin.propagation
@@ -321,6 +323,17 @@ def _ending(
         return before
 
 
+class _Alone(nn.Module):  # type: ignore[misc]
+    """A module of torch.nn as a whole, where the tracer would look into it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Any) -> Any:
+        return self.module(x)
+
+
 class _AllSteps(nn.Module):  # type: ignore[misc]
     """The outputs of a recurrent module, without its states."""
 
@@ -333,10 +346,13 @@ class _AllSteps(nn.Module):  # type: ignore[misc]
 
 
 def _traced(module: nn.Module) -> list[Step]:
+    tracer = torch.fx.Tracer()  # modules of torch.nn stay whole
     if type(module) in _CELLS:
         module = _AllSteps(module)
+    elif tracer.is_leaf_module(module, ""):
+        module = _Alone(module)
     try:
-        graph = torch.fx.Tracer().trace(module)  # modules of torch.nn stay whole
+        graph = tracer.trace(module)
     except Exception as error:
         raise ValueError(
             f"network cannot follow {type(module).__name__}: torch.fx does not trace its forward "
@@ -421,6 +437,8 @@ def network(module: nn.Module, example: Any) -> fanin.propagation.Network:
 
     Raises
     ------
+    TypeError
+        No module, or an example that is no tensor.
     ValueError
         That names every module and call that is no layer of the theory, and why; or that
         torch.fx cannot trace the forward.
@@ -444,6 +462,7 @@ def named_network(
     module: nn.Module, example: Any
 ) -> tuple[fanin.propagation.Network, tuple[str | None, ...]]:
     """The network, and the names of the modules that its layers are, None for a call."""
+    check_module(module, "network")
     config = getattr(module, "config", None)
     if config is not None and hasattr(config, "to_dict"):
         asked = _family(config)
@@ -462,9 +481,13 @@ def named_network(
     steps = _traced(module)
     layers = [layer for _, layer in steps]
     names = tuple(str(node.target) if node.op == "call_module" else None for node, _ in steps)
-    first = example[0] if isinstance(example, Sequence) else example
-    if isinstance(first, dict):
+    if names == ("module",) and "module" not in module._modules:
+        names = ("",)  # it is the module itself
+    first = example[0] if isinstance(example, Sequence) and example else example
+    if isinstance(first, dict) and len(first) == 1:
         [first] = first.values()
+    if not isinstance(first, torch.Tensor):
+        raise TypeError(f"the example is a tensor, or one in a tuple or dict, got {example!r}")
     shape = tuple(first.shape)
     if len(shape) < 2:
         raise ValueError(f"the example needs a batch and features, got the shape {shape}")

@@ -73,6 +73,25 @@ def _binary(operation: str) -> Callable[[Mapping[str, Any]], list[tuple[str, Any
     return steps
 
 
+def _div(args: Mapping[str, Any]) -> list[tuple[str, Any, bool]] | None:
+    return None if args.get("rounding_mode") else [("div", args["other"], False)]
+
+
+def _rsub(args: Mapping[str, Any]) -> list[tuple[str, Any, bool]]:
+    alpha = args.get("alpha", 1)
+    scaled = [("mul", alpha, False)] if alpha != 1 else []
+    return [*scaled, ("sub", args["other"], True)]
+
+
+def _softplus(args: Mapping[str, Any]) -> list[tuple[str, Any, bool]] | None:
+    # Beyond its threshold of 20 it is the identity, as these steps are to the last bit of float32.
+    beta = args.get("beta", 1)
+    if args.get("threshold", 20) != 20:
+        return None
+    made: list[tuple[str, Any, bool]] = [("exp", None, False), ("log1p", None, False)]
+    return made if beta == 1 else [("mul", beta, False), *made, ("div", beta, False)]
+
+
 def _clamp(args: Mapping[str, Any]) -> list[tuple[str, Any, bool]]:
     made: list[tuple[str, Any, bool]] = []
     if args.get("min") is not None:
@@ -87,14 +106,14 @@ def _unary(*operations: str) -> Callable[[Mapping[str, Any]], list[tuple[str, An
 
 
 #: Elementwise operations by their schema's name without a last underscore: (step, operand, whether
-#: the operand comes first) for the argument "self".
-ELEMENTWISE: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, Any, bool]]]] = {
+#: the operand comes first) for the argument "self"; None for arguments that no steps are.
+ELEMENTWISE: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, Any, bool]] | None]] = {
     "add": _binary("add"),
     "sub": _binary("sub"),
     "mul": _binary("mul"),
-    "div": _binary("div"),
-    "true_divide": _binary("div"),
-    "rsub": lambda args: [("sub", args["other"], True)],
+    "div": _div,
+    "true_divide": _div,
+    "rsub": _rsub,
     "neg": _unary("neg"),
     "abs": _unary("abs"),
     "exp": _unary("exp"),
@@ -116,5 +135,5 @@ ELEMENTWISE: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, Any, boo
         ("add", 1.0, False),
         ("div", 1.0, True),
     ],
-    "softplus": lambda args: [("exp", None, False), ("log1p", None, False)],
+    "softplus": _softplus,
 }

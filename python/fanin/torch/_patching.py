@@ -27,7 +27,7 @@ def patched(seed: Any = None) -> Iterator[None]:
     The functions of torch.nn.init are reached however the code got hold of them, and so are
     ``Tensor.normal_``, ``uniform_`` and ``exponential_``, ``torch.randn``, ``rand``, ``normal``
     and the ``_like`` forms. Meta tensors draw nothing. Other threads are not touched; blocks nest.
-    Code compiled by torch.jit.script is not reached.
+    Code compiled by torch.jit.script is not reached, nor draws inside torch.func.vmap.
 
     Parameters
     ----------
@@ -69,11 +69,17 @@ class _Mode(TorchFunctionMode):  # type: ignore[misc]
     ) -> Any:
         kwargs = kwargs or {}
         ours = _METHODS.get(func)
-        if ours is not None and _hooks.recorder() is None:
+        if ours is not None and _hooks.recorder() is None and not _is_mapped():
             made = ours(self.generator, *args, **kwargs)
             if made is not None:
                 return made
         return func(*args, **kwargs)
+
+
+def _is_mapped() -> bool:
+    """Whether torch.func.vmap is at work, which says itself what a draw is in each of its runs."""
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in levels)
 
 
 def _in_place(tensor: torch.Tensor) -> bool:

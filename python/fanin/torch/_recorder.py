@@ -14,17 +14,31 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from fanin._models.values import Literal, Norm, Step, Value
 
-from ._calls import as_meta, caller, is_view, named_arguments, on_cpu, target_of, to_meta
-from ._chains import constant_value, exact, joined, with_caller
-from ._contents import Cell, Contents, Geometry, geometry_of
+from ._calls import as_meta, caller, is_view, named_arguments, on_cpu, site, target_of, to_meta
+from ._chains import cast, constant_value, exact, is_plain, joined, scaled, with_caller
+from ._contents import Cell, Contents, Geometry, draw_of, geometry_of
 from ._memory import array_of
 from ._operations import DRAWS, ELEMENTWISE, FACTORIES, LIKE, NORMS
 
-__all__ = ["CannotRecord", "Recorder"]
+__all__ = ["ADVICE", "CannotRecord", "Recorder"]
+
+#: What to do about a tensor of torch.nn.utils that is computed from a weight.
+ADVICE = (
+    "initialise the module before you parametrise, normalise or prune it, or give init_ a rule for "
+    "this tensor"
+)
 
 
 class CannotRecord(ValueError):
     """Code asks for something that a recorder cannot know without drawing."""
+
+
+def _asks_for_values(name: str) -> CannotRecord:
+    where = site()
+    advice = f"; {ADVICE}" if where.startswith("torch.nn.utils") else ""
+    return CannotRecord(
+        f"{name}, called by {where}, asks for values of a tensor that is drawn later{advice}"
+    )
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[misc]
@@ -45,6 +59,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             contents.initial = tensor.detach().as_strided((size,), (1,), 0)
 
     def _contents(self, tensor: torch.Tensor, create: bool = False) -> Contents | None:
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            return None
         storage = tensor.untyped_storage()
         found = self._known.get(storage._cdata)
         if found is None and (create or tensor.is_meta):
@@ -62,7 +78,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         contents = self._contents(tensor)
         if contents is None:
             return Cell(real=tensor)
+        if contents.dtype != tensor.dtype:
+            return Cell(opaque=f"memory of {contents.dtype} seen as {tensor.dtype}")
         return contents.read(geometry_of(tensor))
+
+    def values(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
+        """The values of a tensor that a call of that name asks for, if they are known now.
+
+        Raises
+        ------
+        CannotRecord
+            They are drawn later.
+        """
+        with torch.device("cpu"):
+            real = self._real(self.read(tensor), tensor)
+        if real is None:
+            raise _asks_for_values(name)
+        return real
 
     def _write(self, tensor: torch.Tensor, cell: Cell) -> None:
         known = self._contents(tensor)
@@ -72,12 +104,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             assert known is not None
             if known.initial is not None:
                 known.initial = known.initial.clone()
+        if known.dtype != tensor.dtype:
+            cell = Cell(opaque=f"memory of {known.dtype} written as {tensor.dtype}")
+            known.write(Geometry(0, (known.count,), (1,)), cell)
+            return
         known.write(geometry_of(tensor), cell)
 
     def drawn(self, tensor: torch.Tensor, scheme: str, arguments: dict[str, Any]) -> None:
         """A law was asked for; called by fanin's own functions while this recorder is open."""
         cell = Cell(Value(scheme, arguments), leaf=object(), set_by=caller())
         self._write(tensor, cell)
+
+    def _without_memory(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        """An operation's outputs on the meta device."""
+        try:
+            return func(*tree_map(as_meta, args), **tree_map(as_meta, kwargs))
+        except NotImplementedError:  # which torch's own code takes for an answer
+            raise _asks_for_values(f"aten::{name}") from None
 
     # ---- every operation -------------------------------------------------------------------------
 
@@ -124,7 +167,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             )  # fmt: skip
             out = torch.ops.aten.empty.memory_format(shape, dtype=dtype, device="meta")
         else:
-            out = func(*tree_map(as_meta, args), **tree_map(as_meta, kwargs))
+            out = self._without_memory(func, name, args, kwargs)
         scheme, arguments = law(named) if law is not None and plain else ("", {})
         if scheme and (out.is_floating_point() or (out.is_complex() and scheme == "normal")):
             self._write(out, Cell(Value(scheme, arguments), leaf=object(), set_by=caller()))
@@ -158,7 +201,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         return out
 
     def _fill(self, tensor: torch.Tensor, number: Any) -> None:
-        self._write(tensor, Cell(constant_value(number), set_by=caller()))
+        if is_plain(number):
+            self._write(tensor, Cell(constant_value(number), set_by=caller()))
+        else:  # no float is it
+            real = torch.full(tuple(tensor.shape), number, dtype=tensor.dtype, device="cpu")
+            self._write(tensor, Cell(real=real, set_by=caller()))
 
     # ---- writes ----------------------------------------------------------------------------------
 
@@ -196,16 +243,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         where = geometry_of(target)
         if contents is None or where.count != contents.count or not where.is_run():
             return False
+        if contents.dtype != target.dtype or not target.is_floating_point():
+            return False
         numbers = not any(isinstance(v, torch.Tensor) for k, v in named.items() if k != "self")
         if not numbers or len(contents.writes) < 2 or not contents.read(where).opaque:
             return False
         steps = ELEMENTWISE[base](named)
+        if steps is None:
+            return False
         done = [(at, self._stepped(cell, steps, at.size, name)) for at, cell in contents.writes]
         contents.writes = done
         return True
 
     def _copy(self, source: torch.Tensor, target: torch.Tensor) -> None:
-        cell = self.read(source)
+        cell = cast(self.read(source), source.dtype, target.dtype)
         if source.shape != target.shape and cell.constant is None:
             cell = self._broadcast(cell, source, target)
         if cell.real is not None:
@@ -215,6 +266,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             # Drawn in parts: each write of the source, at its own place, if both lie alike.
             contents, into = self._contents(source), self._contents(target)
             alike = contents is not None and contents.count == source.numel() == target.numel()
+            alike = alike and source.dtype == target.dtype
             if alike and source.stride() == target.stride() and contents is not None:
                 shift = target.storage_offset() - source.storage_offset()
                 if into is None:
@@ -270,8 +322,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
                 pass
         outputs = func._schema.returns
         if not outputs or any("Tensor" not in str(r.type) for r in outputs):
-            raise CannotRecord(f"aten::{name} asks for a value of a tensor that is drawn later")
-        out = func(*tree_map(as_meta, args), **tree_map(as_meta, to_meta(kwargs)))
+            raise _asks_for_values(f"aten::{name}")
+        out = self._without_memory(func, name, args, to_meta(kwargs))
         if isinstance(out, torch.Tensor):
             self._result(name, named, out, tensors)
         else:
@@ -300,14 +352,22 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def _norm(self, named: Any, out: torch.Tensor) -> Cell:
         source: torch.Tensor = named["self"]
-        cell = self.read(source)
+        cell = self._operand(source)
         if not cell.is_random or cell.value is None:
             return Cell(opaque="aten::norm", set_by=caller())
         axes = named.get("dim")
         summed = range(source.dim()) if axes is None else [a % source.dim() for a in axes]
         kept = tuple(a for a in range(source.dim()) if a not in summed)
         of = Norm("", tuple(source.shape), cell.value, kept)
-        return Cell(Value("norm", {"of": of}), leaf=(cell.leaf, "norm"), set_by=caller())
+        leaf = (draw_of(cell.leaf), "norm")
+        return Cell(Value("norm", {"of": of}), leaf=leaf, set_by=caller())
+
+    def _operand(self, tensor: torch.Tensor) -> Cell:
+        """What a tensor holds, for a step: those are computed in floats."""
+        cell = self.read(tensor)
+        if cell.is_random and not tensor.is_floating_point():
+            return Cell(opaque=f"arithmetic on random numbers of {tensor.dtype}")
+        return cell
 
     def _cloned(self, func: Any, args: Any, kwargs: Any) -> torch.Tensor:
         source = args[0]
@@ -318,7 +378,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             made: torch.Tensor = func(cell.real, **rest)
             return made.clone() if made is cell.real else made
         out = torch.empty_strided(source.shape, source.stride(), dtype=dtype, device="meta")
-        if not geometry_of(source).is_run():
+        kept = kwargs.get("memory_format") in (None, torch.preserve_format)
+        if not kept or not geometry_of(source).is_run():
             out = torch.empty(source.shape, dtype=dtype, device="meta")
         self._copy(source, out)
         return out
@@ -329,18 +390,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         """The cell after an elementwise operation, in place or not."""
         first = named["self"]
         if base == "pow" and not isinstance(first, torch.Tensor):
-            return self._stepped(self.read(named["exponent"]), [("pow", first, True)], shape, name)
+            exponent = self._operand(named["exponent"])
+            return self._stepped(exponent, [("pow", first, True)], shape, name, dtype=dtype)
+        scales_other = named.get("alpha", 1) != 1 and base != "rsub"
+        if scales_other and isinstance(named["other"], torch.Tensor):
+            with self:  # another operation
+                named = {**named, "other": named["other"] * named["alpha"], "alpha": 1}
         steps = ELEMENTWISE[base](named)
-        return self._stepped(self.read(first), steps, shape, name, first)
+        if steps is None:
+            return Cell(opaque=f"aten::{name} with these arguments", set_by=caller())
+        if first.is_complex():
+            made = scaled(self.read(first), steps)
+            if made is not None:
+                return made
+        return self._stepped(self._operand(first), steps, shape, name, first, dtype)
 
     def _stepped(
         self, cell: Cell, steps: list[tuple[str, Any, bool]], shape: tuple[int, ...], name: str,
-        first: Any = None,
+        first: Any = None, dtype: torch.dtype | None = None,
     ) -> Cell:  # fmt: skip
         for operation, operand, swapped in steps:
             other = operand
             if isinstance(operand, torch.Tensor):
-                held = self.read(operand)
+                held = self._operand(operand)
                 if held.is_random:
                     cell = joined(cell, held, operation, swapped, shape, operand, name)
                     continue
@@ -354,10 +426,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             if cell.opaque:
                 return Cell(opaque=cell.opaque, set_by=caller())
             if not cell.is_random:
-                cell = exact(cell, operation, other, swapped, shape)
+                cell = exact(cell, operation, other, swapped, shape, dtype)
                 continue
             if isinstance(first, torch.Tensor) and tuple(first.shape) != shape:
                 return Cell(opaque=f"aten::{name}, which repeats a random tensor", set_by=caller())
+            if isinstance(other, complex) or isinstance(other, torch.Tensor) and other.is_complex():
+                return Cell(opaque=f"aten::{name} with complex numbers", set_by=caller())
             if isinstance(other, torch.Tensor):
                 other = Literal.of(array_of(other.detach().contiguous()))
             elif other is not None:
@@ -375,6 +449,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         contents = self._contents(like)
         if contents is None:
             return like
+        if contents.dtype != like.dtype:
+            return None
         made = contents.materialised(geometry_of(like))
         return None if made is None else made.real
 

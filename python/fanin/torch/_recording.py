@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,17 +18,21 @@ from fanin._models.tensors import PlanTensor
 from fanin._models.values import Literal, Norm, Part, Step, Value
 
 from . import _hooks
-from ._contents import Cell, Contents, Geometry, box_of, geometry_of, literal_of
+from ._contents import Cell, Contents, Geometry, apart, box_of, draw_of, geometry_of, literal_of
+from ._fills import decides_itself
 from ._flat import flat_runs
-from ._memory import dtype_of
+from ._memory import dtype_of, foreign
 from ._names import NamedTensor, named_tensors
-from ._recorder import CannotRecord, Recorder
+from ._recorder import ADVICE, CannotRecord, Recorder
+from ._shards import is_distributed
 
 __all__ = ["record", "recorded"]
 
 #: transformers' mark of work done, on modules and on parameters.
 _FLAG = "_is_hf_initialized"
 _INDEPENDENT = ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
+#: Held while stand-ins are in a module's places, where another thread would take them for its own.
+_standing_in = threading.RLock()
 
 
 def record(
@@ -41,7 +46,8 @@ def record(
     module_or_factory : Module or callable
         A callable builds the model; it is called on the meta device, and construction is part of
         the record. A transformers model is built again from its configuration. Of any other module
-        `how` alone is recorded; the module is left as it is.
+        `how` alone is recorded; the module is left as it is. Each tensor has a law and a name: what
+        the code copies from another drawn tensor has its law, and its own values.
     how : callable, optional
         Called with the module. None: transformers' ``initialize_weights`` if the module has it
         and its constructor has not run it, else ``reset_parameters`` of every submodule, inner
@@ -73,6 +79,8 @@ def record(
 
 def recorded(module_or_factory: Any, how: Any = None) -> tuple[Plan, dict[str, CannotRecord]]:
     """The Plan of what could be recorded, and why the other tensors could not."""
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+        raise ValueError("a FakeTensorMode is open, and its tensors have no memory: leave it first")
     if isinstance(how, Plan):
         return how, {}
     if how is not None and not callable(how):
@@ -94,8 +102,9 @@ def recorded(module_or_factory: Any, how: Any = None) -> tuple[Plan, dict[str, C
 def _inner(module: nn.Module) -> nn.Module:
     """The model in its wrappers."""
     while True:
+        children = dict(module._modules.items())
         for name in ("module", "_orig_mod", "_fsdp_wrapped_module"):
-            inner = module._modules.get(name)
+            inner = children.get(name)
             if inner is not None and len(module._modules) == 1 and not module._parameters:
                 module = inner
                 break
@@ -113,7 +122,7 @@ def _with_dtypes(plan: Plan, module: nn.Module) -> Plan:
     """The plan with the dtypes of the module itself."""
     have = {}
     for row in named_tensors(module):
-        for name in (row.name, *row.tied):
+        for name in () if foreign(row.tensor) else (row.name, *row.tied):
             have[name] = dtype_of(row.tensor.dtype).name
     tensors: tuple[Any, ...] = plan.tensors
     named = tuple(replace(t, dtype=have.get(t.name, t.dtype)) for t in tensors)
@@ -144,17 +153,28 @@ def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecor
             "FSDP1 has flattened the parameters of the module: record the model before it is "
             "wrapped, plan = record(factory), and give how=plan"
         )
-    with _stand_ins(module) as originals:
+    scripted = [m for m in module.modules() if isinstance(m, torch.jit.ScriptModule)]
+    if scripted:
+        raise ValueError(
+            f"nothing can stand in for the tensors of {scripted[0].original_name}, which torch.jit "
+            "has compiled: record the model before that, plan = record(model), and give how=plan"
+        )
+    failed: dict[int, CannotRecord] = {}
+    with _standing_in, _stand_ins(module) as originals:
         with _recording_into(recorder), torch.no_grad():
             if how is None:
-                _reset(module)
+                _reset(module, failed)
             else:
                 how(module)
-        return _described(module, recorder, originals)
+        return _described(module, recorder, originals, failed)
 
 
 class _RealData(TorchFunctionMode):  # type: ignore[misc]
     """Tensors of given values keep them, where torch.device("meta") would drop them."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -167,13 +187,20 @@ class _RealData(TorchFunctionMode):  # type: ignore[misc]
                     return args[0].copy_(args[1])
         if func in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor, torch.scalar_tensor):
             kwargs = {**kwargs, "device": "cpu"}
+        if func in _TO_NUMBERS and args[0].is_meta:
+            real = self.recorder.values(args[0].detach(), f"Tensor.{func.__name__}")
+            return func(real, *args[1:], **kwargs)
         return func(*args, **kwargs)
+
+
+#: Calls that take values out of torch without a word to the dispatcher.
+_TO_NUMBERS = (torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__)
 
 
 @contextmanager
 def _recording_into(recorder: Recorder) -> Iterator[None]:
     """New tensors on meta, and everything that is done to tensors told to the recorder."""
-    with torch.device("meta"), _RealData(), _hooks.swapped(recorder=recorder), recorder:
+    with torch.device("meta"), _RealData(recorder), _hooks.swapped(recorder=recorder), recorder:
         yield
 
 
@@ -191,8 +218,8 @@ def _call(module: nn.Module, name: str) -> None:
     method()
 
 
-def _reset(module: nn.Module) -> None:
-    """Every submodule's own initialisation, inner ones first."""
+def _reset(module: nn.Module, failed: dict[int, CannotRecord]) -> None:
+    """Every submodule's own initialisation, inner ones first; what cannot go on is in `failed`."""
 
     def visit(one: nn.Module) -> None:
         for child in one.children():
@@ -200,7 +227,10 @@ def _reset(module: nn.Module) -> None:
         for name in ("reset_parameters", "_reset_parameters"):
             method = getattr(one, name, None)
             if callable(method):
-                method()
+                try:
+                    method()
+                except CannotRecord as error:
+                    failed[id(one)] = error
                 break
 
     visit(module)
@@ -239,6 +269,8 @@ def _stand_ins(root: nn.Module) -> Iterator[dict[int, torch.Tensor]]:
                         if tensor is None:
                             continue
                         places.append((group, name, tensor))
+                        if tensor.is_nested or tensor.is_quantized:
+                            continue
                         stand_in = made.get(id(tensor))
                         if stand_in is None:
                             stand_in = torch.empty(
@@ -259,9 +291,13 @@ def _stand_ins(root: nn.Module) -> Iterator[dict[int, torch.Tensor]]:
 
 
 def _described(
-    module: nn.Module, recorder: Recorder, originals: dict[int, torch.Tensor]
+    module: nn.Module,
+    recorder: Recorder,
+    originals: dict[int, torch.Tensor],
+    failed: dict[int, CannotRecord] | None = None,
 ) -> tuple[Plan, dict[str, CannotRecord]]:
     rows = list(named_tensors(module))
+    shared = _shared(rows, originals)
     leaves: dict[object, NamedTensor] = {}
     for row in rows:
         contents = recorder.contents(row.tensor)
@@ -271,10 +307,18 @@ def _described(
     unknown: dict[str, CannotRecord] = {}
     for row in rows:
         try:
+            if row.name in shared:
+                raise CannotRecord(
+                    f"it shows memory of {shared[row.name]}, and only one of them can have a law"
+                )
+            if id(row.module) in (failed or {}):
+                raise (failed or {})[id(row.module)]
             value, parts, set_by = _describe(row, recorder, originals.get(id(row.tensor)), leaves)
         except CannotRecord as error:
             where = f"{row.name} of {type(row.module).__name__}"
-            unknown[row.name] = CannotRecord(f"cannot record {where}: {error}")
+            words = str(error)
+            advice = f"; {ADVICE}" if _is_of_utils(row.module) and ADVICE not in words else ""
+            unknown[row.name] = CannotRecord(f"cannot record {where}: {words}{advice}")
             continue
         tensors.append(
             PlanTensor(
@@ -295,6 +339,32 @@ def _described(
     return Plan(name, tuple(tensors)), unknown
 
 
+def _is_of_utils(module: nn.Module) -> bool:
+    """Whether torch.nn.utils has put a parametrisation, a norm or a mask there."""
+    holders = [module, *module._forward_pre_hooks.values()]
+    return any(type(holder).__module__.startswith("torch.nn.utils") for holder in holders)
+
+
+def _shared(rows: list[NamedTensor], originals: dict[int, torch.Tensor]) -> dict[str, str]:
+    """Names of tensors that show memory of an earlier one, each with that one's name."""
+    seen: dict[int, list[tuple[torch.Tensor, str]]] = {}
+    found: dict[str, str] = {}
+    for row in rows:
+        tensor = originals.get(id(row.tensor), row.tensor)
+        if decides_itself(tensor) or is_distributed(tensor) or foreign(tensor):
+            continue
+        if not tensor.numel():
+            continue
+        before = seen.setdefault(tensor.untyped_storage()._cdata, [])
+        for other, name in before:
+            alike = other.dtype == tensor.dtype
+            if not (alike and apart(geometry_of(other), geometry_of(tensor))):
+                found[row.name] = name
+                break
+        before.append((tensor, row.name))
+    return found
+
+
 def _describe(
     row: NamedTensor,
     recorder: Recorder,
@@ -302,12 +372,17 @@ def _describe(
     leaves: dict[object, NamedTensor],
 ) -> tuple[Value, tuple[Part, ...], str]:
     """A tensor's value, its parts, and who set it."""
+    why = foreign(row.tensor if original is None else original)
+    if why:
+        raise CannotRecord(f"it is {why}")
     contents = recorder.contents(row.tensor)
     if contents is None:
         return literal_of(row.tensor), (), f"{type(row.module).__name__}.__init__"
     if not row.tensor.numel():
         return Value("zeros"), (), ""
     where = geometry_of(row.tensor)
+    if contents.dtype != row.tensor.dtype:
+        raise CannotRecord(f"it is memory of {contents.dtype} seen as {row.tensor.dtype}")
     if not contents.writes:
         return _unwritten(row, original)
     last, cell = contents.writes[-1]
@@ -334,7 +409,7 @@ def _unwritten(
     if hasattr(original, "to_local"):
         local = original.to_local()
     value = literal_of(local.detach().cpu()) if local.numel() <= 1 << 26 else Value("literal")
-    if value.scheme != "literal":
+    if value.scheme != "literal" or _is_one_number(local):
         return value, (), ""
     if row.is_buffer and local is original and "value" in value.arguments:
         return value, (), ""
@@ -342,6 +417,11 @@ def _unwritten(
         "no code that was recorded writes to it, and its values differ; give how= the code that "
         "initialises it, or record a factory"
     )
+
+
+def _is_one_number(tensor: torch.Tensor) -> bool:
+    """Whether all values are equal, though no float is what they are."""
+    return bool(tensor.numel() and (tensor == tensor.reshape(-1)[0]).all())
 
 
 def _with_parts(
@@ -353,6 +433,9 @@ def _with_parts(
 ) -> tuple[Value, tuple[Part, ...], str]:
     shape = tuple(row.tensor.shape)
     writes = contents.writes
+    draws = [draw_of(cell.leaf) for _, cell in writes if cell.is_random]
+    if len(draws) != len(set(draws)):
+        raise CannotRecord("one draw stands at several places of it")
     base: Value | None = None
     set_by = writes[-1][1].set_by
     first, cell = writes[0]

@@ -14,6 +14,8 @@ from torch import nn
 
 import fanin
 
+from ._fills import is_fillable
+from ._names import check_module
 from ._networks import activation_of, named_network
 
 __all__ = ["LayerReport", "Report", "lsuv_", "report"]
@@ -98,8 +100,10 @@ def lsuv_(
 
     Raises
     ------
-    ValueError
-        A tolerance <= 0, or a module without such layers; before anything is written.
+    TypeError, ValueError
+        A tolerance <= 0, or a module without such layers, or with one whose weight cannot be set:
+        on meta, computed by a parametrisation, no float. These and what the module raises on the
+        batch come before anything is written.
 
     >>> import torch
     >>> from fanin import torch as init
@@ -111,11 +115,14 @@ def lsuv_(
     """
     if not tolerance > 0.0:
         raise ValueError(f"tolerance must be > 0, got {tolerance!r}")
+    check_module(module, "lsuv_")
     from ._functions import orthogonal_
 
     named = {layer: name for name, layer in _layers(module)}
     if not named:
         raise ValueError("lsuv_ found no Linear or convolution layer in the module")
+    for layer, name in named.items():
+        _check_weight(layer, f"{name}.weight" if name else "weight")
     root = seed if isinstance(seed, (fanin.Stream, fanin.Generator)) else fanin.Stream(seed)
     if isinstance(root, fanin.Generator):
         root = root.spawn(1)[0].stream
@@ -124,7 +131,7 @@ def lsuv_(
     def variance(output: Any) -> float:
         return float(output.detach().double().var(unbiased=False))
 
-    def scale(layer: nn.Module, inputs: Any, output: Any) -> Any:
+    def scale(layer: nn.Module, inputs: Any, keywords: Any, output: Any) -> Any:
         if named[layer] in found:  # a layer that runs twice is set by its first run
             return None
         weight: Any = layer.weight
@@ -132,19 +139,20 @@ def lsuv_(
         for _ in range(iterations):
             if abs(now - 1.0) < tolerance or not now > 0.0:
                 break
-            weight.data.div_(now**0.5)
-            output = type(layer).forward(layer, *inputs)
+            weight.div_(now**0.5)
+            output = type(layer).forward(layer, *inputs, **keywords)
             now = variance(output)
         found[named[layer]] = now
         return output
 
     with torch.no_grad(), _in_evaluation(module):
+        _run(module, batch)  # if that fails, it does before anything is written
         if orthogonal:
             for layer, name in named.items():
                 orthogonal_(layer.weight, generator=root[f"{name}.weight" if name else "weight"])
                 if layer.bias is not None:
                     layer.bias.zero_()
-        hooks = [layer.register_forward_hook(scale) for layer in named]
+        hooks = [layer.register_forward_hook(scale, with_kwargs=True) for layer in named]
         try:
             _run(module, batch)
         finally:
@@ -153,14 +161,42 @@ def lsuv_(
     return found
 
 
+def _check_weight(layer: nn.Module, name: str) -> None:
+    """Refuse a weight that lsuv_ cannot set."""
+    weight: Any = layer._parameters.get("weight")
+    why = ""
+    if weight is None:
+        why = "is computed from other tensors: initialise the module before you parametrise it"
+    elif nn.parameter.is_lazy(weight):
+        why = "has no shape yet: run the module on a batch first"
+    elif weight.is_meta:
+        why = 'is on the meta device and has no memory; call module.to_empty(device="cpu") first'
+    elif not is_fillable(weight):
+        why = f"cannot be made orthogonal: it is a {type(weight).__name__} of {weight.dtype}"
+    if why:
+        raise ValueError(f"lsuv_ sets the weights of layers, and {name} {why}")
+
+
 @dataclass(frozen=True)
 class LayerReport:
     """One module of a `Report`: its outputs, their gradients, and the theory's values.
 
-    `second` is the mean square of the outputs. `theory` is E phi(z)^2 for the measured second
-    moment of an activation's inputs. `predicted` and `predicted_gradient_std` are those of
-    `fanin.torch.network`, which knows only the mean square of the batch, the variances of the
-    weights and the gradient at the end. None where the theory has no answer.
+    Attributes
+    ----------
+    name, kind : str
+        The module's name and its class.
+    mean, std, zeros : float
+        Of its outputs; `zeros` is the share of them.
+    gradient_std : float
+        Of the gradient at its outputs; nan if none came.
+    second : float
+        The mean square of its outputs.
+    theory : float, optional
+        E phi(z)^2 for the measured second moment of an activation's inputs.
+    predicted, predicted_gradient_std : float, optional
+        `second` and `gradient_std` by `fanin.torch.network`, which knows only the mean square of
+        the batch, the variances of the weights and the gradient at the end. None where the theory
+        has no answer.
     """
 
     name: str
@@ -260,6 +296,8 @@ def report(
 
     Raises
     ------
+    TypeError, ValueError
+        No module, tensors on meta, an output that is no tensor, with `loss` None.
     Exception
         What the module or `loss` raises; the module is then as before.
 
@@ -269,6 +307,13 @@ def report(
     >>> [row.kind for row in init.report(model, torch.randn(16, 8)).layers]
     ['Linear', 'ReLU']
     """
+    check_module(module, "report")
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise ValueError(
+                f"{name} is on the meta device and has no values: call "
+                'module.to_empty(device="cpu") and init_ first'
+            )
     rows: list[LayerReport] = []
     waiting: list[float | None] = []
 
@@ -343,7 +388,9 @@ def _against_noise(made: Any) -> torch.Tensor:
         made = [made]
     elif isinstance(made, dict):
         made = list(made.values())
-    total = torch.zeros(())
+    elif not isinstance(made, (tuple, list)):
+        raise ValueError(f"the output is of type {type(made).__name__}: give the loss= of it")
+    total = torch.zeros((), device="cpu")
     for i, one in enumerate(made):
         if isinstance(one, torch.Tensor) and one.is_floating_point():
             noise = torch.from_numpy(fanin.normal(tuple(one.shape), seed=fanin.Stream(0)[i]))
