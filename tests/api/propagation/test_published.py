@@ -93,7 +93,8 @@ FIGURES = [
     # Hayou et al. 2019: 1 - c against 9 pi^2/(2 l^2).
     *((f"relu's correlation after {n}",
        lambda n=n: p.propagate("relu", n, weight_var=2.0, c0=0.0).one_minus_c[-1]
-       * 2 * n * n / (9 * math.pi**2), printed) for n, printed in ((100, "0.805"), (1000, "0.971"))),
+       * 2 * n * n / (9 * math.pi**2), printed)
+      for n, printed in ((100, "0.805"), (1000, "0.971"))),
 ]  # fmt: skip
 
 
