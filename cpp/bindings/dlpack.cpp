@@ -126,9 +126,22 @@ py::array from_dlpack(const py::object& capsule, const py::object& dtype_of, boo
       got + (got.find("used") != std::string::npos ? ": it can be taken only once" : ""));
 }
 
+/// The memory at an address, which lives as long as `owner`; strides count elements.
+py::array lent(const py::object& owner, std::uintptr_t address, const py::tuple& shape,
+               const py::tuple& strides, const py::dtype& dtype) {
+  std::vector<py::ssize_t> counts, steps;
+  for (const py::handle count : shape) counts.push_back(py::cast<py::ssize_t>(count));
+  for (const py::handle step : strides)
+    steps.push_back(py::cast<py::ssize_t>(step) * dtype.itemsize());
+  return py::array(dtype, std::move(counts), std::move(steps),
+                   reinterpret_cast<const void*>(address), owner);
+}
+
 }  // namespace
 
 void register_dlpack(py::module_& m) {
+  m.def("lent", &lent, py::arg("owner"), py::arg("address"), py::arg("shape"), py::arg("strides"),
+        py::arg("dtype"));
   m.def("from_dlpack", &from_dlpack, py::arg("capsule"), py::arg("dtype_of"), py::arg("writable"));
 }
 

@@ -122,6 +122,13 @@ class Cursor:
 def from_dlpack(
     capsule: Any, dtype_of: Callable[[str], np.dtype[Any]], writable: bool
 ) -> NDArray[Any]: ...
+def lent(
+    owner: Any,
+    address: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> NDArray[Any]: ...
 def start_writing(descriptor: int, start: int, count: int) -> None: ...
 def gemm(
     a: NDArray[Any],

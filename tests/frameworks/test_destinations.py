@@ -45,6 +45,27 @@ def test_autograd_notices_that_a_tensor_was_overwritten(name):
         y.backward()
 
 
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_storage_can_be_freed_afterwards_as_before(name, dtype):
+    if name.startswith("Generator") and dtype is torch.bfloat16:
+        dtype = torch.float32  # which these draws state
+    w = torch.ones((1, 2, 2, 4) if name == "delta_orthogonal" else (4, 4), dtype=dtype)
+    DRAWS[name](w)
+    assert w.untyped_storage().resizable()
+    w.untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match="freed"):
+        DRAWS[name](w)
+
+
+def test_a_tensor_that_is_stored_as_its_conjugate_is_refused():
+    w = torch.ones(4, dtype=torch.complex64)
+    for view in (w.conj(), w.conj().imag):
+        with pytest.raises(RuntimeError, match="conjugate or negative"):
+            fanin.normal((4,), seed=0, out=view)
+    assert torch.equal(w, torch.ones(4, dtype=torch.complex64))
+
+
 def test_tensors_that_share_memory_by_halves_and_steps_are_filled_where_they_lie():
     whole = torch.zeros(6, 8, dtype=torch.bfloat16)
     part = whole[1::2, 2:8:3].T

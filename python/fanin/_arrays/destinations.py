@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -107,12 +108,27 @@ def _torch_view(tensor: Any, torch: Any) -> np.ndarray[Any, Any]:
         )
     if tensor.layout is not torch.strided:
         raise TypeError(f"out must be a dense tensor, got layout {tensor.layout}")
-    plain = tensor.detach() if tensor.requires_grad else tensor
-    if plain.dtype is torch.bfloat16:  # torch has no NumPy name for it: share the 16 bits
-        bits: np.ndarray[Any, Any] = plain.view(torch.int16).numpy()
-        return bits.view(bfloat16)
-    array: np.ndarray[Any, Any] = plain.numpy()
-    return array
+    if tensor.is_conj() or tensor.is_neg():
+        raise RuntimeError(
+            "out is a tensor whose conjugate or negative stands in memory; call resolve_conj() or "
+            "resolve_neg() first"
+        )
+    address = tensor.data_ptr()
+    if not address and tensor.numel():
+        raise RuntimeError(f"out of shape {tuple(tensor.shape)} has no memory: it has been freed")
+    # Not Tensor.numpy(), which would make the storage unresizable.
+    return _core.lent(tensor, address, tensor.shape, tensor.stride(), _dtype_of(tensor.dtype))
+
+
+@functools.cache
+def _dtype_of(dtype: Any) -> np.dtype[Any]:
+    """NumPy's dtype of torch's, which has the same name."""
+    name = str(dtype).removeprefix("torch.")
+    try:
+        named: np.dtype[Any] = np.dtype(bfloat16 if name == "bfloat16" else name)
+    except TypeError:
+        raise TypeError(f"out is a tensor of {dtype}, which NumPy has no dtype for") from None
+    return named
 
 
 def overlaps_itself(array: np.ndarray[Any, Any]) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fanin import _core
+
 __all__ = ["BLOCK_BYTES", "array_of", "changed", "dtype_of", "fill_blocks", "foreign"]
 
 #: What is held of a tensor that the core cannot write itself, at most.
@@ -27,22 +29,6 @@ _BY_BITS: dict[torch.dtype, Any] = {
 }
 
 
-class _Lent:
-    """A tensor's memory as NumPy takes it; ``Tensor.numpy()`` would make its storage unresizable,
-    which FSDP has to free."""
-
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor  # the memory lives as long as the array does
-        size = tensor.element_size()
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (tensor.data_ptr(), False),
-            "shape": tuple(tensor.shape),
-            "strides": tuple(step * size for step in tensor.stride()),
-            "typestr": dtype_of(tensor.dtype).str if tensor.dtype not in _BY_BITS else f"<i{size}",
-        }
-
-
 def array_of(tensor: torch.Tensor) -> NDArray[Any]:
     """The memory of a dense CPU tensor, shared, whatever its dtype and whether it needs grad.
 
@@ -57,9 +43,9 @@ def array_of(tensor: torch.Tensor) -> NDArray[Any]:
         raise RuntimeError(
             f"the tensor of shape {tuple(tensor.shape)} has no memory: its storage has been freed"
         )
-    array: NDArray[Any] = np.asarray(_Lent(tensor))
-    by_bits = _BY_BITS.get(tensor.dtype)
-    return array if by_bits is None else array.view(by_bits)
+    # Not Tensor.numpy(), which would make the storage unresizable, and FSDP has to free it.
+    address, dtype = tensor.data_ptr(), dtype_of(tensor.dtype)
+    return _core.lent(tensor, address, tensor.shape, tensor.stride(), dtype)
 
 
 def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
