@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from fanin._hints import short
+from fanin._hints import foreign_call, short
 from fanin._random.stateless import normal, random, truncated_normal, uniform
 
 from .registry import schemes
@@ -87,9 +87,9 @@ class Rules:
     def __len__(self) -> int:
         return len(self.rules)
 
-    def match(self, name: str) -> Rule | None:
-        """The first rule whose pattern matches, or None."""
-        return next((rule for rule in self.rules if rule.matches(name)), None)
+    def match(self, *names: str) -> Rule | None:
+        """The first rule whose pattern matches one of a tensor's names, or None."""
+        return next((rule for rule in self.rules if any(map(rule.matches, names))), None)
 
     def check(self, names: Iterable[str]) -> None:
         """Refuse rules that match none of `names`.
@@ -145,8 +145,11 @@ def _check_scheme(rule: Rule) -> None:
     row = rows.get(rule.scheme)
     if row is None:
         known = [*DRAWS, *rows]
+        elsewhere = foreign_call(rule.scheme)
         near = difflib.get_close_matches(rule.scheme, known, n=3)
         hint = f", did you mean {' or '.join(near)}?" if near else ""
+        if elsewhere is not None:
+            hint = f", a name carries its convention: {elsewhere}"
         raise ValueError(f"the rule {rule.pattern!r}: there is no scheme {rule.scheme!r}{hint}")
     try:
         row.signature.bind_partial(**rule.arguments)

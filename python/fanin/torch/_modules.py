@@ -95,7 +95,8 @@ def init_(
         On any device, sharded or not (DTensor, FSDP2; FSDP1 with a Plan recorded before wrapping):
         each process fills what it holds and sends nothing. Meta tensors need ``to_empty`` first.
     rules : mapping or sequence, optional
-        ``(pattern, scheme, arguments)`` over the record; the first match wins. Schemes by name
+        ``(pattern, scheme, arguments)`` over the record; the first that matches any of a
+        tensor's names wins. Schemes by name
         read weights in torch's order (layout "oi") unless the arguments say otherwise. Each is
         tried on an empty part first. Integer tensors keep their record.
     seed : int, Stream or Generator
@@ -136,7 +137,8 @@ def init_(
     rows = _outside(runs, named_tensors(module))
     names = [n for row in rows for n in (row.name, *row.tied)] + [run.name for run in runs]
     rules.check(names)
-    _check_plan(plan, names)
+    if isinstance(how, Plan):
+        _check_plan(plan, names)
     patterns = _patterns(only, names)
     root = _root(seed)
 
@@ -169,7 +171,8 @@ class _Source:
     def of(self, *names: str) -> tuple[PlanTensor | None, Rule | None]:
         """For a tensor of these names."""
         record = next((self._rows[name] for name in names if name in self._rows), None)
-        return record, self._rules.match(record.name if record else names[0])
+        known = () if record is None else (record.name, *record.tied)
+        return record, self._rules.match(*known, *names)
 
 
 def _outside(runs: Sequence[Run], rows: Iterable[NamedTensor]) -> list[NamedTensor]:
@@ -220,7 +223,7 @@ def _root(seed: Any) -> fanin.Stream:
 def _patterns(only: str | Sequence[str] | None, names: Iterable[str]) -> tuple[str, ...] | None:
     if only is None:
         return None
-    if not isinstance(only, (str, Sequence)):
+    if not isinstance(only, Iterable):
         raise TypeError(f"only is a pattern or a sequence of patterns, got {only!r}")
     patterns = (only,) if isinstance(only, str) else tuple(only)
     Rules([(pattern, "zeros") for pattern in patterns]).check(names)

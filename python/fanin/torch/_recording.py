@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ __all__ = ["record", "recorded"]
 #: transformers' mark of work done, on modules and on parameters.
 _FLAG = "_is_hf_initialized"
 _INDEPENDENT = ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
+#: What a module holds in containers of its own.
+_CONTAINERS = (
+    "_parameters", "_buffers", "_modules", "_forward_pre_hooks", "_non_persistent_buffers_set",
+)  # fmt: skip
 #: Held while stand-ins are in a module's places, where another thread would take them for its own.
 _standing_in = threading.RLock()
 
@@ -228,12 +233,26 @@ def _reset(module: nn.Module, failed: dict[int, CannotRecord]) -> None:
             method = getattr(one, name, None)
             if callable(method):
                 try:
+                    _check_call(method)
                     method()
                 except CannotRecord as error:
                     failed[id(one)] = error
                 break
 
     visit(module)
+
+
+def _check_call(method: Callable[[], object]) -> None:
+    """Refuse a method that asks for arguments."""
+    try:
+        inspect.signature(method).bind()
+    except TypeError:
+        name = getattr(method, "__name__", "reset_parameters")
+        raise CannotRecord(
+            f"its {name} asks for arguments: give how= a callable of the module that calls it"
+        ) from None
+    except ValueError:  # a method of C, whose signature nobody knows
+        pass
 
 
 @contextmanager
@@ -258,33 +277,47 @@ def _stand_ins(root: nn.Module) -> Iterator[dict[int, torch.Tensor]]:
     """Meta tensors in the place of every parameter and buffer, the originals by stand-in."""
     made: dict[int, torch.Tensor] = {}
     originals: dict[int, torch.Tensor] = {}
-    places: list[tuple[dict[str, Any], str, torch.Tensor]] = []
-    modules = list(root.modules())
+    with _flags_cleared(root), _left_as_it_is(root):
+        for module in root.modules():
+            groups: list[dict[str, Any]] = [module._parameters, module._buffers]
+            for group in groups:
+                for name, tensor in list(group.items()):
+                    if tensor is None or tensor.is_nested or tensor.is_quantized:
+                        continue
+                    stand_in = made.get(id(tensor))
+                    if stand_in is None:
+                        stand_in = torch.empty(
+                            tuple(tensor.shape), dtype=tensor.dtype, device="meta"
+                        )
+                        if group is module._parameters:
+                            stand_in = nn.Parameter(stand_in, tensor.requires_grad)
+                        made[id(tensor)] = stand_in
+                        originals[id(stand_in)] = tensor
+                    group[name] = stand_in
+        yield originals
+
+
+@contextmanager
+def _left_as_it_is(root: nn.Module) -> Iterator[None]:
+    """At the end every module of a tree has the attributes and the contents that it had."""
+    kept = []
+    for module in root.modules():
+        own = dict(vars(module))
+        contents = {name: copy.copy(own[name]) for name in _CONTAINERS if name in own}
+        kept.append((module, type(module), own, contents))
     try:
-        with _flags_cleared(root):
-            for module in modules:
-                groups: list[dict[str, Any]] = [module._parameters, module._buffers]
-                for group in groups:
-                    for name, tensor in list(group.items()):
-                        if tensor is None:
-                            continue
-                        places.append((group, name, tensor))
-                        if tensor.is_nested or tensor.is_quantized:
-                            continue
-                        stand_in = made.get(id(tensor))
-                        if stand_in is None:
-                            stand_in = torch.empty(
-                                tuple(tensor.shape), dtype=tensor.dtype, device="meta"
-                            )
-                            if group is module._parameters:
-                                stand_in = nn.Parameter(stand_in, tensor.requires_grad)
-                            made[id(tensor)] = stand_in
-                            originals[id(stand_in)] = tensor
-                        group[name] = stand_in
-            yield originals
+        yield
     finally:
-        for group, name, tensor in places:
-            group[name] = tensor
+        for module, kind, own, contents in kept:
+            if type(module) is not kind:  # as parametrisations do
+                module.__class__ = kind
+            have = vars(module)
+            for name in [name for name in have if name not in own]:
+                del have[name]
+            have.update(own)
+            for name, content in contents.items():
+                own[name].clear()
+                own[name].update(content)
 
 
 # ---- from contents to plan -----------------------------------------------------------------------

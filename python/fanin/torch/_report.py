@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import fanin
+from fanin._hints import short
 
 from ._fills import is_fillable
 from ._names import check_module
@@ -115,6 +116,8 @@ def lsuv_(
     """
     if not tolerance > 0.0:
         raise ValueError(f"tolerance must be > 0, got {tolerance!r}")
+    if not isinstance(iterations, int):
+        raise TypeError(f"iterations is an int, got {iterations!r}")
     check_module(module, "lsuv_")
     from ._functions import orthogonal_
 
@@ -350,6 +353,8 @@ def report(
                 parameter.grad = None
             made = _run(module, batch)
             value = _against_noise(made) if loss is None else loss(made)
+            if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                raise ValueError(f"a loss is a tensor of one number, got {short(value)}")
             if value.requires_grad:
                 value.backward()
     finally:

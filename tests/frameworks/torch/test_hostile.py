@@ -257,6 +257,82 @@ def test_what_raises_on_the_way_leaves_everything_as_it_was():
     assert nothing_is_open()
 
 
+def test_what_how_does_to_a_module_is_undone():
+    def changing(module):
+        for number in (0, 1, 3, 4):
+            module[number].reset_parameters()
+        module[0].weight = nn.Parameter(torch.randn(4, 3))
+        module[0].extra = nn.Parameter(torch.randn(3))
+        del module[0].bias
+        module[1] = nn.Linear(9, 9)
+        module.append(nn.Linear(2, 2))
+        module[2].note = "changed"
+        module.eval()
+        parametrizations.weight_norm(module[3])
+        module[4].register_buffer("more", torch.ones(2), persistent=False)
+
+    def build():
+        return nn.Sequential(*pair(), nn.ReLU(), nn.Linear(2, 2), nn.Linear(2, 2))
+
+    module, twin = build(), build()
+    before, modules, parameters = state(module), list(module.modules()), list(module.parameters())
+    plan = init.record(module, how=changing)
+    assert {"0.extra", "1.weight", "5.weight"} <= {tensor.name for tensor in plan.tensors}
+    with pytest.raises(ValueError, match="1.weight has shape .4,., its record .9, 9."):
+        init.init_(module, how=changing)
+    assert unchanged(module, before) and list(before) == list(module.state_dict())
+    assert list(map(type, module.modules())) == list(map(type, twin.modules()))
+    assert all(a is b for a, b in zip(module.modules(), modules, strict=True))
+    assert all(a is b for a, b in zip(module.parameters(), parameters, strict=True))
+    for one, other in zip(module.modules(), twin.modules(), strict=True):
+        assert list(vars(one)) == list(vars(other)) and one.training
+        assert one._non_persistent_buffers_set == other._non_persistent_buffers_set
+
+
+def test_a_method_that_asks_for_arguments_says_how():
+    class Scaled(nn.Linear):
+        def reset_parameters(self, std=None, *, mean=0.0):
+            theirs.normal_(self.weight, mean, 1.0 if std is None else std)
+            theirs.zeros_(self.bias)
+
+    class Asking(Scaled):
+        def reset_parameters(self, std):
+            super().reset_parameters(std)
+
+    module = nn.Sequential(Scaled(2, 2))
+    assert init.init_(module).filled == ("0.weight", "0.bias")
+    module.append(copy.deepcopy(module[0]))
+    module[1].__class__ = Asking
+    with pytest.raises(ValueError, match="1.weight of Asking: its reset_parameters asks for arg"):
+        init.record(module)
+    assert init.init_(module).skipped == ("1.weight", "1.bias")
+
+    def how(module):
+        module[0].reset_parameters()
+        module[1].reset_parameters(0.02)
+
+    assert len(init.init_(module, how=how).filled) == 4
+
+
+def test_a_rule_may_name_a_tensor_by_any_of_its_names():
+    module = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5))
+    module[1].weight = module[0].weight
+    done = init.init_(module, {"1.weight": "ones"})
+    assert (module[0].weight == 1).all() and done.tied == ("1.weight",)
+    init.init_(module, [("0.weight", "zeros"), ("1.*", "ones")])
+    assert (module[0].weight == 0).all() and (module[1].bias == 1).all()
+
+
+def test_names_of_torch_are_answered_with_ours():
+    with pytest.raises(ValueError, match="rule 'weight'.*torch's is fanin.glorot_uniform"):
+        init.init_(nn.Linear(3, 4), {"weight": "xavier_uniform_"})
+
+
+def test_only_takes_any_collection_of_patterns():
+    for only in ("weight", ["weight"], {"weight"}, (name for name in ["weight"])):
+        assert init.init_(nn.Linear(3, 4), only=only).filled == ("weight",)
+
+
 def test_fake_tensors_are_refused():
     module = pair()
     with FakeTensorMode():
@@ -351,6 +427,11 @@ def test_what_is_no_module_is_refused(function):
 
 @pytest.mark.filterwarnings("ignore")
 def test_lsuv_refuses_weights_that_it_cannot_set_and_batches_that_fail():
+    layer = nn.Linear(3, 4)
+    before = layer.weight.clone()
+    with pytest.raises(TypeError, match="iterations is an int, got 1.5"):
+        init.lsuv_(layer, torch.randn(6, 3), iterations=1.5)
+    assert torch.equal(layer.weight, before)
     second = {
         "computed from other tensors": parametrizations.weight_norm(nn.Linear(4, 4)),
         "has no shape yet": nn.LazyLinear(4),
@@ -394,6 +475,9 @@ def test_report_says_what_it_needs():
 
     with pytest.raises(ValueError, match="the output is of type int: give the loss="):
         init.report(Number(3, 3), torch.randn(2, 3))
+    for loss in (lambda y: y, lambda y: None):
+        with pytest.raises(ValueError, match="a loss is a tensor of one number, got"):
+            init.report(nn.Linear(3, 3), torch.randn(2, 3), loss=loss)
 
 
 def test_a_single_layer_is_a_network():
