@@ -169,7 +169,10 @@ def _normal(default: Any, mean: Any, std: Any = 1.0, size: Any = None, **rest: A
             return None
         law = lambda generator, out: ours.normal_in(out, mean, std, generator)  # noqa: E731
         return _new(law)(default, size, **rest)
-    shape = np.broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, torch.Tensor)))
+    try:
+        shape = np.broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, torch.Tensor)))
+    except ValueError:  # torch says it in its own words
+        return None
     first = mean if isinstance(mean, torch.Tensor) else std
     generator = rest.pop("generator", None)
     if rest or not first.is_floating_point() or first.device.type != "cpu":

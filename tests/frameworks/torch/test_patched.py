@@ -178,6 +178,7 @@ def test_sizes_may_be_numpys_or_tensors():
 WRONG = {
     "negative std": lambda: torch.normal(torch.zeros(3), -1.0),
     "a negative std among others": lambda: torch.normal(0.0, torch.tensor([1.0, -1.0])),
+    "shapes that do not meet": lambda: torch.normal(torch.zeros(3), torch.ones(4)),
     "negative rate": lambda: torch.empty(3).exponential_(-1.0),
     "no size": lambda: torch.randn("x"),
     "negative size": lambda: torch.rand(-1),
