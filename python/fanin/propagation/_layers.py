@@ -48,8 +48,9 @@ __all__ = [
     "RMSNorm",
     "Residual",
     "as_layers",
+    "comes_as_tokens",
+    "pools_tokens",
     "tokens_of",
-    "uneven_tokens",
 ]
 
 
@@ -236,11 +237,21 @@ def as_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def uneven_tokens(layers: Sequence[Any]) -> int | None:
-    """The number of tokens where they are not alike: one has a beginning of its own, or a mask."""
-    begun = any(isinstance(layer, Embedding) and layer.first_var is not None for layer in layers)
-    uneven = (layer.tokens for layer in _attentions(layers) if begun or layer.causal)
-    return next(uneven, None)
+def pools_tokens(layers: Sequence[Any]) -> bool:
+    """Whether a layer puts tokens of an attention together, which then count one by one."""
+    mixing = [i for i, layer in enumerate(layers) if tokens_of([layer]) is not None]
+    behind = layers[mixing[0] :] if mixing else []
+    return any(isinstance(layer, AveragePool | MaxPool | Flatten) for layer in behind)
+
+
+def comes_as_tokens(layers: Sequence[Any]) -> bool:
+    """Whether the input is tokens already, and not an image of which layers make them."""
+    for layer in layers:
+        if isinstance(layer, Conv | AveragePool | MaxPool | Flatten):
+            return False
+        if tokens_of([layer]) is not None:
+            return True
+    return False
 
 
 def tokens_of(layers: Sequence[Any]) -> int | None:

@@ -15,8 +15,18 @@ from fanin._types import Floats
 from ._findings import norm_kurtosis
 from ._finite_width import Step, corrected, fluctuation_hints, width_hints
 from ._gradient import Gradient
-from ._layer import any_uneven, demands, passed, swept
-from ._layers import Apply, Attention, Dense, MaxPool, Residual, as_layers, uneven_tokens
+from ._layer import any_uneven, demands, images_along, passed, swept
+from ._layers import (
+    Apply,
+    Attention,
+    Dense,
+    MaxPool,
+    Residual,
+    as_layers,
+    comes_as_tokens,
+    pools_tokens,
+    tokens_of,
+)
 from ._positions import Pairs, all_pairs, as_sides, positions
 from ._profile import FIELDS, Profile
 from ._simulate import Simulation, simulate_network
@@ -87,8 +97,8 @@ class Network:
     ) -> None:
         self.layers = as_layers(layers)
         self.width = None if width is None else as_count(width, "width")
-        tokens = uneven_tokens(self.layers)
-        if image is None and tokens is not None:
+        tokens = tokens_of(self.layers)
+        if image is None and tokens is not None and comes_as_tokens(self.layers):
             image = (tokens,)
         self.image = None if image is None else as_sides(image, "image")
 
@@ -96,15 +106,26 @@ class Network:
         return f"Network([{', '.join(_title(layer) for layer in self.layers)}])"
 
     @property
+    def _mapped(self) -> bool:
+        return any_uneven(self.layers, self.image) or pools_tokens(self.layers)
+
+    @property
+    def _tokens(self) -> bool:
+        """Whether positions are tokens one by one."""
+        return self._mapped and self.image == (tokens_of(self.layers),)
+
+    @property
     def pairs_behind(self) -> Pairs:
-        """The pairs of positions that the last entry keeps: those of tokens under a mask."""
-        return all_pairs(self.image) if self.image and uneven_tokens(self.layers) else ()
+        """The pairs of positions that the last entry keeps: those of tokens, if they differ."""
+        if not self._tokens:
+            return ()
+        behind = images_along(self.layers, self.image)[-1]
+        return () if behind is None else all_pairs(behind)
 
     def start(self, q0: ArrayLike, c0: ArrayLike | None) -> tuple[State, bool]:
         """The input's edge, with what the layers want of it, and whether a c0 was given."""
-        mapped = any_uneven(self.layers, self.image)
+        mapped, tokens = self._mapped, self._tokens
         pairs = demands(self.layers, self.pairs_behind, self.image, mapped)[0]
-        tokens = uneven_tokens(self.layers) is not None
         return starting_state(q0, c0, self.width, self.image, pairs, mapped, tokens)
 
     def propagate(self, q0: ArrayLike = 1.0, c0: ArrayLike | None = None) -> Profile:
@@ -287,10 +308,12 @@ def _per_unit(gradient: Gradient) -> Floats | None:
 def _correlations(out: dict[str, Floats], state: State, i: int) -> None:
     """Mean product over mean square."""
     c, apart = state.c, state.one_minus_c
-    if state.tokens:
+    if state.tokens:  # NaN of a single one
         pairs = sum(state.image[0] - d for (d,) in state.pairs) if state.image else 0
         whole = state.over_positions(state.q)
-        c = state.same.sum(axis=(-2, -1)) / max(pairs, 1) / whole
+        c = np.full_like(whole, np.nan)
+        if pairs and state.mapped:
+            c = state.same.sum(axis=(-2, -1)) / pairs / whole
         apart = 1 - c
     elif state.mapped:
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -159,7 +159,8 @@ class BatchNorm(_Norm):
 
     The batch mean is the part that all inputs share; a gradient goes back with gamma^2/(var +
     epsilon) (Yang et al. 2019). Inputs given without a c0 count as uncorrelated. Behind an
-    activation the variance is its mean over the units: exact where the inputs are uncorrelated.
+    activation the variance is its mean over the units: exact where the inputs are uncorrelated,
+    with relu, c = .5 and epsilon = .01 a gradient of 2.43 where drawn networks have 2.84 +- .23.
     In images of more than 1024 positions the mean of pairs of positions leaves out the edges.
 
     Parameters

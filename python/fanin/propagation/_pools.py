@@ -77,6 +77,10 @@ class AveragePool(EvenLayer):
     def _window(self, image: Image) -> tuple[int, ...]:
         if self.size is not None:
             window: tuple[int, ...] = tuple(self.size)  # type: ignore[arg-type]
+            if image is not None and len(window) != len(image):
+                raise ValueError(
+                    f"a window of {len(window)} axes on {image}: size is one int for each axis"
+                )
             if image is not None and any(w > s for w, s in zip(window, image, strict=True)):
                 raise ValueError(f"a window of {window} pixels does not fit into {image}")
             return window

@@ -20,7 +20,7 @@ from fanin._types import Floats
 
 from ._drawn import Draws, returned, run
 from ._layer import repeated
-from ._layers import tokens_of
+from ._layers import pools_tokens, tokens_of
 from ._stack import propagate
 
 if TYPE_CHECKING:
@@ -310,7 +310,10 @@ def simulate_network(
         with np.errstate(over="ignore", invalid="ignore"):  # a signal that overflows
             signals, ways = run(network.layers, x, draws)
             gradients = returned(ways, draws.normal(signals[-1].shape, 1.0))
-            rows.append([_means(signals, tokens), _means(gradients, tokens)])
+            entries = [_means(signals, tokens), _means(gradients, tokens)]
+            if pools_tokens(network.layers):  # of fewer tokens behind than in front the mean
+                entries = [[(x.mean(keepdims=True), y) for x, y in row] for row in entries]
+            rows.append(entries)
     square, product, gradient = (
         np.array([[entry[i] for entry in row[j]] for row in rows])
         for i, j in ((0, 0), (1, 0), (0, 1))
@@ -323,7 +326,7 @@ def _means(values: Sequence[Floats], tokens: int | None) -> list[tuple[Floats, f
     found = []
     for x in values:
         if tokens is not None:  # tokens of a sequence are what is compared; sequences add up
-            x = x.transpose(2, 0, 1)
+            x = x.transpose(2, 0, 1) if x.ndim > 2 else x[None]
         flat = x.reshape(len(x), -1)
         square, total = (flat * flat).mean(axis=1), flat.sum(axis=0)
         pairs = len(flat) * (len(flat) - 1)
@@ -339,7 +342,7 @@ def _summary(square: Floats, product: Floats, gradient: Floats, theory: Profile)
     q, q_se = _mean_and_error(of_network)
     grad, grad_se = _mean_and_error(gradient.sum(axis=2) / inputs)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        if inputs == 1:
+        if np.isnan(product).all():
             c = c_se = np.full_like(q, np.nan)
         else:
             # A ratio of means; its error is that of the linearised difference.

@@ -3,6 +3,7 @@ backward: as they are built and initialised, at small size."""
 
 from __future__ import annotations
 
+import fnmatch
 import math
 
 import numpy as np
@@ -162,6 +163,43 @@ def test_transformers_agree_layer_by_layer_forward_and_backward(name):
     assert mean.shape == expected.shape
     assert (abs(mean - expected) <= room).all(), (mean / expected, error / expected)
     assert np.median(error[[0, 3]] / expected[[0, 3]]) < 0.02
+
+
+#: Weights of the MLPs, in order.
+MLPS = {
+    "gpt2": ("mlp.c_fc.weight", "mlp.c_proj.weight"),
+    "llama": ("mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"),
+    "bert": ("intermediate.dense.weight", "[0-9].output.dense.weight"),
+    "vit": ("mlp.fc1.weight", "mlp.fc2.weight"),
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_weights_of_transformers_have_the_sum_over_their_tokens(name):
+    layers, width, tokens = 2, 256, 50 if name == "vit" else 64
+    std = 1 / math.sqrt(width)
+    more = {"llama": {"inner": 2 * width}, "vit": {"patch": 8}}.get(name, {})
+    network = p.architecture(name, layers=layers, width=width, tokens=tokens, std=std, **more)
+    expected = network.propagate(c0=0.0).weight_grads
+    rows = []
+    for seed in range(NETWORKS):
+        torch.manual_seed(seed)
+        model, _, last = BUILDERS[name](layers, width, tokens, std)
+        found, hooks = inputs_of([], last)
+        if name == "vit":
+            side = 8 * math.isqrt(tokens - 1)
+            model.eval()(torch.randn(1, 3, side, side))
+        else:
+            model.eval()(torch.randperm(511)[None, :tokens] + 1)
+        (found[0] * torch.randn_like(found[0])).sum().backward()
+        weights = [w for key, w in model.named_parameters()
+                   if any(fnmatch.fnmatch(key, "*" + one) for one in MLPS[name])]  # fmt: skip
+        rows.append([(w.grad.double() ** 2).mean().item() for w in weights])
+        hooks[0].remove()
+    mean, error = np.mean(rows, 0), np.std(rows, 0, ddof=1) / math.sqrt(NETWORKS)
+    assert mean.shape == expected.shape
+    room = SCORE * error + effect(layers, width, tokens) * expected
+    assert (abs(mean - expected) <= room).all(), (mean / expected, error / expected)
 
 
 def test_a_resnet_agrees_with_the_one_of_transformers():
