@@ -26,16 +26,11 @@ from ._memory import dtype_of, foreign
 from ._names import NamedTensor, named_tensors
 from ._recorder import ADVICE, CannotRecord, Recorder
 from ._shards import is_distributed
+from ._standing_in import FLAG, flags_cleared, is_transformers, stand_ins
 
 __all__ = ["record", "recorded"]
 
-#: transformers' mark of work done, on modules and on parameters.
-_FLAG = "_is_hf_initialized"
 _INDEPENDENT = ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
-#: What a module holds in containers of its own.
-_CONTAINERS = (
-    "_parameters", "_buffers", "_modules", "_forward_pre_hooks", "_non_persistent_buffers_set",
-)  # fmt: skip
 #: Held while stand-ins are in a module's places, where another thread would take them for its own.
 _standing_in = threading.RLock()
 
@@ -56,7 +51,8 @@ def record(
     how : callable, optional
         Called with the module. None: transformers' ``initialize_weights`` if the module has it
         and its constructor has not run it, else ``reset_parameters`` of every submodule, inner
-        ones first (of what a factory has built: nothing more). A Plan is returned as it is.
+        ones first, ``initialize_weights`` of models of transformers among them (of what a factory
+        has built: nothing more). A Plan is returned as it is.
 
     Returns
     -------
@@ -98,7 +94,7 @@ def recorded(module_or_factory: Any, how: Any = None) -> tuple[Plan, dict[str, C
             )
         return _of_factory(module_or_factory, how)
     module = _inner(module_or_factory)
-    if hasattr(module, "initialize_weights") and hasattr(module, "config"):
+    if is_transformers(module) and _takes(type(module), module.config):
         rebuilt = _of_factory(lambda: _rebuilt(module), how)
         return _with_dtypes(rebuilt[0], module), rebuilt[1]
     return _of_module(module_or_factory, how)
@@ -115,6 +111,17 @@ def _inner(module: nn.Module) -> nn.Module:
                 break
         else:
             return module
+
+
+def _takes(function: Callable[..., object], *arguments: object) -> bool:
+    """Whether a call with these arguments alone is one, as far as a signature tells."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a function of C, whose signature nobody knows
+        pass
+    return True
 
 
 def _rebuilt(module: nn.Module) -> nn.Module:
@@ -141,7 +148,7 @@ def _of_factory(factory: Any, how: Any) -> tuple[Plan, dict[str, CannotRecord]]:
         if not isinstance(module, nn.Module):
             raise TypeError(f"the factory built no module but {type(module).__name__}")
         done = how is None and _is_initialised(module)
-        with torch.no_grad(), _flags_cleared(module):
+        with torch.no_grad(), flags_cleared(module):
             if how is not None:
                 how(module)
             elif hasattr(module, "initialize_weights") and not done:
@@ -165,12 +172,15 @@ def _of_module(module: nn.Module, how: Any) -> tuple[Plan, dict[str, CannotRecor
             "has compiled: record the model before that, plan = record(model), and give how=plan"
         )
     failed: dict[int, CannotRecord] = {}
-    with _standing_in, _stand_ins(module) as originals:
+    with _standing_in, stand_ins(module) as (originals, ties):
         with _recording_into(recorder), torch.no_grad():
             if how is None:
                 _reset(module, failed)
             else:
                 how(module)
+        for group, name, stand_in, first in ties:
+            if group.get(name) is stand_in:
+                group[name] = first
         return _described(module, recorder, originals, failed)
 
 
@@ -215,7 +225,7 @@ def _is_initialised(module: nn.Module) -> bool:
     It ties weights after that: run again on tied ones, it would draw the head over what the
     embedding holds, the padding's row of zeros too.
     """
-    return bool(vars(module).get(_FLAG, False))
+    return bool(vars(module).get(FLAG, False))
 
 
 def _call(module: nn.Module, name: str) -> None:
@@ -226,98 +236,28 @@ def _call(module: nn.Module, name: str) -> None:
 def _reset(module: nn.Module, failed: dict[int, CannotRecord]) -> None:
     """Every submodule's own initialisation, inner ones first; what cannot go on is in `failed`."""
 
-    def visit(one: nn.Module) -> None:
+    def visit(one: nn.Module, inside: bool = False) -> None:
+        names = ["reset_parameters", "_reset_parameters"]
+        if is_transformers(one):
+            names, inside = ["initialize_weights"], True  # of all in it that has not done its own
+        elif inside:
+            names = []
         for child in one.children():
-            visit(child)
-        for name in ("reset_parameters", "_reset_parameters"):
-            method = getattr(one, name, None)
-            if callable(method):
-                try:
-                    _check_call(method)
-                    method()
-                except CannotRecord as error:
-                    failed[id(one)] = error
-                break
+            visit(child, inside)
+        name = next((name for name in names if callable(getattr(one, name, None))), None)
+        if name is None:
+            return
+        try:
+            if not _takes(getattr(one, name)):
+                raise CannotRecord(
+                    f"its {name} asks for arguments: give how= a callable of the module that "
+                    "calls it"
+                )
+            _call(one, name)
+        except CannotRecord as error:
+            failed[id(one)] = error
 
     visit(module)
-
-
-def _check_call(method: Callable[[], object]) -> None:
-    """Refuse a method that asks for arguments."""
-    try:
-        inspect.signature(method).bind()
-    except TypeError:
-        name = getattr(method, "__name__", "reset_parameters")
-        raise CannotRecord(
-            f"its {name} asks for arguments: give how= a callable of the module that calls it"
-        ) from None
-    except ValueError:  # a method of C, whose signature nobody knows
-        pass
-
-
-@contextmanager
-def _flags_cleared(root: nn.Module) -> Iterator[None]:
-    """transformers' marks of work done, away while the work is recorded."""
-    holders = [*root.modules(), *root.parameters(), *root.buffers()]
-    marked = [(holder, vars(holder)[_FLAG]) for holder in holders if _FLAG in vars(holder)]
-    for holder, _ in marked:
-        delattr(holder, _FLAG)
-    try:
-        yield
-    finally:
-        for holder in holders:
-            if _FLAG in vars(holder):
-                delattr(holder, _FLAG)
-        for holder, value in marked:
-            setattr(holder, _FLAG, value)
-
-
-@contextmanager
-def _stand_ins(root: nn.Module) -> Iterator[dict[int, torch.Tensor]]:
-    """Meta tensors in the place of every parameter and buffer, the originals by stand-in."""
-    made: dict[int, torch.Tensor] = {}
-    originals: dict[int, torch.Tensor] = {}
-    with _flags_cleared(root), _left_as_it_is(root):
-        for module in root.modules():
-            groups: list[dict[str, Any]] = [module._parameters, module._buffers]
-            for group in groups:
-                for name, tensor in list(group.items()):
-                    if tensor is None or tensor.is_nested or tensor.is_quantized:
-                        continue
-                    stand_in = made.get(id(tensor))
-                    if stand_in is None:
-                        stand_in = torch.empty(
-                            tuple(tensor.shape), dtype=tensor.dtype, device="meta"
-                        )
-                        if group is module._parameters:
-                            stand_in = nn.Parameter(stand_in, tensor.requires_grad)
-                        made[id(tensor)] = stand_in
-                        originals[id(stand_in)] = tensor
-                    group[name] = stand_in
-        yield originals
-
-
-@contextmanager
-def _left_as_it_is(root: nn.Module) -> Iterator[None]:
-    """At the end every module of a tree has the attributes and the contents that it had."""
-    kept = []
-    for module in root.modules():
-        own = dict(vars(module))
-        contents = {name: copy.copy(own[name]) for name in _CONTAINERS if name in own}
-        kept.append((module, type(module), own, contents))
-    try:
-        yield
-    finally:
-        for module, kind, own, contents in kept:
-            if type(module) is not kind:  # as parametrisations do
-                module.__class__ = kind
-            have = vars(module)
-            for name in [name for name in have if name not in own]:
-                del have[name]
-            have.update(own)
-            for name, content in contents.items():
-                own[name].clear()
-                own[name].update(content)
 
 
 # ---- from contents to plan -----------------------------------------------------------------------

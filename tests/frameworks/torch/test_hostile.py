@@ -11,6 +11,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import init as theirs
 from torch.nn.utils import parametrizations, prune
+from torch_models import bert, gpt2
 
 import fanin
 from fanin import torch as init
@@ -312,6 +313,43 @@ def test_a_method_that_asks_for_arguments_says_how():
         module[1].reset_parameters(0.02)
 
     assert len(init.init_(module, how=how).filled) == 4
+
+
+class Around(nn.Module):
+    """A module that has a model of transformers in it."""
+
+    def __init__(self, build):
+        super().__init__()
+        self.net, self.head = build(), nn.Linear(3, 2)
+
+
+@pytest.mark.parametrize("build", [gpt2, bert])
+def test_models_of_transformers_keep_their_scheme_inside_of_others(build):
+    module = Around(build)
+    plan = init.record(lambda: Around(build))
+    assert init.record(module).tensors == plan.tensors
+    done = init.init_(module, seed=1)
+    assert done.skipped == () and len(done.tied) > 0
+    table = module.net.get_input_embeddings().weight.detach()
+    assert module.net.get_input_embeddings().weight is module.net.get_output_embeddings().weight
+    assert abs(float(table[1:].std()) / 0.02 - 1) < 0.1
+    assert bool((table[0] == 0).all()) is (build is bert)  # BERT's padding
+
+
+def test_a_model_of_transformers_whose_constructor_asks_for_more_is_recorded_as_it_is():
+    kind = type(gpt2())
+
+    class Larger(kind):
+        def __init__(self, config, classes):
+            super().__init__(config)
+            self.extra = nn.Linear(32, classes)
+            self.post_init()
+
+    module = Larger(gpt2().config, 3)
+    want = init.record(lambda: Larger(gpt2().config, 3))
+    assert init.record(module).tensors == want.tensors
+    for how in (None, lambda model: model.init_weights()):
+        assert init.init_(module, how=how).skipped == ()
 
 
 def test_a_rule_may_name_a_tensor_by_any_of_its_names():
