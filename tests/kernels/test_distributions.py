@@ -157,8 +157,9 @@ def test_half_normals_are_the_rounded_float32_normals(isa, dtype):
 
 @pytest.mark.parametrize("dtype", HALF)
 def test_half_truncated_normals_are_rounded_and_then_limited(isa, dtype):
-    # The bounds themselves are not representable: the limits are the outermost values inside.
-    low, high, scale = -1.9, 1.7, 0.02
+    # The bounds themselves are not representable, and the nearest number of either half lies outside
+    # of them: the limits are the outermost values inside.
+    low, high, scale = -1.939, 1.73, 0.02
     full = fanin.truncated_normal(100_003, 0.0, scale, low, high, seed=4)
     half = fanin.truncated_normal(100_003, 0.0, scale, low, high, seed=4, dtype=dtype)
     top = float(
@@ -175,6 +176,8 @@ def test_half_truncated_normals_are_rounded_and_then_limited(isa, dtype):
     expected = np.clip(as_float(full.astype(TYPES[dtype])), bottom, top)
     assert np.array_equal(as_float(half), expected)
     assert half.min() == bottom and half.max() == top
+    free = as_float(full.astype(TYPES[dtype]))
+    assert free.min() < bottom and free.max() > top
 
 
 def test_the_largest_normals_are_the_documented_ones():
