@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/fill.hpp"
 #include "engine/frames.hpp"
@@ -113,7 +114,10 @@ class Network {
     const i64 n = units(layer);
     double* const square = square_ + layer * inputs_;
     squares(m_.h.data(), n, square);
-    if (inputs_ == 1) return;
+    if (inputs_ == 1) {
+      product_[layer] = std::numeric_limits<double>::quiet_NaN();  // there are no pairs
+      return;
+    }
     // The products of all pairs: square of the sum less sum of the squares.
     m_.sum.assign(std::size_t(n), T(0));
     double own = 0;

@@ -236,7 +236,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_one_line_and_removes_the_temporary_file(tmp_path, number):
     # A large model, so that the signal meets it while it writes.
-    process = start_a_large_model(tmp_path)
+    process = start(tmp_path, "gpt2-xl", hears_signals)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -246,7 +246,7 @@ def test_a_signal_ends_it_in_one_line_and_removes_the_temporary_file(tmp_path, n
 
 
 def test_under_nohup_it_goes_on(tmp_path):
-    process = start_a_large_model(tmp_path, preexec_fn=ignore_hangup)
+    process = start(tmp_path, "gpt2", ignore_hangup)  # small: it must be seen to end
     process.send_signal(signal.SIGHUP)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
@@ -257,15 +257,19 @@ def ignore_hangup():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def start_a_large_model(folder, **more):
-    """The command, once its file is there; nohup must see it end, so that one is small."""
-    model = "gpt2" if more else "gpt2-xl"
+def hears_signals():
+    """As a user's shell starts a command, also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def start(folder, model, preexec_fn):
+    """The command, once its file is there."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fanin.cli", "init", model, "--dtype", "bfloat16", "-q"],
         cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
-        **more,
+        preexec_fn=preexec_fn,
     )
     while not os.listdir(folder) and process.poll() is None:
         time.sleep(0.001)
