@@ -157,8 +157,8 @@ def test_half_normals_are_the_rounded_float32_normals(isa, dtype):
 
 @pytest.mark.parametrize("dtype", HALF)
 def test_half_truncated_normals_are_rounded_and_then_limited(isa, dtype):
-    # The bounds themselves are not representable, and the nearest number of either half lies outside
-    # of them: the limits are the outermost values inside.
+    # The bounds themselves are not representable, and the nearest number of either half lies
+    # outside of them: the limits are the outermost values inside.
     low, high, scale = -1.939, 1.73, 0.02
     full = fanin.truncated_normal(100_003, 0.0, scale, low, high, seed=4)
     half = fanin.truncated_normal(100_003, 0.0, scale, low, high, seed=4, dtype=dtype)
