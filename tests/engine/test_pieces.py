@@ -66,16 +66,32 @@ def test_a_kink_within_a_piece_parts_it():
     assert counted.values < 1e5
 
 
+def test_a_function_that_changes_faster_is_cut_finer():
+    asked = {}
+    for frequency in (1, 20):
+        counted = Counted(lambda x, times=frequency: np.cos(times * x))
+        own = fanin.Activation(counted, derivative=lambda x, t=frequency: -t * np.sin(t * x))
+        counted.values = 0
+        p.covariance(1.0, 2.0, 0.9, own)
+        asked[frequency] = counted.values
+    assert asked[20] > 3 * asked[1]
+
+
 def test_a_function_that_no_polynomial_meets_is_asked_itself():
     """Steps finer than the finest piece: 512 in [1, 2), where a user states two kinks."""
     kinks = 1 + np.arange(512) / 512 + 1 / 1024
-    stairs = lambda x: np.searchsorted(kinks, x) / 512.0  # noqa: E731
-    own = fanin.Activation(stairs, derivative=np.zeros_like, kinks=kinks[[0, -1]])
+    stairs = Counted(lambda x: np.searchsorted(kinks, x) / 512.0)
+    ramp = Counted(lambda x: np.clip(x, kinks[0], kinks[-1]))
+    made = {}
+    for function in (stairs, ramp):
+        own = fanin.Activation(function, derivative=np.zeros_like, kinks=kinks[[0, -1]])
+        function.values = 0
+        made[function] = p.covariance(1.0, 1.0, 0.9999, own)
+    assert stairs.values > 3 * ramp.values
     x = np.linspace(-8, 8, 4001)
     density = np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
     mean_square = np.trapezoid(stairs(x) ** 2 * density, x)
-    assert p.covariance(1.0, 1.0, 0.9999, own) == pytest.approx(mean_square, rel=0.02)
-    assert p.covariance(1.0, 4.0, 0.0, own) > 0
+    assert made[stairs] == pytest.approx(mean_square, rel=0.02)
 
 
 def test_kinks_closer_than_pieces_are_seen():
