@@ -19,7 +19,8 @@ CALLS = {
     "correlations": "p.propagate('tanh', 300, weight_var=1.5, q0=np.linspace(0.1, 2, 100_000), c0=.5)",
     "covariances": "p.covariance(np.linspace(0.1, 9, 300_000), np.linspace(5, 99, 300_000), 0.8, 'silu')",
     "covariances of a user's": "p.covariance(np.linspace(0.1, 9, 300_000), 1.0, 0.8, np.tanh)",
-    "covariances with many kinks": "p.covariance(np.linspace(0.1, 9, 300_000), 1.0, 0.8, np.round)",
+    "covariances with kinks": "p.covariance(np.linspace(0.1, 9, 300_000), 1.0, 0.8, fanin.Activation("
+    "np.round, derivative=np.zeros_like, kinks=np.arange(-4, 4) + 0.5))",
     "tables": "p.one_minus_correlation_map(0.1, np.geomspace(1e-30, 1e30, 300_000), 'mish', weight_var=1)",
     "variances": "p.variance_map(np.linspace(0.1, 3, 20_000_000), 'silu', weight_var=1.0)",
     "moments": "p.moments(np.linspace(0.1, 3, 5_000_000), 'silu')",
