@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from defects import DEFECTS, Defect
@@ -70,7 +71,10 @@ class Copy:
     def _use(self, file: str) -> None:
         """What is installed follows a changed file."""
         if file.endswith(".py"):
-            shutil.copy2(self.source / file, self.made / Path(file).relative_to("python"))
+            made = self.made / Path(file).relative_to("python")
+            shutil.copy2(self.source / file, made)
+            # Two defects of one second and size would share their bytecode.
+            Path(cache_from_source(made)).unlink(missing_ok=True)
         else:
             shutil.copy2(self._core(), self.made / "fanin")
 
