@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING, MODEL_MAPPING_
 transformers.logging.set_verbosity_error()
 
 WIDTHS = re.compile(
-    r"(hidden_(size|dim)|d_model|n_embd|intermediate_size|ffn_dim|d_ff|d_inner|embed_dim|embedding_size"
+    r"((moe|expert|moe_shared_expert)_)?((ffn_)?hidden_(size|dim)|d_model|n_embd|intermediate_size|ffn_dim|d_ff|d_inner|embed_dim|embedding_size"
     r"|hidden_sizes|embed_dims|encoder_(hidden_)?dim|decoder_(hidden_)?dim|projection_dim|mlp_dim"
     r"|lru_width|mamba_expand_dim|kv_lora_rank|q_lora_rank|feat_extract_dim|conv_dim)s?$"
 )
@@ -110,7 +110,7 @@ def _shrink(configuration: Any, widths: bool, layers: bool) -> None:
 def _words(configuration: Any) -> int:
     """Enough for every token that has a number of its own."""
     ids = [v for k, v in vars(configuration).items() if k.endswith("_id") and isinstance(v, int)]
-    return max([FEW_WORDS, *(number + 1 for number in ids if number < 1 << 17)])
+    return max([FEW_WORDS, *(number + 1 for number in ids if number < 1 << 20)])
 
 
 def _narrow(value: Any) -> Any:

@@ -37,7 +37,8 @@ buffer by its name.
 
 Made small (2 layers, an eighth of the widths), they are filled by `init_` as their own code fills
 them: mean, std, bounds, rows of zeros, constants and buffers; and `Plan.write` writes the same
-bytes. `pytest -m "long or not long" tests/frameworks/torch/test_battery.py`;
+bytes; but for six that their configuration leaves above 4e8 parameters, which are recorded only.
+`pytest -m "long or not long" tests/frameworks/torch/test_battery.py`;
 [checks.md](checks.md) says what came out last.
 
 | model types | tensors |
