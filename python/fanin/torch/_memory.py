@@ -18,16 +18,6 @@ __all__ = ["BLOCK_BYTES", "array_of", "changed", "dtype_of", "fill_blocks", "for
 #: What is held of a tensor that the core cannot write itself, at most.
 BLOCK_BYTES = 1 << 25
 
-#: dtypes that torch gives no NumPy array for, and their names there.
-_BY_BITS: dict[torch.dtype, Any] = {
-    torch.bfloat16: ml_dtypes.bfloat16,
-    torch.float8_e4m3fn: ml_dtypes.float8_e4m3fn,
-    torch.float8_e5m2: ml_dtypes.float8_e5m2,
-    torch.float8_e4m3fnuz: ml_dtypes.float8_e4m3fnuz,
-    torch.float8_e5m2fnuz: ml_dtypes.float8_e5m2fnuz,
-    torch.float8_e8m0fnu: ml_dtypes.float8_e8m0fnu,
-}
-
 
 def array_of(tensor: torch.Tensor) -> NDArray[Any]:
     """The memory of a dense CPU tensor, shared, whatever its dtype and whether it needs grad.
@@ -48,19 +38,13 @@ def array_of(tensor: torch.Tensor) -> NDArray[Any]:
     return _core.lent(tensor, address, tensor.shape, tensor.stride(), dtype)
 
 
-def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
-    """NumPy's dtype of that name."""
-    by_bits = _BY_BITS.get(dtype)
-    if by_bits is not None:
-        named: np.dtype[Any] = np.dtype(by_bits)
-        return named
-    return _dtype_of(dtype)
-
-
 @functools.cache
-def _dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
-    array: NDArray[Any] = torch.empty(0, dtype=dtype, device="cpu").numpy()
-    return array.dtype
+def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
+    """The dtype of that name, of NumPy or a float of ml_dtypes; TypeError if there is none."""
+    name = str(dtype).removeprefix("torch.")
+    ours = name.startswith(("bfloat16", "float8"))
+    named: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name, name) if ours else name)
+    return named
 
 
 def foreign(tensor: torch.Tensor) -> str:
