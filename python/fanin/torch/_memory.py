@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401  its names
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,10 +40,11 @@ def array_of(tensor: torch.Tensor) -> NDArray[Any]:
 
 @functools.cache
 def dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
-    """The dtype of that name, of NumPy or a float of ml_dtypes; TypeError if there is none."""
+    """NumPy's dtype of that name, or ml_dtypes' of a float of whole bytes; TypeError if none."""
     name = str(dtype).removeprefix("torch.")
-    ours = name.startswith(("bfloat16", "float8"))
-    named: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name, name) if ours else name)
+    named: np.dtype[Any] = np.dtype(name)  # ml_dtypes has told NumPy its names
+    if named.isbuiltin != 1 and not name.startswith(("bfloat16", "float8")):
+        raise TypeError(f"no array has torch's {name}")
     return named
 
 
