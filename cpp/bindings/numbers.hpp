@@ -5,6 +5,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cmath>
+
 #include "core/types.hpp"
 
 namespace fanin::bindings {
@@ -40,7 +42,7 @@ inline bool plain_number(PyObject* object, double& value) {
   }
   if (i64 whole = 0; is_scalar_of<i64>(object) && plain_integer(object, whole)) {
     value = double(whole);
-    return true;
+    return std::fabs(value) < 0x1p53;
   }
   if (!PyLong_CheckExact(object)) return false;
   value = PyLong_AsDouble(object);
@@ -48,7 +50,7 @@ inline bool plain_number(PyObject* object, double& value) {
     PyErr_Clear();
     return false;
   }
-  return true;
+  return std::fabs(value) < 0x1p53;  // larger ones may be apart and one double
 }
 
 }  // namespace fanin::bindings

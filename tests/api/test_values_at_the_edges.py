@@ -162,3 +162,11 @@ def test_a_matrix_is_filled_and_given():
         assert getattr(fanin, name)(shape, seed=0, out=out, **given) is out
         expected = getattr(fanin, name)(shape, seed=0, **given)
         assert np.array_equal(np.asarray(out), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ints_that_are_one_float64_are_no_interval(dtype):
+    with pytest.raises(ValueError, match="round to one number"):
+        fanin.uniform(3, 2**60, 2**60 + 1, seed=0, dtype=dtype)
+    same = fanin.uniform(3, 2**60, 2**60, seed=0, dtype=dtype)
+    assert (same == 2.0**60).all()

@@ -61,10 +61,14 @@ def symmetric(shape: Any, low: float, high: float, **destination: Any) -> Any:
 def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
     require_range(low, high, dtype)
     if np.any(ends_meet(low, high, dtype)):
-        raise ValueError(
-            f"no {dtype.name} lies in [low, high): low {low} and high {high} round to one number "
-            "of it; take a wider dtype, or low == high for that number"
-        )
+        raise ValueError(_of_one_number(dtype, low, high))
+
+
+def _of_one_number(dtype: np.dtype[Any], low: Any, high: Any) -> str:
+    return (
+        f"no {dtype.name} lies in [low, high): low {low} and high {high} round to one number "
+        "of it; take a wider dtype, or low == high for that number"
+    )
 
 
 def _check_truncated(loc: Any, scale: Any, low: Any, high: Any, dtype: np.dtype[Any]) -> None:
@@ -138,6 +142,9 @@ def _explained(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     goal = target(
         call.shape, call.dtype, call.out, call.index, np.float32, law.accepted, law.function
     )
+    if law is _UNIFORM and all(isinstance(v, (int, np.integer)) for v in given):
+        if given[0] < given[1] and values[0] == values[1]:  # apart, and one float64
+            raise ValueError(_of_one_number(goal.array.dtype, *given))
     for check, value in zip(law.parameters.values(), values, strict=True):
         if check is not None:
             check(value)
