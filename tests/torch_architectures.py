@@ -28,7 +28,7 @@ WIDTHS = re.compile(
 )
 LAYERS = re.compile(r"(num_(\w+_)?layers|n_layers?|(encoder|decoder)_layers|depth|num_blocks)$")
 EXPERTS = re.compile(r"(n_routed|num|num_local|moe_num|n)_experts$")
-WORDS = re.compile(r"(\w+_)?vocab_size(_\w+)?$")
+WORDS = re.compile(r"(\w+_)?vocab_size(_\w+)?$|\w+_group_vocab$")
 FEW_WORDS, FEW_LAYERS, FEW_EXPERTS, NARROWER = 1200, 2, 8, 8
 
 
