@@ -44,6 +44,8 @@ FACTORS = {
 SCALED = (2048, 4096)
 TIMES_ONE_THREAD = 1.85  # with two threads
 LARGEST_ERROR = 3 * 0.35  # of norm_F(Q^T Q - I) / (eps n): three times LAPACK's at n = 64
+# A peer's sums over many rows round as a random walk: sqrt(m n) in the place of n. Measured: oneMKL
+# on AMD, 100000 x 32 in float32, 1.3e-5 (ours 8.7e-7), which is three times the bound of n.
 
 
 def flops(rows: int, columns: int) -> int:
@@ -56,9 +58,10 @@ def assert_orthonormal(made: Any, contender: str) -> None:
     """The orthogonality of every matrix that a contender made."""
     q = np.asarray(made).astype(np.float64)
     q = np.swapaxes(q, -1, -2) if q.shape[-2] < q.shape[-1] else q
-    n = q.shape[-1]
+    m, n = q.shape[-2:]
     error = np.linalg.norm(np.swapaxes(q, -1, -2) @ q - np.eye(n), axis=(-2, -1)).max()
-    assert error <= LARGEST_ERROR * n * 2.0**-23, f"{contender}: error {error:.2g} at n = {n}"
+    terms = n if contender.startswith("fanin") else np.sqrt(m * n)
+    assert error <= LARGEST_ERROR * terms * 2.0**-23, f"{contender}: error {error:.2g} at n = {n}"
 
 
 def rows_against(
