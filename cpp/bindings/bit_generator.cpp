@@ -3,12 +3,14 @@
 // numpy.random.BitGenerator's bridge is a state pointer and four functions, in the order of NumPy's
 // public header numpy/random/bitgen.h. The Python class finds the structure in the capsule that
 // NumPy's base class makes.
+#include <cstring>
 #include <limits>
 
 #include "bindings/differing.hpp"
 #include "bindings/door.hpp"
 #include "bindings/numbers.hpp"
 #include "bindings/register.hpp"
+#include "engine/dispatch.hpp"
 #include "engine/environment.hpp"
 #include "engine/integers.hpp"
 #include "engine/reader.hpp"
@@ -65,6 +67,29 @@ class Cursor {
     const auto [source, tile] = next(tiles);
     return py::make_tuple(key_bytes(u128(source.key_low) | u128(source.key_high) << 64), source.id,
                           tile);
+  }
+
+  /// The next words from a whole tile on, as bytes, written where Python keeps them.
+  py::object bytes(const py::int_& length) {
+    constexpr std::size_t word = sizeof(u64), per_tile = kTileWords * sizeof(u32);
+    const py::ssize_t asked = PyLong_AsSsize_t(length.ptr());
+    if (asked == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    const auto made = py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, asked));
+    if (!made) throw py::error_already_set();
+    const auto count = std::size_t(asked);
+    char* const data = PyBytes_AS_STRING(made.ptr());
+    const auto [source, tile] = next((count + per_tile - 1) / per_tile);
+    const Released released;
+    const engine::Plan words = engine::integers(0, 0, Element::i64);
+    const u64 first = tile * u64(words.tile_values);
+    engine::fill(words, source, {data, first, {{i64(count / word), word, 1}}, Element::i64}, 0, {});
+    if (const std::size_t rest = count % word; rest != 0) {
+      alignas(64) u32 last[kTileWords];
+      engine::table().words(source, tile + count / per_tile, 1, last);
+      std::memcpy(data + count - rest,
+                  reinterpret_cast<const char*>(last) + (count - rest) % per_tile, rest);
+    }
+    return made;
   }
 
   /// The values of a law at the next whole tile, and past them; None for an unusual call, which
@@ -186,6 +211,7 @@ void register_bit_generator(py::module_& m) {
       .def("seek", &Cursor::seek, py::arg("key"), py::arg("id"), py::arg("word"))
       .def("state", &Cursor::state)
       .def("take", &Cursor::take, py::arg("tiles"))
+      .def("bytes", &Cursor::bytes, py::arg("length"))
       .def("draw", &Cursor::draw, py::arg("law"), py::arg("numbers"), py::arg("size"),
            py::arg("dtype"), py::arg("out"), steady);
 }

@@ -18,6 +18,13 @@ struct FillRow {
   FillFn fill[kElements];
 };
 
+/// Fills of Params::integer_low and integer_span, by the bytes of an element (1, 2, 4, 8), and of
+/// signs (order of Element).
+struct IntegerTable {
+  FillFn integers[4];
+  FillFn signs[8];
+};
+
 /// One elementary function, elementwise; `out` may be `in`. Null where a type is not offered.
 struct FunctionRow {
   const char* name;
@@ -38,6 +45,7 @@ struct MomentTable;
 struct KernelTable {
   const char* isa;
   Rows<FillRow> fills;
+  IntegerTable integers;
   Rows<FunctionRow> functions;
   /// Raw words of `tiles` tiles.
   void (*words)(const Source&, u64 first, u64 tiles, u32* out);

@@ -1,5 +1,4 @@
-// Integers and signs, taken from the words themselves: exact, so one version serves every
-// instruction set.
+// Integers and signs, taken from the words themselves.
 #pragma once
 #include "core/stream.hpp"
 #include "engine/fill.hpp"

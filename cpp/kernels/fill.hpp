@@ -109,6 +109,45 @@ class PastCache {
 /// registers the spills cost more.
 inline constexpr bool kAhead = kVectorBytes == 64;
 
+/// Calls transform(words, to) for whole steps of `Tiles` tiles each; returns the number of tiles
+/// done. A tile makes `TileBytes` of output.
+template <template <int> class Way, int TileBytes, int Tiles, class Transform>
+[[gnu::always_inline]] inline u64 for_steps(const Source& source, u64 first, u64 tiles, void* out,
+                                            Transform transform) {
+  const u64 steps = tiles / Tiles;
+  if (steps == 0) return 0;
+  const RoundKeys<kRounds> keys(source);
+  TileCounter<Tiles> counter(first, source.id);
+  Way<Tiles * TileBytes> way(static_cast<char*>(out));
+  if constexpr (kAhead) {
+    TileWords<Tiles> words(counter, keys);
+    for (u64 i = 0; i < steps; ++i, way.advance()) {
+      counter.next();
+      const TileWords<Tiles> ahead(counter, keys);
+      transform(words, way.place());
+      // One by one, or GCC copies them through memory.
+      for (int v = 0; v < Tiles * kTileVectors; ++v) words.word[v] = ahead.word[v];
+    }
+  } else {
+    for (u64 i = 0; i < steps; ++i, counter.next(), way.advance())
+      transform(TileWords<Tiles>(counter, keys), way.place());
+  }
+  way.finish();
+  return steps * Tiles;
+}
+
+/// Calls steps<Tiles>(first, tiles, out): two tiles a step where a tile is two vectors, or four
+/// whole vectors of blocks, too few to hide the latency of the rounds. The last tile by itself.
+template <std::size_t TileBytes, class Steps>
+[[gnu::always_inline]] inline void in_steps(u64 first, u64 tiles, void* out, Steps steps) {
+  u64 done = 0;
+  if constexpr (kTileVectors == 2 || kBlocksBytes == 32) {
+    done = steps.template operator()<2>(first, tiles, out);
+    out = static_cast<char*>(out) + done * TileBytes;
+  }
+  if (done < tiles) steps.template operator()<1>(first + done, tiles - done, out);
+}
+
 /// Whole steps of `Tiles` tiles each; returns the number of tiles done.
 template <template <class> class LawOf, Element E, template <int> class Way, int Tiles>
 [[gnu::flatten]] u64 fill_steps(const Source& source, u64 first, u64 tiles, const Params& params,
@@ -118,8 +157,6 @@ template <template <class> class LawOf, Element E, template <int> class Way, int
   constexpr int half = kTileVectors / 2;
   constexpr std::size_t stored = element_bytes(E) * kLanes<T>;  // bytes of one stored vector
 
-  const RoundKeys<kRounds> keys(source);
-  TileCounter<Tiles> counter(first, source.id);
   const Law law(params);
   const Lanes<T> scale = splat(T(params.scale));
   const Lanes<T> loc = alternate(T(params.loc[0]), T(params.loc[1]));
@@ -170,37 +207,15 @@ template <template <class> class LawOf, Element E, template <int> class Way, int
     }
   };
 
-  const u64 steps = tiles / Tiles;
-  if (steps == 0) return 0;
-  Way<int(Tiles * kTileVectors * stored)> way(static_cast<char*>(out));
-  if constexpr (kAhead) {
-    TileWords<Tiles> words(counter, keys);
-    for (u64 i = 0; i < steps; ++i, way.advance()) {
-      counter.next();
-      const TileWords<Tiles> ahead(counter, keys);
-      transform(words, way.place());
-      // One by one, or GCC copies them through memory.
-      for (int v = 0; v < Tiles * kTileVectors; ++v) words.word[v] = ahead.word[v];
-    }
-  } else {
-    for (u64 i = 0; i < steps; ++i, counter.next(), way.advance())
-      transform(TileWords<Tiles>(counter, keys), way.place());
-  }
-  way.finish();
-  return steps * Tiles;
+  return for_steps<Way, int(kTileVectors * stored), Tiles>(source, first, tiles, out, transform);
 }
 
-/// Two tiles a step where a tile is two vectors, or four whole vectors of blocks, too few to hide
-/// the latency of the rounds. The last tile by itself.
 template <template <class> class LawOf, Element E, template <int> class Way>
 void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
-  using T = typename ComputeOf<E>::Type;
-  u64 done = 0;
-  if constexpr (kTileVectors == 2 || kBlocksBytes == 32) {
-    done = fill_steps<LawOf, E, Way, 2>(source, first, tiles, params, out);
-    out = static_cast<char*>(out) + done * kTileWords * 4 / sizeof(T) * element_bytes(E);
-  }
-  if (done < tiles) fill_steps<LawOf, E, Way, 1>(source, first + done, tiles - done, params, out);
+  constexpr std::size_t tile_bytes = u64(tile_values(E)) * element_bytes(E);
+  in_steps<tile_bytes>(first, tiles, out, [&]<int Tiles>(u64 from, u64 count, void* to) {
+    return fill_steps<LawOf, E, Way, Tiles>(source, from, count, params, to);
+  });
 }
 
 template <template <class> class Law, Element E>

@@ -1,18 +1,25 @@
 // The kernel table of one instruction set: the only symbol this object exports.
 #include "core/table.hpp"
 #include "kernels/fill.hpp"
+#include "kernels/integers.hpp"
 #include "kernels/scalar_functions.hpp"
 
 namespace fanin::FANIN_ISA {
 namespace {
 
+template <int Tiles>
+[[gnu::flatten]] u64 word_steps(const Source& source, u64 first, u64 tiles, void* out) {
+  return for_steps<Straight, 4 * kTileWords, Tiles>(source, first, tiles, out,
+                                                    [](const TileWords<Tiles>& words, char* to) {
+                                                      for (int v = 0; v < Tiles * kTileVectors; ++v)
+                                                        store(to + v * kVectorBytes, words.word[v]);
+                                                    });
+}
+
 void raw_words(const Source& source, u64 first, u64 tiles, u32* out) {
-  const RoundKeys<kRounds> keys(source);
-  TileCounter<1> counter(first, source.id);
-  for (u64 tile = 0; tile < tiles; ++tile, out += kTileWords, counter.next()) {
-    const TileWords<1> words(counter, keys);
-    for (int v = 0; v < kTileVectors; ++v) store(out + v * kLanes<u32>, words.word[v]);
-  }
+  in_steps<4 * kTileWords>(first, tiles, out, [&]<int Tiles>(u64 from, u64 count, void* to) {
+    return word_steps<Tiles>(source, from, count, to);
+  });
 }
 
 template <int Rounds>
@@ -66,8 +73,16 @@ extern const PanelTable panels;
 extern const MomentTable moments;
 
 extern const KernelTable table;
-const KernelTable table = {
-    FANIN_ISA_NAME, {kFills.row, kLaws}, {kFunctions, kFunctionCount}, &raw_words, &block,
-    &to_half,       &store_lines,        &contraction_probe,           &panels,    &moments};
+const KernelTable table = {FANIN_ISA_NAME,
+                           {kFills.row, kLaws},
+                           kIntegers,
+                           {kFunctions, kFunctionCount},
+                           &raw_words,
+                           &block,
+                           &to_half,
+                           &store_lines,
+                           &contraction_probe,
+                           &panels,
+                           &moments};
 
 }  // namespace fanin::FANIN_ISA

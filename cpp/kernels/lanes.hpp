@@ -1,6 +1,6 @@
 // The SIMD vocabulary: native vectors on the GCC/Clang vector extensions, and the only intrinsics
 // of the project (the AES round, the table look-up, the non-temporal store, the float16 conversion,
-// fma and sqrt).
+// fma, sqrt and the product of 32-bit halves).
 //
 // Every operation here is exact or correctly rounded, so all instruction sets give the same bits.
 #pragma once
@@ -48,6 +48,7 @@ using I32 = Lanes<i32>;
 using U64 = Lanes<u64>;
 using I64 = Lanes<i64>;
 using Half = VectorOf<u16, kVectorBytes / 2>::type;  ///< as many lanes as F32
+using Bytes = VectorOf<u8, kVectorBytes / 4>::type;  ///< as many lanes as F32
 using Blocks = VectorOf<u64, kBlocksBytes>::type;    ///< whole 16-byte blocks for the AES round
 
 /// The integers of the same width as T.
@@ -214,6 +215,58 @@ template <class V>
 #else
   return x >> 8;
 #endif
+}
+
+/// Products of the low halves of the lanes.
+[[gnu::always_inline]] inline U64 multiply_low_halves(U64 a, U64 b) {
+#if defined(__AVX512F__)
+  return bit_cast<U64>(_mm512_maskz_mul_epu32(0xff, bit_cast<__m512i>(a), bit_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  return bit_cast<U64>(_mm256_mul_epu32(bit_cast<__m256i>(a), bit_cast<__m256i>(b)));
+#elif defined(__x86_64__)
+  return bit_cast<U64>(_mm_mul_epu32(bit_cast<__m128i>(a), bit_cast<__m128i>(b)));
+#elif defined(__aarch64__)
+  const auto low = [](U64 x) { return vmovn_u64(bit_cast<uint64x2_t>(x)); };
+  return bit_cast<U64>(vmull_u32(low(a), low(b)));
+#else
+  return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+}
+
+/// The low halves of the lanes of two vectors of U64, in order.
+template <class V>
+[[gnu::always_inline]] inline U32 low_halves(V a, V b) {
+  const auto x = bit_cast<U32>(a), y = bit_cast<U32>(b);
+  const auto picked = [&]<int... Lane>() { return __builtin_shufflevector(x, y, (2 * Lane)...); };
+  if constexpr (sizeof(V) == 16)
+    return picked.template operator()<0, 1, 2, 3>();
+  else if constexpr (sizeof(V) == 32)
+    return picked.template operator()<0, 1, 2, 3, 4, 5, 6, 7>();
+  else
+    return picked.template operator()<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>();
+}
+
+/// The lowest byte of each lane. (GCC 12 makes the conversion one lane at a time.)
+[[gnu::always_inline]] inline Bytes low_bytes(U32 x) {
+#if defined(__AVX512F__)
+  return bit_cast<Bytes>(_mm512_maskz_cvtepi32_epi8(0xffff, bit_cast<__m512i>(x)));
+#elif defined(__AVX2__)
+  const __m256i lowest = _mm256_set_epi32(-1, -1, -1, 0x0c080400, -1, -1, -1, 0x0c080400);
+  const __m256i four_each = _mm256_shuffle_epi8(bit_cast<__m256i>(x), lowest);
+  const __m256i together = _mm256_set_epi32(7, 6, 5, 3, 2, 1, 4, 0);
+  const U64 eight = bit_cast<U64>(_mm256_permutevar8x32_epi32(four_each, together));
+  return bit_cast<Bytes>(u64(eight[0]));
+#else
+  return __builtin_convertvector(x, Bytes);
+#endif
+}
+
+/// The first or the second half of the lanes, as numbers of 64 bits.
+template <int Which>
+[[gnu::always_inline]] inline I64 widened(I32 x) {
+  typename VectorOf<i32, kVectorBytes / 2>::type half;
+  __builtin_memcpy(&half, reinterpret_cast<const char*>(&x) + Which * sizeof half, sizeof half);
+  return __builtin_convertvector(half, I64);
 }
 
 // ---- conversions (each correctly rounded, to nearest even) --------------------------------------

@@ -126,6 +126,42 @@ def test_stores_past_the_caches_reach_memory_of_any_alignment(isa, past_caches, 
         assert (raw[:start] == 0x5A).all() and (raw[end:] == 0x5A).all()
 
 
+def whole_range(rng, out):
+    rng.integers(np.iinfo(out.dtype).min, 2 ** (8 * out.itemsize - 1), dtype=out.dtype, out=out)
+
+
+def two_thirds(rng, out):
+    rng.integers(-(2 ** (8 * out.itemsize) // 3), 5, dtype=out.dtype, out=out)
+
+
+def hundred(rng, out):
+    rng.integers(100, dtype=out.dtype, out=out)
+
+
+def signs(rng, out):
+    rng.rademacher(out=out, dtype=out.dtype)
+
+
+@pytest.mark.parametrize("draw", [whole_range, two_thirds, hundred, signs])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64"])
+def test_integers_past_the_caches_are_those_of_the_baseline(isa, past_caches, dtype, draw):
+    dtype = np.dtype(dtype)
+    count = 3 * PAST_CACHES // dtype.itemsize + 77
+    raw = np.empty(count * dtype.itemsize + 256, np.uint8)
+    made = []
+    for offset in (0, 1, 16, dtype.itemsize):
+        raw[...] = 0x5A
+        start = -raw.ctypes.data % 64 + offset
+        end = start + count * dtype.itemsize
+        draw(fanin.default_rng(3), np.ndarray(count, dtype, raw, start))
+        made.append(raw[start:end].tobytes())
+        assert (raw[:start] == 0x5A).all() and (raw[end:] == 0x5A).all()
+    _core.debug.set_isa("baseline")
+    plain = np.empty(count, dtype)
+    draw(fanin.default_rng(3), plain)
+    assert set(made) == {plain.tobytes()}
+
+
 @pytest.mark.parametrize("row", [100, 2048, 5000])
 def test_rows_of_any_length_go_past_the_caches(past_caches, row):
     rows = 3 * PAST_CACHES // 4 // row + 1

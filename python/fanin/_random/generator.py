@@ -320,10 +320,8 @@ class Generator(Spawner, NumpyGenerator):
         count = operator.index(length)
         if count < 0:
             raise ValueError(f"negative dimensions are not allowed: {count} bytes")
-        drawn = np.empty(-(-count // 8), np.uint64)
-        key, id, tile = self._cursor.take(-(-count // 128))
-        _core.fill_integers(0, 0, INTEGERS[drawn.dtype], key, id, drawn, tile * TILE, True)
-        return drawn.astype("<u8", copy=False).view(np.uint8)[:count].tobytes()
+        made: bytes = self._cursor.bytes(count)
+        return made
 
 
 _SIGNED = (*REAL, *(dtype for dtype in INTEGERS if dtype.kind == "i"))

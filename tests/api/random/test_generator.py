@@ -314,9 +314,18 @@ def test_bytes_are_the_words_from_the_cursor_on():
         one = rng()
         assert one.bytes(count) == expected[:count]
         assert word_of(one) == 32 * -(-count // 128)
-    for bad, error in ((-1, ValueError), (1.5, TypeError), ("a", TypeError)):
+    # Several chunks, so that several threads make them.
+    large = fanin._core.words(fanin._core.seed_key(21), 0, 0, 2**13).astype("<u4").tobytes()
+    assert rng().bytes(len(large) - 3) == large[:-3]
+    bad: list[tuple[object, type[Exception]]] = [
+        (-1, ValueError), (1.5, TypeError), ("a", TypeError), (2**63, OverflowError),
+        (2**62, MemoryError),
+    ]  # fmt: skip
+    one = rng()
+    for length, error in bad:
         with pytest.raises(error):
-            rng().bytes(bad)
+            one.bytes(length)
+    assert word_of(one) == 0
 
 
 # -log: 2 ulp (tests/kernels/test_math.py); the scale's product and the sum 1/2 each.
