@@ -25,7 +25,7 @@ SHOWN = {
     "float32 uniform": "float32 uniform [0, 1)",
     "Llama-shaped list, 1.07e9 bfloat16, new memory": "Llama-shaped list, 1.07e9 bfloat16, fresh",
 }
-PEERS = ("NumPy", "torch", "JAX", "Keras", "oneMKL")
+PEERS = ("NumPy", "torch", "JAX", "Keras", "oneMKL", "randompack")
 MATRICES = {
     "one of 1024 × 1024": "n = 1024",
     "one of 4096 × 4096": "n = 4096",
@@ -42,6 +42,18 @@ FACTORISING = {
     "JAX `orthogonal`": ("(orthogonal)",),
 }
 NOTHING = "–"
+#: The benches of docs/benchmarks.md's section Numbers, and their titles.
+SECTIONS = {
+    "fill": "Large fills",
+    "orthogonal": "Orthogonal matrices, matrix products and QR",
+    "models": "Lists of tensors",
+    "torch": "fanin.torch",
+    "small": "Small calls",
+    "schemes": "Schemes",
+    "threads": "The number of threads by default",
+    "import": "Import",
+}
+APART = ("propagation", "files", "adapters")  # blocks of their own
 Key = tuple[str, str, str]  # threads, title, against
 
 
@@ -120,28 +132,34 @@ def figure(value: float) -> str:
 
 
 def whole(machines: list[Measured]) -> str:
-    """Every row, for docs/benchmarks.md."""
+    """Every row of some benches, for docs/benchmarks.md: a cell for each class of machines."""
     lines = [f"* {one.caption}." for one in machines]
-    head = ["threads", "what", "against", "unit"]
-    for one in machines:
-        head += [f"{one.name}: fanin", "peer", "compared"]
+    head = ["threads", "what", "against", "unit", *(one.name for one in machines)]
     lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for key in dict.fromkeys(key for one in machines for key in one.rows):
         found = [one.rows.get(key) for one in machines]
-        cells = [*key, next(row["unit"] for row in found if row)]
-        for row in found:
-            cells += three(row) if row else ["", "", ""]
+        unit = next(row["unit"] for row in found if row)
+        cells = [*key, unit, *(compared(row) if row else "" for row in found)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def three(row: dict[str, Any]) -> list[str]:
-    """Fanin's figure, the peer's, and how they compare."""
-    compared = f"{figure(row['compared'])} {row['measure']}"
+def sections() -> str:
+    """The benches that have no block of their own, one heading each."""
+    parts = []
+    for bench, title in SECTIONS.items():
+        machines = measured(lambda name, bench=bench: name == bench)
+        parts.append(f"### {title}\n\n`bench/bench_{bench}.py`\n\n{whole(machines)}")
+    return "\n\n".join(parts)
+
+
+def compared(row: dict[str, Any]) -> str:
+    """How fanin and the peer compare, the two figures, and whether what is asked is reached."""
+    figures = f"{figure(row['ours'])} / {figure(row['theirs'])}"
+    text = f"{figure(row['compared'])} {row['measure']} ({figures})"
     if row["required"] is not None:
-        sign = "<=" if row["at_most"] else ">="
-        compared += f" ({sign} {row['required']:g}: {row['verdict']})"
-    return [figure(row["ours"]), figure(row["theirs"]), compared]
+        text += f"; {'≤' if row['at_most'] else '≥'} {row['required']:g}: {row['verdict']}"
+    return text
 
 
 def short(machines: list[Measured]) -> str:
@@ -214,12 +232,10 @@ def replace(path: Path, name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    apart = ("propagation", "files", "adapters")  # blocks of their own
-    found = measured(lambda bench: bench not in apart)
-    replace(ROOT / "docs/benchmarks.md", "measured", whole(found))
-    replace(ROOT / "README.md", "measured", short(found))
-    replace(ROOT / "README.md", "matrices", matrices(found))
-    for name in apart:
+    shown = measured(lambda bench: bench in SECTIONS)
+    replace(ROOT / "docs/benchmarks.md", "measured", sections())
+    replace(ROOT / "README.md", "measured", short(shown))
+    replace(ROOT / "README.md", "matrices", matrices(shown))
+    for name in APART:
         found = measured(lambda bench, name=name: bench == name)
-        if found:
-            replace(ROOT / "docs/benchmarks.md", name, whole(found))
+        replace(ROOT / "docs/benchmarks.md", name, whole(found))

@@ -70,13 +70,11 @@ class Cursor {
   }
 
   /// The next words from a whole tile on, as bytes, written where Python keeps them.
-  py::object bytes(const py::int_& length) {
+  py::object bytes(py::ssize_t length) {
     constexpr std::size_t word = sizeof(u64), per_tile = kTileWords * sizeof(u32);
-    const py::ssize_t asked = PyLong_AsSsize_t(length.ptr());
-    if (asked == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-    const auto made = py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, asked));
+    const auto made = py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, length));
     if (!made) throw py::error_already_set();
-    const auto count = std::size_t(asked);
+    const auto count = std::size_t(length);
     char* const data = PyBytes_AS_STRING(made.ptr());
     const auto [source, tile] = next((count + per_tile - 1) / per_tile);
     const Released released;

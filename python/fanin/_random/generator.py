@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -320,6 +321,8 @@ class Generator(Spawner, NumpyGenerator):
         count = operator.index(length)
         if count < 0:
             raise ValueError(f"negative dimensions are not allowed: {count} bytes")
+        if count > sys.maxsize:
+            raise OverflowError(f"{count} bytes: at most {sys.maxsize} fit an object of Python")
         made: bytes = self._cursor.bytes(count)
         return made
 
