@@ -112,13 +112,13 @@ void set_isa(const std::string& name) {
 
 const KernelTable& baseline_table() { return baseline::table; }
 
-bool made_by_amd() {
+Cpu cpu() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  return __builtin_cpu_is("amd") != 0;
-#else
-  return false;
+  if (__builtin_cpu_is("amd"))  // of AMD's, Zen 5 is the first with this instruction
+    return __builtin_cpu_supports("avx512vp2intersect") ? Cpu::amd : Cpu::amd_before_zen_5;
 #endif
+  return Cpu::other;
 }
 
 }  // namespace fanin::engine

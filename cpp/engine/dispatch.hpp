@@ -20,7 +20,8 @@ void set_isa(const std::string& name);
 /// The table that every machine runs, whatever FANIN_ISA says.
 const KernelTable& baseline_table();
 
-/// Whether the CPU is AMD's. It may decide what is fast, never what is made.
-bool made_by_amd();
+/// Kinds of CPUs whose stores differ. It may decide what is fast, never what is made.
+enum class Cpu { amd_before_zen_5, amd, other };
+Cpu cpu();
 
 }  // namespace fanin::engine

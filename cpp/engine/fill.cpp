@@ -46,14 +46,15 @@ class Arguments {
 
 std::atomic<i64> chosen_stream_bytes{0};
 
-/// From how many bytes on stores go past the caches (docs/decisions/0010). Zen's plain stores to
-/// far memory cost no more, so there only what is bound by memory gains, once it is far larger than
-/// the caches.
+/// From how many bytes on stores go past the caches (docs/decisions/0010). Until Zen 4, AMD's plain
+/// stores to far memory cost no more, so there only what is bound by memory gains, once it is far
+/// larger than the caches.
 i64 stream_bytes(const Plan& plan) {
   constexpr i64 kMega = 1024 * 1024;
   if (const i64 chosen = chosen_stream_bytes.load(); chosen > 0) return chosen;
-  static const bool amd = made_by_amd();
-  if (!amd) return 16 * kMega;
+  static const Cpu cpu_here = cpu();
+  if (cpu_here == Cpu::other) return 16 * kMega;
+  if (cpu_here == Cpu::amd) return 32 * kMega;
   const std::string_view law = plan.law;
   const bool light = law.starts_with("uniform") || law == "integers" || law == "rademacher";
   return light ? 128 * kMega : std::numeric_limits<i64>::max();

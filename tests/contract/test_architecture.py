@@ -184,7 +184,7 @@ def test_a_kernel_object_exports_its_table_and_nothing_else(root, isa, file, tmp
 #: What the engine remembers between calls: the instruction set, the number of threads, the maker of
 #: the CPU and from how many bytes on stores go past its caches, whether the process was forked and
 #: the hook that tells; and, in every thread, how many libgomp has started.
-REMEMBERED = {"amd", "chosen_stream_bytes", "chosen_threads", "current", "fork_hook", "forked",
+REMEMBERED = {"chosen_stream_bytes", "chosen_threads", "cpu_here", "current", "fork_hook", "forked",
               "own", "worker_stack"}  # fmt: skip
 
 
