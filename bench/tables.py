@@ -1,4 +1,5 @@
-"""Writes the measured tables of docs/benchmarks.md and README.md from bench/results/*/*.json.
+"""Writes the measured tables of docs/benchmarks.md and README.md from bench/results/*/*.json, and
+draws the pictures beside them.
 
 python bench/tables.py
 
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fanin._bench.pictures import plot
+from fanin._bench.timing import Report, Row
+
 ROOT = Path(__file__).parents[1]
 #: The rows of the README: what is filled, and its title without the threads.
 SHOWN = {
@@ -26,6 +30,11 @@ SHOWN = {
     "Llama-shaped list, 1.07e9 bfloat16, new memory": "Llama-shaped list, 1.07e9 bfloat16, fresh",
 }
 PEERS = ("NumPy", "torch", "JAX", "Keras", "oneMKL", "randompack")
+#: The picture of a class: its cases, with two threads.
+PICTURED = ("AMD Zen 5", "Intel Sapphire Rapids")
+DRAWN = (
+    "float32 normal", "float32 truncated [-2, 2]", "float32 uniform [0, 1)", "float64 normal",
+)  # fmt: skip
 MATRICES = {
     "one of 1024 × 1024": "n = 1024",
     "one of 4096 × 4096": "n = 4096",
@@ -197,6 +206,19 @@ def matrices(machines: list[Measured]) -> str:
     return "\n".join(lines)
 
 
+def picture(one: Measured) -> None:
+    """Bars of one class, case by case, to docs/pictures."""
+    report = Report()
+    for title in DRAWN:
+        for (threads, name, against), row in one.rows.items():
+            mine = (threads, name) == ("2", f"{title}, 2 thr") and row["unit"] == "G/s"
+            if mine and against.startswith(tuple(f"{peer} {title}" for peer in PEERS)):
+                report.rows.append(Row(**{field: row[field] for field in Row.__annotations__}))
+    figure = plot(report, f"Filling 256 MB with two threads: {one.short_caption}")
+    name = one.name.lower().replace(" ", "-")
+    figure.savefig(ROOT / f"docs/pictures/fill-{name}.png", dpi=110, metadata={"Software": None})
+
+
 def heading(unit: str, peers: Iterable[str]) -> list[str]:
     cells = ["1 thread / 2 threads", "CPU", unit, *(f"× {peer}" for peer in peers)]
     return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
@@ -236,6 +258,9 @@ if __name__ == "__main__":
     replace(ROOT / "docs/benchmarks.md", "measured", sections())
     replace(ROOT / "README.md", "measured", short(shown))
     replace(ROOT / "README.md", "matrices", matrices(shown))
+    for one in shown:
+        if one.name in PICTURED:
+            picture(one)
     for name in APART:
         found = measured(lambda bench, name=name: bench == name)
         replace(ROOT / "docs/benchmarks.md", name, whole(found))
