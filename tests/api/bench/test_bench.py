@@ -356,10 +356,10 @@ def test_the_tables_show_classes_side_by_side_each_with_its_own_ratio(
     assert [one.name for one in found] == ["A", "B"]
     assert tables.whole(found).splitlines()[-1] == (
         "| 1 | float32 normal, 1 thr | oneMKL float32 normal (1 thr) | G/s "
-        "| 3 | 2 | 1.5 x (>= 1: pass) | 1 | 2 | 0.5 x (>= 1: falls short) |"
+        "| 1.5 x (3 / 2); ≥ 1: pass | 0.5 x (1 / 2); ≥ 1: falls short |"
     )
     lines = [line for line in tables.short(found).splitlines() if line.startswith("| float32")]
     assert lines == [
-        "| float32 normal | A | 3.0 / – | – | – | – | – | 1.5 / – |",
-        "| float32 normal | B | 1.0 / – | – | – | – | – | 0.5 / – |",
+        "| float32 normal | A | 3.0 / – | – | – | – | – | 1.5 / – | – |",
+        "| float32 normal | B | 1.0 / – | – | – | – | – | 0.5 / – | – |",
     ]
