@@ -19,6 +19,9 @@ from ._seeds import stream_of
 
 __all__ = ["patched"]
 
+#: Values that are drawn in float64 at a time.
+_BLOCK = 1 << 20
+
 
 @contextmanager
 def patched(seed: Any = None) -> Iterator[None]:
@@ -109,8 +112,12 @@ def _exponential_(default: Any, self: Any, lambd: Any = 1.0, *, generator: Any =
     if not _in_place(self) or self.is_complex() or not float(lambd) > 0.0:
         return None
     rng = fanin.default_rng(stream_of(generator if generator is not None else default))
-    made = torch.from_numpy(rng.exponential(1.0 / float(lambd), tuple(self.shape)))
-    return self.copy_(made)
+    scale = 1.0 / float(lambd)
+    if self.requires_grad or not self.is_contiguous():
+        return self.copy_(torch.from_numpy(rng.exponential(scale, tuple(self.shape))))
+    for block in self.view(-1).split(_BLOCK):  # whole tiles: the next draw goes on behind them
+        block.copy_(torch.from_numpy(rng.exponential(scale, len(block))))
+    return self
 
 
 def _filled(fill: Callable[..., Any], source: Any, out: Any, requires_grad: bool) -> Any:

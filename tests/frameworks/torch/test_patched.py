@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -123,6 +124,22 @@ def test_a_seed_numbers_the_draws_of_the_block():
     rng = fanin.default_rng(3)
     for made in (first, second):
         assert (made.numpy() == fanin.normal(5, seed=rng.spawn(1)[0].stream)).all()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_exponentials_of_a_large_tensor_are_one_draw_in_little_memory(transposed):
+    shape = (2, 2_500_003)
+    tensor = torch.empty(shape[::-1]).t() if transposed else torch.empty(shape)
+    version = tensor._version
+    tracemalloc.start()
+    with init.patched(seed=3):
+        assert tensor.exponential_(2.0) is tensor
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    rng = fanin.default_rng(fanin.default_rng(3).spawn(1)[0].stream)
+    assert (tensor.numpy() == rng.exponential(0.5, shape).astype("f4")).all()
+    assert tensor._version > version
+    assert transposed or peak < 16 << 20  # of 40 MB in float64
 
 
 def test_blocks_nest_and_end_also_by_an_error():
