@@ -99,7 +99,7 @@ std::optional<engine::Plan> common_integers(const py::handle& low, const py::han
     return {};
   const i64 last = closed ? end : end - 1;
   const int bits = kind == 'b' ? 1 : 8 * int(element_bytes(element));
-  const i64 least = kind == 'i' ? -(i64(1) << (bits - 1)) : 0;
+  const i64 least = kind == 'i' ? i64(-1) << (bits - 1) : 0;
   const int magnitude = kind == 'i' ? bits - 1 : bits;
   if (from < least || (magnitude < 63 && last >= i64(1) << magnitude)) return {};
   return engine::integers(u64(from), u64(last) - u64(from) + 1, element);
