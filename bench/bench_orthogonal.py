@@ -358,6 +358,8 @@ def scaling(report: Report, choice: argparse.Namespace, threads: int) -> None:
 if __name__ == "__main__":
     counts = sys.argv[sys.argv.index("--threads") + 1 :] if "--threads" in sys.argv else []
     single = counts[0] if counts and not (len(counts) > 1 and counts[1].isdigit()) else None
+    if any(os.environ.pop(name, None) for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")):
+        os.execv(sys.executable, [sys.executable, *sys.argv])  # OpenBLAS chooses its best kernels
     if single and os.environ.get("OPENBLAS_NUM_THREADS") != single:  # read when NumPy is loaded
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = single
