@@ -77,15 +77,18 @@ class Cursor {
     const auto count = std::size_t(length);
     char* const data = PyBytes_AS_STRING(made.ptr());
     const auto [source, tile] = next((count + per_tile - 1) / per_tile);
-    const Released released;
-    const engine::Plan words = engine::integers(0, 0, Element::i64);
-    const u64 first = tile * u64(words.tile_values);
-    engine::fill(words, source, {data, first, {{i64(count / word), word, 1}}, Element::i64}, 0, {});
-    if (const std::size_t rest = count % word; rest != 0) {
-      alignas(64) u32 last[kTileWords];
-      engine::table().words(source, tile + count / per_tile, 1, last);
-      std::memcpy(data + count - rest,
-                  reinterpret_cast<const char*>(last) + (count - rest) % per_tile, rest);
+    {
+      const Released released;
+      const engine::Plan words = engine::integers(0, 0, Element::i64);
+      const u64 first = tile * u64(words.tile_values);
+      engine::fill(words, source, {data, first, {{i64(count / word), word, 1}}, Element::i64}, 0,
+                   {});
+      if (const std::size_t rest = count % word; rest != 0) {
+        alignas(64) u32 last[kTileWords];
+        engine::table().words(source, tile + count / per_tile, 1, last);
+        std::memcpy(data + count - rest,
+                    reinterpret_cast<const char*>(last) + (count - rest) % per_tile, rest);
+      }
     }
     return made;
   }
