@@ -1,5 +1,9 @@
 """What each process of tests/frameworks/torch/test_shards.py does."""
 
+import contextlib
+import os
+import sys
+
 import torch
 import torch.distributed
 from torch import nn
@@ -42,11 +46,28 @@ class NoMessages(torch.utils._python_dispatch.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def check_everything(rank, world, meeting):
+@contextlib.contextmanager
+def group(rank, world, meeting):
+    """A group of processes, each of which ends with the block.
+
+    DTensor's caches keep the group alive when it is destroyed, and with it gloo's threads; one that
+    lets go of a tensor while Python shuts down aborts the process (PyTorch's issue 190489). So a
+    process whose work is done ends without that; one with an error goes torch's way and reports it.
+    """
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
     )
     try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def check_everything(rank, world, meeting):
+    with group(rank, world, meeting):
         mesh = init_device_mesh("cpu", (world,))
         check_tensors(mesh, [[Shard(0)], [Shard(1)], [Replicate()]])
         if world == 4:
@@ -63,8 +84,6 @@ def check_everything(rank, world, meeting):
         for original in (True, False):
             for strategy in (ShardingStrategy.FULL_SHARD, ShardingStrategy.NO_SHARD):
                 check_fsdp1(mesh, want, original, strategy)
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 def check_tensors(mesh, placements):
@@ -102,10 +121,7 @@ WEIGHT, MORE = (12288, 6144), 64 * MEBIBYTE
 
 def check_memory(rank, world, meeting):
     """Each process takes its shard and no more than 64 MiB, whatever the law and the cut."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
-    )
-    try:
+    with group(rank, world, meeting):
         mesh = init_device_mesh("cpu", (world,))
         # What a fill loads at its first call is not counted.
         init.normal_(distribute_tensor(torch.zeros(64, 64), mesh, [Shard(1)]))
@@ -128,8 +144,6 @@ def check_memory(rank, world, meeting):
         for parameter in module.parameters():
             parameter.detach().to_local().zero_()
         assert taken(init.init_, module, seed=0) < MORE
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 def taken(call, *arguments, **more):
