@@ -76,11 +76,14 @@ struct PanelKernels {
   double (*largest)(const T* x, i64 count);
   /// to = x * factor, formed in float64 and rounded once.
   void (*scaled)(const T* x, double factor, T* to, i64 count);
+  /// v = x * factor in the same way, but its first `heads` (0 to 2) numbers, which are `head`.
+  void (*form)(const T* x, double factor, const double* head, int heads, T* v, i64 count);
   /// y += a * x.
   void (*add_multiple)(T a, const T* x, T* y, i64 count);
   /// columns (count, step) -= v (v . column), `numbers` of each. From there to a multiple of
-  /// kPartialSums v and the columns hold zeros.
-  void (*reflect)(const T* v, T* columns, i64 step, i64 count, i64 numbers);
+  /// kPartialSums v and the columns hold zeros. The sum of squares of the first column from its
+  /// second number on, as it then is; 0 if there is none.
+  double (*reflect)(const T* v, T* columns, i64 step, i64 count, i64 numbers);
   /// Numbers in a vector.
   int lanes;
   void (*pass)(const Pass<T>& pass);

@@ -197,7 +197,9 @@ class Maker {
       const i64 length = block.rows - i, numbers = length * parts_;
       if (!together) vectors_.draw(source, block.first + i, numbers, drawn);
       Reflection& reflection = scratch.reflections[std::size_t(i)];
-      reflection = reflection_of(drawn, length, int(parts_), numbers, signs + i * parts_);
+      reflection =
+          reflection_of(drawn, length, int(parts_), numbers,
+                        panel_kernels<T>().sum_of_squares(drawn, numbers), signs + i * parts_);
       if (!held) continue;
       T* const row = vectors + i * step;
       std::fill_n(row, i * parts_, T(0));

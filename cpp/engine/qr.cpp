@@ -12,6 +12,8 @@ constexpr i64 kSharedWork = 1 << 22;  ///< numbers times reflectors from which t
 // Nanoseconds for a number of the matrix, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.035;
 
+constexpr i64 kSmall = 1 << 15;       ///< bytes that stay in the L1 cache
+
 // The tree of tall matrices. All three are constants of the contract.
 constexpr i64 kTreeColumns = 256;  ///< the most of a matrix that is factorised by a tree
 constexpr i64 kLeafRows = 1024;    ///< the least rows of a leaf,
@@ -38,7 +40,11 @@ template <class T>
 class Factors {
  public:
   Factors(i64 rows, i64 columns, int parts)
-      : rows_(rows), columns_(columns), rank_(std::min(rows, columns)), parts_(parts) {}
+      : rows_(rows),
+        columns_(columns),
+        rank_(std::min(rows, columns)),
+        parts_(parts),
+        at_once_(rank_ == columns && rank_ * parts <= kBaseNumbers) {}
 
   /// Numbers of the panels of such a matrix.
   i64 panels() const {
@@ -47,13 +53,13 @@ class Factors {
     return sum;
   }
 
-  /// `a` (rows, columns) gets R of `source`, which may be where a is, above and on its diagonal,
-  /// its phases in `signs`.
+  /// R of `source`, for triangle(), and the reflectors, for form(). `a` (rows, columns), which may
+  /// be where the source is, is written to.
   bool factorise(const T* source, T* a, T* panels, const Work& work, PerThread<Scratch<T>>& pool) {
-    const bool at_once = rank_ == columns_ && rank_ * parts_ <= kBaseNumbers;
-    if (source != a && !at_once) std::copy_n(source, rows_ * columns_ * parts_, a);
-    source_ = at_once ? source : a;
+    if (source != a && !at_once_) std::copy_n(source, rows_ * columns_ * parts_, a);
+    source_ = at_once_ ? source : a;
     a_ = a;
+    step_ = columns_ * parts_;
     next_panel_ = panels;
     const i64 count = (rank_ + most() - 1) / most();
     blocks_.clear();
@@ -69,7 +75,7 @@ class Factors {
     const i64 step = columns_ * parts_;
     for (i64 i = 0; i < rank_; ++i) {
       T* const row = r + i * step;
-      const T* const x = a_ + i * step;
+      const T* const x = a_ + i * step_;
       std::fill_n(row, i * parts_, T(0));
       if (!phases) {
         std::copy(x + i * parts_, x + step, row + i * parts_);
@@ -100,10 +106,13 @@ class Factors {
       const i64 own = strips.count() - 1 - i64(number);  // the one of most reflectors first
       const i64 left = strips.left(own), right = strips.right(own);
       const int vectors = strips.vectors(own);
-      const i64 stride = vectors * panel_kernels<T>().lanes, numbers = (right - left) * parts_;
+      const i64 width = vectors * panel_kernels<T>().lanes, numbers = (right - left) * parts_;
       StripScratch<T>& scratch = pool.own().strip;
-      T* const strip = scratch.strip.take(rows_ * stride);
-      std::fill_n(strip, rows_ * stride, T(0));
+      // A small result of whole vectors is its own strip.
+      const bool in_place = numbers == width && rows_ * step * i64(sizeof(T)) <= kSmall;
+      const i64 stride = in_place ? step : width;
+      T* const strip = in_place ? q + left * parts_ : scratch.strip.take(rows_ * stride);
+      for (i64 i = 0; i < rows_; ++i) std::fill_n(strip + i * stride, width, T(0));
       std::size_t skipped = 0;
       if (top == nullptr) {
         for (i64 c = left; c < right; ++c)
@@ -117,7 +126,8 @@ class Factors {
           order.data() + skipped, i64(order.size() - skipped), false, top == nullptr ? left : -1,
           parts_, 0, stride, vectors, [&](i64 first, i64) { return strip + first * stride; },
           [](i64, i64) {});
-      panel_kernels<T>().copy(strip, stride, rows_, numbers, T(1), q + left * parts_, step);
+      if (!in_place)
+        panel_kernels<T>().copy(strip, stride, rows_, numbers, T(1), q + left * parts_, step);
     });
   }
 
@@ -185,7 +195,10 @@ class Factors {
             [&](i64 row, i64) { return strip + row * stride + left; }, [](i64, i64) {});
       }
     }
-    panel_kernels<T>().copy(strip, stride, end - begin, numbers, T(1), a_ + from, step);
+    if (at_once_)
+      a_ = strip, step_ = stride;
+    else
+      panel_kernels<T>().copy(strip, stride, end - begin, numbers, T(1), a_ + from, step);
   }
 
   /// The reflectors of `count` columns at `strip`, which keeps the rows of R, one after the other.
@@ -200,6 +213,7 @@ class Factors {
           copy_element(strip + r * stride + 2 * i, vectors + i * step + 2 * r);
     for (i64 i = 0; i < count; ++i)
       std::fill(vectors + i * step + rows * parts_, vectors + (i + 1) * step, T(0));
+    double squares = panel_kernels<T>().sum_of_squares(vectors, padded(rows * parts_));
     for (i64 i = 0; i < count; ++i) {
       T* const column = vectors + i * step;
       for (i64 r = 0; r < i; ++r)
@@ -208,11 +222,12 @@ class Factors {
       T* const v = column + i * parts_;
       T* const sign = signs_.data() + (first + i) * parts_;
       const i64 numbers = (rows - i) * parts_;
-      const Reflection reflection = reflection_of(v, rows - i, parts_, padded(numbers), sign);
+      const Reflection reflection =
+          reflection_of(v, rows - i, parts_, padded(numbers), squares, sign);
       form_reflector(reflection, v, padded(numbers), parts_, true, v);
       for (int part = 0; part < parts_; ++part)
         strip[i * stride + i * parts_ + part] = T(reflection.norm) * sign[part];
-      reflect(v, v + step, step, count - i - 1, numbers, scratch);
+      squares = reflect(v, v + step, step, count - i - 1, numbers, scratch);
     }
     T* const panel_here = next_panel_;
     next_panel_ += panel(rows);
@@ -223,16 +238,18 @@ class Factors {
     couple(blocks_.back(), parts_, minus);
   }
 
-  /// x -= v (v^H x) for `count` columns x.
-  void reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers,
-               Scratch<T>& scratch) const {
-    panel_kernels<T>().reflect(v, columns, step, count, numbers);
-    if (parts_ == 1) return;
+  /// x -= v (v^H x) for `count` columns x; the sum of squares of the first one after its first
+  /// element.
+  double reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers,
+                 Scratch<T>& scratch) const {
+    const double squares = panel_kernels<T>().reflect(v, columns, step, count, numbers);
+    if (parts_ == 1) return squares;
     // With i v = (-im, re): the imaginary part of v^H x, which the first step has not changed.
     T* const turned = scratch.turned.take(padded(numbers));
     for (i64 k = 0; k < numbers; k += 2) turned[k] = -v[k + 1], turned[k + 1] = v[k];
     std::fill(turned + numbers, turned + padded(numbers), T(0));
     panel_kernels<T>().reflect(turned, columns, step, count, numbers);
+    return count == 0 ? 0 : panel_kernels<T>().sum_of_squares(columns + 2, padded(numbers - 2));
   }
 
   void copy_element(const T* from, T* to) const {
@@ -242,8 +259,10 @@ class Factors {
 
   i64 rows_, columns_, rank_;
   int parts_;
+  bool at_once_;  ///< all columns are one strip
   const T* source_ = nullptr;
-  T* a_ = nullptr;
+  T* a_ = nullptr;  ///< where R is, its rows at step_
+  i64 step_ = 0;
   T* next_panel_ = nullptr;
   T* couplings_ = nullptr;
   Buffer<T> coupling_buffer_;

@@ -24,10 +24,10 @@ bool is_safe(double squares) {
 }  // namespace
 
 template <class T>
-Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, T* sign) {
+Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, double squares, T* sign) {
   const PanelKernels<T>& kernels = panel_kernels<T>();
   const bool complex = parts == 2;
-  double squares = kernels.sum_of_squares(x, numbers), scale = 1;
+  double scale = 1;
   // Sums of float32 are formed in float64, where no square of one leaves the range.
   if (sizeof(T) == 8 && !is_safe(squares)) {
     scale = safe_scale(kernels.largest(x, numbers));
@@ -54,12 +54,11 @@ Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, T* sign) {
 template <class T>
 void form_reflector(const Reflection& reflection, const T* x, i64 numbers, int parts, bool has_head,
                     T* v) {
-  if (reflection.factor == 0)
-    std::fill_n(v, numbers, T(0));
-  else
-    panel_kernels<T>().scaled(x, reflection.factor, v, numbers);
-  if (has_head)
-    for (int part = 0; part < parts; ++part) v[part] = T(reflection.head[part]);
+  const int heads = has_head ? parts : 0;
+  if (reflection.factor != 0)
+    return panel_kernels<T>().form(x, reflection.factor, reflection.head, heads, v, numbers);
+  std::fill_n(v, numbers, T(0));
+  for (int part = 0; part < heads; ++part) v[part] = T(reflection.head[part]);
 }
 
 template <class T>
@@ -74,7 +73,8 @@ template <class T>
 void couple(const Block<T>& block, int parts, T* minus) {
   const PanelKernels<T>& kernels = panel_kernels<T>();
   const int numbers = int(block.count) * parts;
-  std::fill_n(minus, kCouplings, T(0));
+  const i64 size = numbers * kBlockNumbers;
+  std::fill_n(minus, size, T(0));
   for (i64 begin = 0; begin < block.rows; begin += kBandRows) {
     const i64 end = std::min(begin + kBandRows, block.rows);
     if (begin == 0) {
@@ -83,13 +83,13 @@ void couple(const Block<T>& block, int parts, T* minus) {
     }
     T band[kCouplings] = {};
     kernels.couple(block.panel, block.width, numbers, parts, begin, end, band);
-    for (i64 i = 0; i < kCouplings; ++i) minus[i] += band[i];
+    for (i64 i = 0; i < size; ++i) minus[i] += band[i];
   }
   kernels.finish_couplings(minus, numbers, parts);
 }
 
-template Reflection reflection_of(float*, i64, int, i64, float*);
-template Reflection reflection_of(double*, i64, int, i64, double*);
+template Reflection reflection_of(float*, i64, int, i64, double, float*);
+template Reflection reflection_of(double*, i64, int, i64, double, double*);
 template void form_reflector(const Reflection&, const float*, i64, int, bool, float*);
 template void form_reflector(const Reflection&, const double*, i64, int, bool, double*);
 template void fill_panel(const float*, i64, i64, i64, int, float*, i64);

@@ -21,9 +21,9 @@ struct Reflection {
 /// The reflector that maps x (length elements) to a multiple of e_1. `sign` gets the phase that
 /// makes the diagonal of R positive: H x conj(sign) = |x| e_1. A zero x counts as a positive one; a
 /// single element has v = 0, which leaves it alone. x of float64 is scaled where its square leaves
-/// the range. `numbers` are read: those of x and zeros after them.
+/// the range. `numbers` are read: those of x and zeros after them; `squares` is their sum of squares.
 template <class T>
-Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, T* sign);
+Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, double squares, T* sign);
 
 /// Some numbers of x, from an element on, to those of v, which may be where x is. `has_head` if the
 /// first element is among them.
@@ -107,6 +107,7 @@ class StripScratch {
       const i64 origin = other.first - top;
       const i64 end = origin + other.rows;
       Pass<T> pass;
+      i64 filled = 0;
       pass.width = other.width;
       pass.parts = parts;
       pass.stride = stride;
@@ -120,13 +121,14 @@ class StripScratch {
         pass.next = next->panel;
         pass.next_count = int(next->count) * parts;
         pass.zeros = column >= next->first + next->count ? next->count : 0;
-        std::fill_n(sums, size, T(0));
+        filled = pass.next_count * vectors * kernels.lanes;
+        std::fill_n(sums, filled, T(0));
       }
       i64 begin = adjoint && done != nullptr ? done->first - top : origin;
       for (i64 stop = std::min(origin + kBandRows, end); begin < end;
            begin = stop, stop = std::min(stop + kBandRows, end)) {
         const bool later = begin > origin;
-        if (later) std::fill_n(band, size, T(0));
+        if (later) std::fill_n(band, filled, T(0));
         pass.sums = later ? band : sums;
         pass.strip = open(begin, stop) - begin * stride;
         pass.done_first = done != nullptr ? done->first - top : 0;
@@ -136,7 +138,7 @@ class StripScratch {
         kernels.pass(pass);
         close(begin, stop);
         if (later && next != nullptr)
-          for (i64 k = 0; k < pass.next_count * vectors * kernels.lanes; ++k) sums[k] += band[k];
+          for (i64 k = 0; k < filled; ++k) sums[k] += band[k];
       }
       if (next == nullptr) return;
       kernels.solve(next->minus, pass.next_count, parts, adjoint, sums, vectors);

@@ -309,12 +309,47 @@ void add_multiple(T a, const T* x, T* y, i64 count) {
   for (; i < count; ++i) y[i] = scalar_fma(a, x[i], y[i]);
 }
 
+/// v = x * factor, `count` numbers of it, but the first `heads` (0 to 2), which are `head`. One
+/// store a vector, the first one too: v is read as vectors at once.
+template <class T>
+void form(const T* x, double factor, const double* head, int heads, T* v, i64 count) {
+  constexpr int lanes = kLanes<double>;
+  const F64 wide_factor = splat(factor);
+  const F64 first = alternate(head[0], head[1]);
+  I64 number;
+  for (int lane = 0; lane < lanes; ++lane) number[lane] = lane;
+  i64 i = 0;
+  if (count >= lanes) {
+    store_narrow(v, select(number < I64{} + i64(heads), first, load_wide(x) * wide_factor));
+    i = lanes;
+  }
+  for (; i + lanes <= count; i += lanes) store_narrow(v + i, load_wide(x + i) * wide_factor);
+  for (; i < count; ++i) v[i] = T(i < heads ? head[i] : double(x[i]) * factor);
+}
+
 /// Columns that see a reflector together: their partial sums are registers.
 inline constexpr int kColumnsTogether = kVectorBytes == 64 ? 8 : 2;
 
+/// The lanes of a but the first one, then the first one of b.
+template <class V, int... i>
+[[gnu::always_inline]] inline V next_lanes(V a, V b, Indices<i...>) {
+  return __builtin_shufflevector(a, b, (i + 1)...);
+}
+
+/// x to float64, and its squares to the partial sums from `first` on.
+[[gnu::always_inline]] inline void add_squares(F64 x, F64* sums) { *sums = fma(x, x, *sums); }
+[[gnu::always_inline]] inline void add_squares(F32 x, F64* sums) {
+  float numbers[kLanes<float>];
+  store(numbers, x);
+  add_squares(load_wide(numbers), sums);
+  add_squares(load_wide(numbers + kLanes<double>), sums + 1);
+}
+
 template <class T, int Columns>
-[[gnu::always_inline]] inline void reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
-  constexpr int lanes = kLanes<T>;
+double reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
+  constexpr int lanes = kLanes<T>, vectors = int(kPartialSums) / lanes;
+  constexpr int sums_of_one = kSumVectors / vectors;
+  constexpr typename UpTo<lanes>::type each;
   F64 sums[Columns][kSumVectors] = {};
   for (i64 i = 0; i < numbers; i += kPartialSums) {
     F64 own[kSumVectors];
@@ -330,41 +365,80 @@ template <class T, int Columns>
   Lanes<T> factors[Columns];
 #pragma GCC unroll 8
   for (int c = 0; c < Columns; ++c) factors[c] = splat(-T(products[c]));
-  i64 i = 0;
-  for (; i + lanes <= numbers; i += lanes) {
-    const Lanes<T> own = load<Lanes<T>>(v + i);
-#pragma GCC unroll 8
-    for (int c = 0; c < Columns; ++c) {
-      T* const to = columns + c * step + i;
-      store(to, fma(factors[c], own, load<Lanes<T>>(to)));
-    }
-  }
-  if (i == numbers) return;
-  // What is past the last number stays zero, even where a factor is infinite.
+
+  // The first column's squares are summed from its second number on, as sum_of_squares() does it:
+  // memory gives vectors a number later only when the stores have reached it.
+  F64 squares[1][kSumVectors] = {};
+  Lanes<T> before = {};
   SignedLanes<T> number;
   for (int lane = 0; lane < lanes; ++lane) number[lane] = lane;
-  const auto within = number < SignedLanes<T>{} + typename BitsOf<T>::Signed(numbers - i);
-  const Lanes<T> own = load<Lanes<T>>(v + i);
+  const auto some = [&](i64 i, auto is_last) {
 #pragma GCC unroll 8
-  for (int c = 0; c < Columns; ++c) {
-    T* const to = columns + c * step + i;
-    store(to, select(within, fma(factors[c], own, load<Lanes<T>>(to)), Lanes<T>{}));
-  }
+    for (int w = 0; w < vectors; ++w) {
+      const Lanes<T> own = load<Lanes<T>>(v + i + w * lanes);
+#pragma GCC unroll 8
+      for (int c = 0; c < Columns; ++c) {
+        T* const to = columns + c * step + i + w * lanes;
+        Lanes<T> value = fma(factors[c], own, load<Lanes<T>>(to));
+        // What is past the last number stays zero, even where a factor is infinite.
+        if constexpr (decltype(is_last)::value != 0) {
+          const i64 left = numbers - i - w * lanes;
+          value = select(number < SignedLanes<T>{} + typename BitsOf<T>::Signed(left), value,
+                         Lanes<T>{});
+        }
+        store(to, value);
+        if (c != 0) continue;
+        if (w > 0 || i > 0)
+          add_squares(next_lanes(before, value, each),
+                      squares[0] + (w + vectors - 1) % vectors * sums_of_one);
+        before = value;
+      }
+    }
+  };
+  i64 i = 0;
+  for (; i + kPartialSums <= numbers; i += kPartialSums) some(i, Length<0>{});
+  if (i < numbers) some(i, Length<1>{});
+  add_squares(next_lanes(before, Lanes<T>{}, each), squares[0] + kSumVectors - sums_of_one);
+  return add_partial_sums(squares)[0];
 }
 
 template <class T, int Columns = kColumnsTogether>
-void reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
-  for (; count >= Columns; count -= Columns, columns += Columns * step)
-    reflect_together<T, Columns>(v, columns, step, numbers);
-  if constexpr (Columns > 1) reflect<T, Columns / 2>(v, columns, step, count, numbers);
+double reflect_some(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
+  if constexpr (Columns > 1)
+    if (count < Columns) return reflect_some<T, Columns - 1>(v, columns, step, count, numbers);
+  return reflect_together<T, Columns>(v, columns, step, numbers);
+}
+
+template <class T>
+double reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
+  if (count == 0) return 0;
+  const double squares = reflect_some(v, columns, step, count, numbers);
+  for (i64 c = kColumnsTogether; c < count; c += kColumnsTogether)
+    reflect_some(v, columns + c * step, step, count - c, numbers);
+  return squares;
 }
 
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,  kPanelColumns<T>,   &pack_left<T>,  &pack_right<T>, &tile<T>,
-          &dot<T>,     &sum_of_squares<T>, &largest<T>,    &scaled<T>,     &add_multiple<T>,
-          &reflect<T>, kLanes<T>,          &pass_block<T>, &couple<T>,     &finish_couplings<T>,
-          &solve<T>,   &copy<T>,           &turn<T>};
+  return {kPanelRows,
+          kPanelColumns<T>,
+          &pack_left<T>,
+          &pack_right<T>,
+          &tile<T>,
+          &dot<T>,
+          &sum_of_squares<T>,
+          &largest<T>,
+          &scaled<T>,
+          &form<T>,
+          &add_multiple<T>,
+          &reflect<T>,
+          kLanes<T>,
+          &pass_block<T>,
+          &couple<T>,
+          &finish_couplings<T>,
+          &solve<T>,
+          &copy<T>,
+          &turn<T>};
 }
 
 }  // namespace

@@ -319,10 +319,11 @@ void copy(const T* from, i64 from_step, i64 rows, i64 columns, T factor, T* to, 
   const Lanes<T> wide = splat(factor);
   const i64 whole = columns / lanes * lanes;
   for (i64 r = 0; r < rows; ++r, from += from_step, to += to_step) {
-    for (i64 c = 0; c < columns; c += kLineNumbers<T>) {
-      __builtin_prefetch(from + kCopyAhead * from_step + c);
-      __builtin_prefetch(to + kCopyAhead * to_step + c, 1);
-    }
+    if (r + kCopyAhead < rows)
+      for (i64 c = 0; c < columns; c += kLineNumbers<T>) {
+        __builtin_prefetch(from + kCopyAhead * from_step + c);
+        __builtin_prefetch(to + kCopyAhead * to_step + c, 1);
+      }
     for (i64 c = 0; c < whole; c += lanes) store(to + c, load<Lanes<T>>(from + c) * wide);
     for (i64 c = whole; c < columns; ++c) to[c] = from[c] * factor;
   }
