@@ -97,6 +97,10 @@ struct PanelKernels {
   void (*solve)(const T* minus, int count, int parts, bool adjoint, T* rows, int vectors);
   /// to (rows, columns) = factor * from.
   void (*copy)(const T* from, i64 from_step, i64 rows, i64 columns, T factor, T* to, i64 to_step);
+  /// to (rows, columns) = the upper triangle of from, its rows times `signs` (null: as they are),
+  /// zeros below. Whether all its numbers are finite, which is all that is done for a null `to`.
+  bool (*triangle)(const T* from, i64 from_step, i64 rows, i64 columns, const T* signs, T* to,
+                   i64 to_step);
   /// to (columns, rows) = the transpose of from (rows, columns).
   void (*turn)(const T* from, i64 from_step, i64 rows, i64 columns, T* to, i64 to_step);
 };

@@ -1,6 +1,7 @@
 #include "engine/qr.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace fanin::engine {
 namespace {
@@ -12,7 +13,7 @@ constexpr i64 kSharedWork = 1 << 22;  ///< numbers times reflectors from which t
 // Nanoseconds for a number of the matrix, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.035;
 
-constexpr i64 kSmall = 1 << 15;       ///< bytes that stay in the L1 cache
+constexpr i64 kSmall = 1 << 15;  ///< bytes that stay in the L1 cache
 
 // The tree of tall matrices. All three are constants of the contract.
 constexpr i64 kTreeColumns = 256;  ///< the most of a matrix that is factorised by a tree
@@ -69,30 +70,29 @@ class Factors {
     return factorise(0, rank_, work, pool) && apply(0, rank_, columns_, work, pool);
   }
 
-  /// The rows of R, their phases taken off, to r, which may be where a is. Without `phases` as they
-  /// are.
-  void triangle(T* r, bool phases) const {
+  /// R, its phases taken off, to r, which may be where a is, or null. Without `phases` as it is.
+  /// Whether its numbers are finite.
+  bool triangle(T* r, bool phases) const {
     const i64 step = columns_ * parts_;
+    if (parts_ == 1)
+      return panel_kernels<T>().triangle(a_, step_, rank_, columns_,
+                                         phases ? signs_.data() : nullptr, r, step);
+    T unordered = 0;  // NaN once there is a NaN or an infinity
     for (i64 i = 0; i < rank_; ++i) {
-      T* const row = r + i * step;
       const T* const x = a_ + i * step_;
-      std::fill_n(row, i * parts_, T(0));
-      if (!phases) {
-        std::copy(x + i * parts_, x + step, row + i * parts_);
-        continue;
-      }
-      const T* const sign = signs_.data() + i * parts_;
-      if (parts_ == 1) {
-        panel_kernels<T>().copy(x + i, step, 1, step - i, sign[0], row + i, step);
-        continue;
-      }
-      for (i64 k = i * parts_; k < step; k += parts_) {
+      const T* const sign = signs_.data() + 2 * i;
+      for (i64 k = 2 * i; k < step; ++k) unordered += x[k] - x[k];
+      if (r == nullptr) continue;
+      T* const row = r + i * step;
+      std::fill_n(row, 2 * i, T(0));
+      for (i64 k = 2 * i; k < step; k += 2) {
         const T re = x[k], im = x[k + 1];
-        row[k] = re * sign[0] + im * sign[1];
-        row[k + 1] = im * sign[0] - re * sign[1];
+        row[k] = phases ? re * sign[0] + im * sign[1] : re;
+        row[k + 1] = phases ? im * sign[0] - re * sign[1] : im;
       }
-      row[2 * i + 1] = T(0);
+      if (phases) row[2 * i + 1] = T(0);
     }
+    return unordered == 0;
   }
 
   /// q (rows, rank) = H_0 H_1 .. [top; 0]. A null `top` (rank, rank) stands for the diagonal of
@@ -282,8 +282,15 @@ class Factoriser {
         pool_(work_.threads),
         factors_(rows, columns, parts) {}
 
+  /// False if it was interrupted. A matrix that is not finite, or whose R is not, gives NaN for all
+  /// numbers: which of them the arithmetic would spoil depends on the kernels' tiles.
   bool run(const T* a, T* q, T* r) {
-    return is_tree(rows_, columns_) ? tree(a, q, r) : direct(a, q, r);
+    if (!(is_tree(rows_, columns_) ? tree(a, q, r) : direct(a, q, r))) return false;
+    if (finite_) return true;
+    const i64 rank = std::min(rows_, columns_);
+    std::fill_n(q, rows_ * rank * parts_, std::numeric_limits<T>::quiet_NaN());
+    if (r != nullptr) std::fill_n(r, rank * columns_ * parts_, std::numeric_limits<T>::quiet_NaN());
+    return true;
   }
 
  private:
@@ -291,7 +298,7 @@ class Factoriser {
   bool direct(const T* a, T* q, T* r) {
     T* const place = rows_ >= columns_ ? q : r;
     if (!factors_.factorise(a, place, panels_.take(factors_.panels()), work_, pool_)) return false;
-    if (r != nullptr) factors_.triangle(r, true);
+    finite_ = factors_.triangle(r, true);
     return factors_.form(nullptr, q, work_, pool_);
   }
 
@@ -323,6 +330,7 @@ class Factoriser {
     if (!factorised) return false;
     Factoriser upper(count * columns_, columns_, parts_, work_);
     if (!upper.run(stack, stack, r)) return false;
+    finite_ = upper.finite_;
     return work_.each(count, [&](u64 number) {
       const i64 i = i64(number);
       leaves[std::size_t(i)].form(stack + i * triangle, q + i * leaf, alone, pool_);
@@ -334,6 +342,7 @@ class Factoriser {
   const Work work_;
   PerThread<Scratch<T>> pool_;
   Factors<T> factors_;  ///< of a matrix that is no tree
+  bool finite_ = true;
   Buffer<T> panels_, stack_;
 };
 

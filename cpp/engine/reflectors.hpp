@@ -21,7 +21,8 @@ struct Reflection {
 /// The reflector that maps x (length elements) to a multiple of e_1. `sign` gets the phase that
 /// makes the diagonal of R positive: H x conj(sign) = |x| e_1. A zero x counts as a positive one; a
 /// single element has v = 0, which leaves it alone. x of float64 is scaled where its square leaves
-/// the range. `numbers` are read: those of x and zeros after them; `squares` is their sum of squares.
+/// the range. `numbers` are read: those of x and zeros after them, whose sum of squares is
+/// `squares`.
 template <class T>
 Reflection reflection_of(T* x, i64 length, int parts, i64 numbers, double squares, T* sign);
 

@@ -420,25 +420,11 @@ double reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
 
 template <class T>
 constexpr PanelKernels<T> panel_kernels() {
-  return {kPanelRows,
-          kPanelColumns<T>,
-          &pack_left<T>,
-          &pack_right<T>,
-          &tile<T>,
-          &dot<T>,
-          &sum_of_squares<T>,
-          &largest<T>,
-          &scaled<T>,
-          &form<T>,
-          &add_multiple<T>,
-          &reflect<T>,
-          kLanes<T>,
-          &pass_block<T>,
-          &couple<T>,
-          &finish_couplings<T>,
-          &solve<T>,
-          &copy<T>,
-          &turn<T>};
+  return {kPanelRows, kPanelColumns<T>, &pack_left<T>,      &pack_right<T>,
+          &tile<T>,   &dot<T>,          &sum_of_squares<T>, &largest<T>,
+          &scaled<T>, &form<T>,         &add_multiple<T>,   &reflect<T>,
+          kLanes<T>,  &pass_block<T>,   &couple<T>,         &finish_couplings<T>,
+          &solve<T>,  &copy<T>,         &triangle<T>,       &turn<T>};
 }
 
 }  // namespace

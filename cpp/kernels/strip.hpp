@@ -329,6 +329,38 @@ void copy(const T* from, i64 from_step, i64 rows, i64 columns, T factor, T* to, 
   }
 }
 
+template <class T>
+bool triangle(const T* from, i64 from_step, i64 rows, i64 columns, const T* signs, T* to,
+              i64 to_step) {
+  constexpr int lanes = kLanes<T>;
+  const i64 whole = columns / lanes * lanes;
+  SignedLanes<T> number;
+  for (int lane = 0; lane < lanes; ++lane) number[lane] = lane;
+  Lanes<T> unordered = {};  // NaN once there is a NaN or an infinity
+  T rest = 0;
+  for (i64 r = 0; r < rows; ++r, from += from_step) {
+    T* const row = to != nullptr ? to + r * to_step : nullptr;
+    const T sign = signs != nullptr ? signs[r] : T(1);
+    const Lanes<T> wide = splat(sign);
+    i64 c = 0;
+    for (; c + lanes <= least(r, whole); c += lanes)
+      if (row != nullptr) store(row + c, Lanes<T>{});
+    for (; c < whole; c += lanes) {
+      const auto within = number >= SignedLanes<T>{} + typename BitsOf<T>::Signed(r - c);
+      const Lanes<T> value = select(within, load<Lanes<T>>(from + c) * wide, Lanes<T>{});
+      unordered += value - value;
+      if (row != nullptr) store(row + c, value);
+    }
+    for (; c < columns; ++c) {
+      const T value = c < r ? T(0) : from[c] * sign;
+      rest += value - value;
+      if (row != nullptr) row[c] = value;
+    }
+  }
+  for (int lane = 0; lane < lanes; ++lane) rest += unordered[lane];
+  return rest == 0;
+}
+
 /// Lane by lane from the first and the second vector: from their lower halves (`half` 0) or their
 /// upper ones (1).
 template <int half, class V, int... i>

@@ -60,7 +60,7 @@ def qr(a: Any, *, threads: int | None = None) -> QR:
     ----------
     a : array_like, (..., m, n)
         Matrices of float32, float64, complex64, complex128; float16 and bfloat16 are computed in
-        float32 and rounded once; integers are computed in float64. NaN gives NaN.
+        float32 and rounded once; integers are computed in float64.
     threads : int >= 1, optional
         Threads to use; the values do not depend on it.
 
@@ -82,6 +82,9 @@ def qr(a: Any, *, threads: int | None = None) -> QR:
     Where a column depends on those before it, the diagonal of R holds a zero, or what rounding
     leaves of it, and Q has some unit vector orthogonal to the others there: ``a = Q R`` and
     ``Q^H Q = I`` hold all the same.
+
+    A matrix that holds a NaN or an infinity, or whose R would leave the range of its dtype, has NaN
+    in all of ``Q`` and ``R``; the other matrices of a stack do not see it.
 
     Examples
     --------
@@ -131,7 +134,8 @@ def orthonormalize(a: Any, *, threads: int | None = None) -> NDArray[Any]:
     Notes
     -----
     A matrix of any rank is accepted: a vector that depends on those before it is replaced by some
-    unit vector orthogonal to all others, so the zero matrix gives an orthonormal one too.
+    unit vector orthogonal to all others, so the zero matrix gives an orthonormal one too. One that
+    is not finite gives NaN, as in :func:`qr`.
 
     Examples
     --------

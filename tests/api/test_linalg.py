@@ -162,8 +162,39 @@ def test_empty_matrices_have_empty_factors(shape):
     assert r.shape == (*shape[:-2], min(shape[-2:]), shape[-1])
 
 
-def test_nan_gives_nan_and_no_error():
-    assert np.isnan(qr(np.full((3, 3), np.nan)).Q).any()
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (4, 4), (40, 33), (33, 40), (2500, 9)])
+def test_a_number_that_is_not_finite_gives_nan_everywhere(isa, shape, dtype, value):
+    a = matrix(dtype, *shape)
+    for place in [(0, 0), (-1, -1), (shape[0] // 2, shape[1] // 2), (0, -1), (-1, 0)]:
+        spoilt = a.copy()
+        spoilt[place] = value
+        q, r = qr(spoilt)
+        rows = shape[0] >= shape[1]
+        assert np.isnan(q).all() and np.isnan(r).all(), place
+        assert np.isnan(orthonormalize(spoilt if rows else adjoint(spoilt))).all(), place
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_r_that_leaves_the_range_gives_nan_everywhere(isa, dtype):
+    high = np.finfo(dtype).max
+    q, r = qr(np.full((3, 5), high, dtype))  # |R_00| would be sqrt(3) times that
+    assert np.isnan(q).all() and np.isnan(r).all()
+    at_the_edge = np.diag([high, high, high]).astype(dtype)
+    assert_factors(at_the_edge, *qr(at_the_edge), scale=high)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_other_matrices_of_a_stack_are_as_they_are_alone(threads):
+    a = matrix(np.float64, 9, 20, 20)
+    alone = qr(a, threads=threads)
+    a[4, 3, 7] = np.inf
+    q, r = qr(a, threads=threads)
+    assert np.isnan(q[4]).all() and np.isnan(r[4]).all()
+    others = np.arange(9) != 4
+    assert np.array_equal(q[others], alone.Q[others])
+    assert np.array_equal(r[others], alone.R[others])
 
 
 @pytest.mark.parametrize("function", [qr, orthonormalize])
