@@ -136,16 +136,22 @@ template <template <int> class Way, int TileBytes, int Tiles, class Transform>
   return steps * Tiles;
 }
 
-/// Calls steps<Tiles>(first, tiles, out): two tiles a step where a tile is two vectors, or four
-/// whole vectors of blocks, too few to hide the latency of the rounds. The last tile by itself.
+/// Calls steps<Way, Tiles>(first, tiles, out): past the caches if `stream` asks for it and a tile
+/// is whole lines; two tiles a step where a tile is two vectors, or four whole vectors of blocks,
+/// too few to hide the latency of the rounds. The last tile by itself.
 template <std::size_t TileBytes, class Steps>
-[[gnu::always_inline]] inline void in_steps(u64 first, u64 tiles, void* out, Steps steps) {
-  u64 done = 0;
-  if constexpr (kTileVectors == 2 || kBlocksBytes == 32) {
-    done = steps.template operator()<2>(first, tiles, out);
-    out = static_cast<char*>(out) + done * TileBytes;
-  }
-  if (done < tiles) steps.template operator()<1>(first + done, tiles - done, out);
+[[gnu::always_inline]] inline void in_steps(bool stream, u64 first, u64 tiles, void* out,
+                                            Steps steps) {
+  const auto by = [&]<template <int> class Way>() {
+    u64 done = 0;
+    if constexpr (kTileVectors == 2 || kBlocksBytes == 32)
+      done = steps.template operator()<Way, 2>(first, tiles, out);
+    char* const rest = static_cast<char*>(out) + done * TileBytes;
+    if (done < tiles) steps.template operator()<Way, 1>(first + done, tiles - done, rest);
+  };
+  if constexpr (TileBytes % 64 == 0)
+    if (stream) return by.template operator()<PastCache>();
+  by.template operator()<Straight>();
 }
 
 /// Whole steps of `Tiles` tiles each; returns the number of tiles done.
@@ -210,19 +216,15 @@ template <template <class> class LawOf, Element E, template <int> class Way, int
   return for_steps<Way, int(kTileVectors * stored), Tiles>(source, first, tiles, out, transform);
 }
 
-template <template <class> class LawOf, Element E, template <int> class Way>
-void fill_tiles(const Source& source, u64 first, u64 tiles, const Params& params, void* out) {
-  constexpr std::size_t tile_bytes = u64(tile_values(E)) * element_bytes(E);
-  in_steps<tile_bytes>(first, tiles, out, [&]<int Tiles>(u64 from, u64 count, void* to) {
-    return fill_steps<LawOf, E, Way, Tiles>(source, from, count, params, to);
-  });
-}
-
 template <template <class> class Law, Element E>
 void fill(const Source& source, u64 first, u64 tiles, const Params& params, void* out,
           bool stream) {
-  stream ? fill_tiles<Law, E, PastCache>(source, first, tiles, params, out)
-         : fill_tiles<Law, E, Straight>(source, first, tiles, params, out);
+  constexpr std::size_t tile_bytes = u64(tile_values(E)) * element_bytes(E);
+  static_assert(tile_bytes % 64 == 0);
+  in_steps<tile_bytes>(stream, first, tiles, out,
+                       [&]<template <int> class Way, int Tiles>(u64 from, u64 count, void* to) {
+                         return fill_steps<Law, E, Way, Tiles>(source, from, count, params, to);
+                       });
 }
 
 struct FillTable {

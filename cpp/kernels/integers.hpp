@@ -79,24 +79,14 @@ template <class T, T One, T Flip, template <int> class Way, int Tiles>
   return for_steps<Way, kTileWords* int(sizeof(T)), Tiles>(source, first, tiles, out, transform);
 }
 
-/// Calls steps<Way>() with the way past the caches if `stream` asks for it and a step is whole
-/// lines.
-template <std::size_t TileBytes, class Steps>
-[[gnu::always_inline]] inline void by_way(bool stream, Steps steps) {
-  if constexpr (TileBytes % 64 == 0)
-    if (stream) return steps.template operator()<PastCache>();
-  steps.template operator()<Straight>();
-}
-
 template <Range R, class T>
 void fill_integers_of(const Source& source, u64 first, u64 tiles, const Params& params, void* out,
                       bool stream) {
-  constexpr std::size_t tile_bytes = kTileWords / 2 * sizeof(T);
-  by_way<tile_bytes>(stream, [&]<template <int> class Way>() {
-    in_steps<tile_bytes>(first, tiles, out, [&]<int Tiles>(u64 from, u64 count, void* to) {
-      return integer_steps<R, T, Way, Tiles>(source, from, count, params, to);
-    });
-  });
+  in_steps<kTileWords / 2 * sizeof(T)>(
+      stream, first, tiles, out,
+      [&]<template <int> class Way, int Tiles>(u64 from, u64 count, void* to) {
+        return integer_steps<R, T, Way, Tiles>(source, from, count, params, to);
+      });
 }
 
 template <class T>
@@ -110,12 +100,11 @@ void fill_integers(const Source& source, u64 first, u64 tiles, const Params& par
 
 template <class T, T One, T Flip>
 void fill_signs(const Source& source, u64 first, u64 tiles, const Params&, void* out, bool stream) {
-  constexpr std::size_t tile_bytes = kTileWords * sizeof(T);
-  by_way<tile_bytes>(stream, [&]<template <int> class Way>() {
-    in_steps<tile_bytes>(first, tiles, out, [&]<int Tiles>(u64 from, u64 count, void* to) {
-      return sign_steps<T, One, Flip, Way, Tiles>(source, from, count, to);
-    });
-  });
+  in_steps<kTileWords * sizeof(T)>(
+      stream, first, tiles, out,
+      [&]<template <int> class Way, int Tiles>(u64 from, u64 count, void* to) {
+        return sign_steps<T, One, Flip, Way, Tiles>(source, from, count, to);
+      });
 }
 
 constexpr IntegerTable kIntegers = {

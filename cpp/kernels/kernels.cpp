@@ -7,19 +7,20 @@
 namespace fanin::FANIN_ISA {
 namespace {
 
-template <int Tiles>
+template <template <int> class Way, int Tiles>
 [[gnu::flatten]] u64 word_steps(const Source& source, u64 first, u64 tiles, void* out) {
-  return for_steps<Straight, 4 * kTileWords, Tiles>(source, first, tiles, out,
-                                                    [](const TileWords<Tiles>& words, char* to) {
-                                                      for (int v = 0; v < Tiles * kTileVectors; ++v)
-                                                        store(to + v * kVectorBytes, words.word[v]);
-                                                    });
+  return for_steps<Way, 4 * kTileWords, Tiles>(source, first, tiles, out,
+                                               [](const TileWords<Tiles>& words, char* to) {
+                                                 for (int v = 0; v < Tiles * kTileVectors; ++v)
+                                                   store(to + v * kVectorBytes, words.word[v]);
+                                               });
 }
 
 void raw_words(const Source& source, u64 first, u64 tiles, u32* out) {
-  in_steps<4 * kTileWords>(first, tiles, out, [&]<int Tiles>(u64 from, u64 count, void* to) {
-    return word_steps<Tiles>(source, from, count, to);
-  });
+  in_steps<4 * kTileWords>(false, first, tiles, out,
+                           [&]<template <int> class Way, int Tiles>(u64 from, u64 count, void* to) {
+                             return word_steps<Way, Tiles>(source, from, count, to);
+                           });
 }
 
 template <int Rounds>
