@@ -97,6 +97,7 @@ _LAZY = {
     "recommend": "propagation._recommend",
 }
 _LAZY_MODULES = ("diagnose", "files", "linalg", "propagation")
+_FRAMEWORKS = ("dask", "jax", "keras", "torch")
 
 
 def __getattr__(name: str) -> Any:
@@ -104,6 +105,11 @@ def __getattr__(name: str) -> Any:
 
     if name in _LAZY_MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _FRAMEWORKS:
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ImportError as error:
+            raise AttributeError(str(error)) from error
     if name not in _LAZY:
         raise AttributeError(_hints.no_attribute(name, __all__))
     value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -6,13 +6,22 @@ the call that has that law. Nothing here imports a framework.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import inspect
 
-__all__ = ["FOREIGN", "closest", "did_you_mean", "folded", "foreign_call", "named_type", "short"]
+__all__ = [
+    "FOREIGN",
+    "closest",
+    "did_you_mean",
+    "folded",
+    "foreign_call",
+    "module_of",
+    "named_type",
+    "short",
+]
 
 #: Similarity below which a name is no misspelling of another.
 _ALIKE = 0.7
@@ -182,8 +191,14 @@ def not_a_seed(seed: Any) -> TypeError:
 def not_a_shape(shape: Any) -> TypeError:
     """The error for something that is no int and no sequence of ints, where a shape is due."""
     advice = ""
-    if shape is None or isinstance(shape, float):
+    if shape is None:
         advice = ": the shape comes first, as in normal((3, 4), 0.0, 1.0, seed=0)"
+    elif isinstance(shape, float):
+        advice = (
+            ": it is an int or a tuple of ints, as (3, 4); outside of methods the shape comes first"
+        )
+    elif isinstance(shape, (Set, Mapping)):
+        advice = ": its sizes have no order"
     elif is_array(shape):
         shape = f"a {named_type(shape)} of shape {tuple(shape.shape)}"
         advice = ": give its shape, and out= to fill it, as in normal(w.shape, seed=0, out=w)"
@@ -209,8 +224,13 @@ def short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def module_of(kind: type) -> str:
+    """The package of a type; "" for the few, as arrays of ctypes, that say none."""
+    return str(getattr(kind, "__module__", "")).partition(".")[0]
+
+
 def named_type(value: Any) -> str:
     """The type of an object with its package, as torch.Tensor and jax.Array are known."""
     kind = value if isinstance(value, type) else type(value)
-    package = kind.__module__.partition(".")[0]
-    return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
+    package = module_of(kind)
+    return kind.__qualname__ if package in ("", "builtins") else f"{package}.{kind.__qualname__}"

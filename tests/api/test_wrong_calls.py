@@ -197,6 +197,26 @@ WRONG = {
         lambda: fanin.recommend("tanh", bias_var="0.1"), TypeError, "bias_var must be a number"),
     "a correlation as text": (
         lambda: p.covariance(1.0, 1.0, "0.5", "tanh"), TypeError, "c must be a real number"),
+    "a set as shape": (
+        lambda: fanin.normal({3, 2}, seed=0), TypeError, "got '{2, 3}': its sizes have no order"),
+    "a dict as shape": (
+        lambda: fanin.default_rng(0).standard_normal({3: 1}), TypeError, "sizes have no order"),
+    "a float as size": (
+        lambda: fanin.default_rng(0).normal(size=2.5), TypeError, "an int or a tuple of ints, as"),
+    "children by name": (
+        lambda: fanin.default_rng(0).spawn("a"), TypeError, "n_children must be an integer"),
+    "a list of variances to draw": (
+        lambda: p.simulate("tanh", 2, 8, weight_var=[1, 2], seed=0), TypeError,
+        r"weight_var must be a number, got \[1, 2\]"),
+    "no bias variance to draw": (
+        lambda: p.simulate("tanh", 2, 8, weight_var=1, bias_var=None, seed=0), TypeError,
+        "bias_var must be a number, got None"),
+    "a correlation to draw as text": (
+        lambda: p.simulate("tanh", 2, 8, weight_var=1, c0="a", seed=0), TypeError,
+        "c0 must be a number"),
+    "the dtype of a tensor in the place of its scheme": (
+        lambda: fanin.PlanTensor("w", (2, 3), "float32", "he_normal"), TypeError,
+        "arguments of a PlanTensor are a mapping"),
     "endless architecture": (
         lambda: p.architecture("gpt2", layers=10**9), ValueError, "layers are at most 65536"),
     "endless rectifier": (lambda: p.leaky_tat(10**9), ValueError, "at most 65536 layers"),

@@ -15,13 +15,23 @@ try:
     import fanin.{framework}
 except ImportError as error:
     print(error)
+try:
+    fanin.{framework}
+except AttributeError as error:
+    print(error)
 """
 
 
 @pytest.mark.parametrize("framework", ["keras", "jax", "dask", "torch"])
 def test_the_error_names_the_extra(framework):
     said = run_python("-c", CODE.format(framework=framework))
-    assert f"pip install 'fanin[{framework}]'" in said
+    assert said.count(f"pip install 'fanin[{framework}]'") == 2
+
+
+@pytest.mark.parametrize("framework", ["keras", "jax", "dask", "torch"])
+def test_an_adapter_is_imported_when_it_is_first_named(framework):
+    said = run_python("-c", f"import fanin; print(fanin.{framework}.__name__, dir(fanin))")
+    assert said.startswith(f"fanin.{framework} ")
 
 
 @pytest.mark.parametrize("framework", ["keras", "jax", "dask", "torch"])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fanin import _core
+from fanin._hints import module_of
 
 from .kinds import bfloat16
 
@@ -20,7 +21,7 @@ def destination(out: Any) -> np.ndarray[Any, Any]:
     """A NumPy view of the caller's memory, whatever the container."""
     if isinstance(out, np.ndarray):
         return np.asarray(out)  # a matrix keeps two axes whatever is asked of it
-    maker = type(out).__module__.partition(".")[0]
+    maker = module_of(type(out))
     if maker in _IMMUTABLE:
         raise TypeError(
             f"out is a {type(out).__name__} of {maker}, and such arrays are immutable; leave out= "

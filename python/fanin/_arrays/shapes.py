@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ _MAX_SIZE = (1 << 63) - 1
 def as_sizes(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of Python ints >= 0, in NumPy's words where it is refused."""
     listed = is_array(shape)
-    if isinstance(shape, (bool, np.bool_, float)) or listed and len(shape.shape) > 1:
+    if isinstance(shape, (bool, np.bool_, float, Set, Mapping)) or listed and len(shape.shape) > 1:
         raise not_a_shape(shape)
     if hasattr(shape, "__index__") and not listed:
         entries: tuple[Any, ...] = (shape,)

@@ -42,8 +42,8 @@ def ends_of(shape: tuple[int, ...], value: Value, dtype: np.dtype[Any]) -> Ends 
             return None
         if _nearest(low, dtype) == _nearest(high, dtype):
             raise ValueError(
-                f"no {dtype.name} lies in [low, high): low {low} and high {high} round to one "
-                "number of it; take a wider dtype, or low == high for that number"
+                f"low {low} and high {high} round to one number of {dtype.name}, so that "
+                "[low, high) is empty there; take a wider dtype, or low == high for that number"
             )
         return _below(low, high, dtype)
     if value.scheme == "truncated_normal":

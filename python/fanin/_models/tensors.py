@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin._hints import short
 from fanin._public import public
 
 from .values import Part, Step, Value, std_of
@@ -61,6 +62,11 @@ class PlanTensor:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(map(operator.index, self.shape)))
+        if not isinstance(self.arguments, Mapping):
+            raise TypeError(
+                "arguments of a PlanTensor are a mapping of names to values, as {'std': 0.02}, got "
+                f"{short(self.arguments)}; it is PlanTensor(name, shape, scheme, arguments, dtype)"
+            )
         given = self.arguments.items()
         plain = {name: _plain(value) for name, value in given if value is not None}
         object.__setattr__(self, "arguments", MappingProxyType(plain))

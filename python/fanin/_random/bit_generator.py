@@ -72,7 +72,7 @@ class StreamSeeds(ISpawnableSeedSequence):
 
     def spawn(self, n_children: int) -> list[StreamSeeds]:
         """Sequences on the next spawned children of the stream."""
-        count = as_count(n_children, "n_children", 0, most=math.inf)
+        count = as_count(as_integer(n_children, "n_children"), "n_children", 0, most=math.inf)
         if count > _MOST_CHILDREN:
             raise ValueError(
                 f"spawn makes at most {_MOST_CHILDREN} children at a time, got {n_children}; "

@@ -401,14 +401,15 @@ def _refuse_negative(scale: Any) -> None:
         raise ValueError("scale < 0")
 
 
-def default_rng(seed: int | Stream | Generator | None = None) -> Generator:
+def default_rng(seed: int | Stream | BitGenerator | Generator | None = None) -> Generator:
     """A Generator on `seed`.
 
     Parameters
     ----------
-    seed : int, Stream, Generator or None
-        An int or a Stream gives a fresh Generator on that stream; a Generator is returned as it
-        is; None takes 128 bits of entropy from the operating system.
+    seed : int, Stream, BitGenerator, Generator or None
+        An int or a Stream gives a fresh Generator on that stream; a BitGenerator of fanin one that
+        draws from it; a Generator is returned as it is; None takes 128 bits of entropy from the
+        operating system.
 
     Raises
     ------
@@ -421,4 +422,6 @@ def default_rng(seed: int | Stream | Generator | None = None) -> Generator:
     """
     if isinstance(seed, Generator):
         return seed
+    if isinstance(seed, BitGenerator):
+        return Generator(seed)
     return Generator(BitGenerator(None if seed is None else as_stream(seed)))

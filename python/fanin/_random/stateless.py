@@ -66,8 +66,8 @@ def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
 
 def _of_one_number(dtype: np.dtype[Any], low: Any, high: Any) -> str:
     return (
-        f"no {dtype.name} lies in [low, high): low {low} and high {high} round to one number "
-        "of it; take a wider dtype, or low == high for that number"
+        f"low {low} and high {high} round to one number of {dtype.name}, so that [low, high) is "
+        "empty there; take a wider dtype, or low == high for that number"
     )
 
 

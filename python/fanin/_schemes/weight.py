@@ -54,8 +54,8 @@ class Weight:
         if not least_kernel_axes <= len(axes.kernel) <= most_kernel_axes:
             raise ValueError(
                 f"shape {self.shape} has {len(axes.kernel)} kernel axes, this scheme takes "
-                f"{least_kernel_axes} to {most_kernel_axes}: identity is for dense weights, dirac "
-                f"for convolutions; batch axes are named by fanin.Layout(batch_axes=...)"
+                f"{least_kernel_axes} to {most_kernel_axes}; batch axes are named by "
+                "fanin.Layout(batch_axes=...)"
             )
         _ = self.fans  # refuses channels that the groups do not divide
         return axes

@@ -48,11 +48,28 @@ from ._schemes import classes
 from ._seeds import StreamSeed
 
 Initializer = _keras.initializers.Initializer
-get, serialize, deserialize = (
-    _keras.initializers.get,
-    _keras.initializers.serialize,
-    _keras.initializers.deserialize,
-)
+serialize = _keras.initializers.serialize
+
+
+def get(identifier: Any) -> Any:
+    """The initializer that an identifier says, as :func:`keras.initializers.get` knows them, but a
+    name, and a configuration that names no module, mean the class of this module."""
+    return _keras.initializers.get(_ours(identifier))
+
+
+def deserialize(config: Any) -> Any:
+    """The initializer of a configuration; one that names no module is of this module."""
+    return _keras.initializers.deserialize(_ours(config))
+
+
+def _ours(identifier: Any) -> Any:
+    if isinstance(identifier, str):
+        return f"fanin>{identifier}" if _is_initializer(identifier) else identifier
+    if isinstance(identifier, dict) and not {"module", "registered_name"} & {*identifier}:
+        name = identifier.get("class_name")
+        return {**identifier, "class_name": _ours(name)} if isinstance(name, str) else identifier
+    return identifier
+
 
 __all__ = [
     "STFT",
@@ -83,6 +100,11 @@ __all__ = [
 #: Aliases, and fanin's other schemes by the names of both: ``LooksLinear`` and ``looks_linear``.
 _SCHEMES = classes(besides=ALIASES)
 _NAMES = {**ALIASES, **COMPATIBLE, **_SCHEMES, **{k.__name__: k for k in _SCHEMES.values()}}
+
+
+def _is_initializer(name: str) -> bool:
+    kind = _NAMES.get(name) or globals().get(name)
+    return isinstance(kind, type) and issubclass(kind, Initializer) and kind is not Initializer
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ def _mlp(activation: str, width: int, inner: int, std: float, out_std: float) ->
 
 
 def gpt2(
-    layers: int = 12, width: int = 768, tokens: int = 1024, inner: int = 0, std: float = 0.02
+    layers: int = 12, width: int = 768, tokens: int = 256, inner: int = 0, std: float = 0.02
 ) -> Network:
     inner, eps = inner or 4 * width, 1e-5
     out = std / (2 * layers) ** 0.5  # of the projections that end in the residual stream
@@ -57,7 +57,7 @@ def gpt2(
 
 
 def llama(
-    layers: int = 32, width: int = 4096, tokens: int = 2048, inner: int = 11008, std: float = 0.02
+    layers: int = 32, width: int = 4096, tokens: int = 256, inner: int = 11008, std: float = 0.02
 ) -> Network:
     eps, one = 1e-6, width * std * std
     blocks: list[Any] = []
@@ -139,8 +139,10 @@ def architecture(name: str, **sizes: Any) -> Network:
     **sizes
         ``layers``, ``width``, ``tokens``, ``inner`` (of the MLP) and ``std`` (of every weight) of
         the transformers, ``patch`` and ``channels`` of vit; ``blocks``, ``width``, ``image`` and
-        ``channels`` of resnet50. Default: the published model's. Heads, and how many of them share
-        keys and values, change no moment.
+        ``channels`` of resnet50. Default: the published model's, and 256 tokens where they are
+        causal (gpt2, llama): every pair of tokens has a correlation of its own there, and a layer
+        of 1024 takes .25 GB, one of 2048 1 GB. Heads, and how many of them share keys and values,
+        change no moment.
 
     Returns
     -------

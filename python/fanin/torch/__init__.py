@@ -10,6 +10,10 @@ try:
 except ImportError as error:
     raise ImportError("fanin.torch needs PyTorch: pip install 'fanin[torch]'") from error
 
+# torch's own, of no draw: code that says init._calculate_fan_in_and_fan_out(w) finds them here too.
+from torch.nn.init import _calculate_correct_fan as _calculate_correct_fan
+from torch.nn.init import _calculate_fan_in_and_fan_out as _calculate_fan_in_and_fan_out
+
 from ._functions import (
     calculate_gain,
     constant_,

@@ -488,3 +488,12 @@ def test_impossible_shapes_are_refused_within_10_ms(shape, errors):
     with pytest.raises(errors):
         fanin.normal(shape, seed=0)
     assert time.perf_counter() - start < 0.01
+
+
+def test_an_array_whose_type_says_no_module_is_filled():
+    nameless = {}
+    exec("import ctypes; table = (ctypes.c_float * 7)()", nameless)
+    table = nameless["table"]
+    assert not hasattr(type(table), "__module__")
+    assert fanin.normal(7, seed=3, out=table) is table
+    assert list(table) == fanin.normal(7, seed=3).tolist()

@@ -374,6 +374,8 @@ def test_default_rng_takes_streams_and_generators_as_they_are():
     rng = fanin.default_rng(3)
     assert fanin.default_rng(rng) is rng
     assert fanin.default_rng(fanin.Stream(3)["a"]).stream == fanin.Stream(3)["a"]
+    bits = fanin.BitGenerator(5)
+    assert fanin.default_rng(bits).bit_generator is bits
     assert fanin.default_rng().stream != fanin.default_rng().stream  # entropy
 
 

@@ -94,6 +94,25 @@ def test_the_old_names_of_keras_are_found_too(name):
     assert isinstance(ours, type(theirs)) and type(ours).__module__ == "fanin.keras"
 
 
+@pytest.mark.parametrize("name", ["HeNormal", "he_normal", "normal", "DeltaOrthogonal",
+                                  "delta_orthogonal", "zeros"])  # fmt: skip
+def test_names_and_plain_configurations_mean_our_classes(name):
+    arguments = {} if name == "zeros" else {"seed": 3}
+    config = {"class_name": name, "config": arguments}
+    for made in fanin.keras.get(name), fanin.keras.get(config), fanin.keras.deserialize(config):
+        assert type(made).__module__ == "fanin.keras"
+
+
+def test_what_says_its_module_and_what_is_no_name_of_ours_is_keras_s_business():
+    theirs = THEIRS.HeNormal(seed=3)
+    assert type(fanin.keras.get(keras.initializers.serialize(theirs))) is THEIRS.HeNormal
+    assert fanin.keras.get(theirs) is theirs and fanin.keras.get(None) is None
+    ours = fanin.keras.HeNormal(seed=3)
+    assert type(fanin.keras.deserialize(fanin.keras.serialize(ours))) is type(ours)
+    with pytest.raises(ValueError, match="InitReport"):
+        fanin.keras.get("InitReport")
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="HeNomal"):
         _ = fanin.keras.HeNomal

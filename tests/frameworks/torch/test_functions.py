@@ -337,3 +337,9 @@ def test_storages_can_be_freed_and_resized_as_before(name, dtype):
             getattr(init, name)(tensor, **DRAWING[name])
         assert tensor.untyped_storage().resizable()
         tensor.untyped_storage().resize_(0)
+
+
+def test_what_code_takes_from_torch_s_private_names_is_here():
+    weight = torch.empty(6, 4, 3)
+    assert init._calculate_fan_in_and_fan_out(weight) == (12, 18)
+    assert init._calculate_correct_fan(weight, "fan_out") == 18
