@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ._names import is_ddp, unwrapped
+from ._names import unwrapped, within
 
 __all__ = ["Run", "flat_runs"]
 
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 def flat_runs(root: nn.Module) -> Iterator[Run]:
     """Every run of every parameter that this process holds in FSDP1's flat parameters."""
-    ddp = is_ddp(root)
+    leading, _ = within(root)
     for prefix, module in root.named_modules():
         handle: Any = getattr(module, "_handle", None)
         flat: Any = getattr(handle, "flat_param", None)
@@ -42,7 +42,7 @@ def flat_runs(root: nn.Module) -> Iterator[Run]:
         for name, shape, offset, held in zip(
             flat._fqns, flat._shapes, _offsets(flat), flat._shard_param_infos, strict=True
         ):
-            full = unwrapped(f"{prefix}.{name}" if prefix else name, is_ddp=ddp)
+            full = unwrapped(f"{prefix}.{name}" if prefix else name, leading)
             if not sharded:
                 yield Run(full, tuple(shape), 0, shape.numel(), flat, offset)
             elif held.in_shard:

@@ -102,7 +102,10 @@ def init_(
     seed : int, Stream or Generator
         Tensor ``name`` draws from ``Stream(seed)[name]``, so it changes with nothing else.
     how : callable or Plan, optional
-        As in `record`: the code whose laws are taken, or the record itself.
+        As in `record`: the code whose laws are taken, or the record itself. None is the
+        ``reset_parameters`` of each module (of transformers, the model's own code). What no such
+        code writes has the law of the memory that is there, if that is one number, which after
+        ``to_empty`` says nothing: for such a model give ``how=record(factory)``.
     only : str or sequence of str, optional
         Patterns of the names to fill; all others are left alone.
     progress : bool or callable, optional

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-__all__ = ["NamedTensor", "check_module", "named_tensors", "unwrapped"]
+__all__ = [
+    "NamedTensor",
+    "check_module",
+    "named_tensors",
+    "uncompiled",
+    "unwrapped",
+    "within",
+]
 
 #: Parts of names that wrappers add: FSDP1, torch.compile, checkpoint_wrapper.
 _WRAPPERS = ("_fsdp_wrapped_module", "_flat_param", "_orig_mod", "_checkpoint_wrapped_module")
@@ -32,18 +39,34 @@ def check_module(given: object, function: str) -> None:
         raise TypeError(f"{function} takes a module{built}, got {given!r}")
 
 
-def unwrapped(name: str, *, is_ddp: bool = False) -> str:
-    """The name in the model that was wrapped."""
+def unwrapped(name: str, leading: tuple[str, ...] = ()) -> str:
+    """The name in the model that was wrapped; `leading` are the parts that :func:`within` gives."""
     parts = name.split(".")
-    if is_ddp and parts[0] == "module":
-        parts = parts[1:]
+    if tuple(parts[: len(leading)]) == leading:
+        parts = parts[len(leading) :]
     return ".".join(part for part in parts if part not in _WRAPPERS)
 
 
-def is_ddp(module: nn.Module) -> bool:
-    """Whether a module is DistributedDataParallel, DataParallel, or looks like one from outside."""
-    kinds = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return isinstance(module, kinds)
+def within(module: nn.Module) -> tuple[tuple[str, ...], nn.Module]:
+    """The model in its wrappers, whatever their order, and the parts of names on the way there."""
+    leading: tuple[str, ...] = ()
+    while True:
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            part = "module"
+        else:
+            part = next((name for name in _WRAPPERS if name in module._modules), "")
+        if part not in module._modules:
+            return leading, module
+        inner: Any = module._modules[part]
+        leading, module = (*leading, part), inner
+
+
+def uncompiled(module: nn.Module) -> nn.Module:
+    """What torch.compile was given; any other module itself."""
+    if "_orig_mod" not in module._modules:
+        return module
+    inner: Any = module._modules["_orig_mod"]
+    return uncompiled(inner)
 
 
 def named_tensors(root: nn.Module) -> Iterator[NamedTensor]:
@@ -55,7 +78,7 @@ def named_tensors(root: nn.Module) -> Iterator[NamedTensor]:
         One of a lazy module that has no shape yet.
     """
     rows: dict[int, NamedTensor] = {}
-    ddp = is_ddp(root)
+    leading, _ = within(root)
     for prefix, module in root.named_modules(remove_duplicate=False):
         groups = ((module._parameters, False), (module._buffers, True))
         for group, is_buffer in groups:
@@ -63,7 +86,7 @@ def named_tensors(root: nn.Module) -> Iterator[NamedTensor]:
                 if tensor is None:
                     continue
                 full = f"{prefix}.{local}" if prefix else local
-                name = unwrapped(full, is_ddp=ddp)
+                name = unwrapped(full, leading)
                 if nn.parameter.is_lazy(tensor):
                     raise ValueError(
                         f"{name} of {type(module).__name__} has no shape yet: run the module on a "

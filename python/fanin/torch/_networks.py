@@ -15,7 +15,7 @@ from torch import nn
 
 import fanin
 
-from ._names import check_module
+from ._names import check_module, uncompiled
 
 __all__ = ["activation_of", "named_network", "network"]
 
@@ -463,6 +463,7 @@ def named_network(
 ) -> tuple[fanin.propagation.Network, tuple[str | None, ...]]:
     """The network, and the names of the modules that its layers are, None for a call."""
     check_module(module, "network")
+    module = uncompiled(module)
     config = getattr(module, "config", None)
     if config is not None and hasattr(config, "to_dict"):
         asked = _family(config)

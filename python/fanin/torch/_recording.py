@@ -255,7 +255,9 @@ def _reset(module: nn.Module, failed: dict[int, CannotRecord]) -> None:
                 )
             _call(one, name)
         except CannotRecord as error:
-            failed[id(one)] = error
+            # What it would have done to the modules in it is as unknown.
+            for inner in one.modules():
+                failed.setdefault(id(inner), error)
 
     visit(module)
 
@@ -381,6 +383,11 @@ def _unwritten(
     local: Any = original
     if hasattr(original, "to_local"):
         local = original.to_local()
+    if _looks_unwritten(local):
+        raise CannotRecord(
+            "nobody has written to it: its memory holds subnormal numbers; give how= the "
+            "code that initialises it, or record a factory"
+        )
     value = literal_of(local.detach().cpu()) if local.numel() <= 1 << 26 else Value("literal")
     if value.scheme != "literal" or _is_one_number(local):
         return value, (), ""
@@ -390,6 +397,15 @@ def _unwritten(
         "no code that was recorded writes to it, and its values differ; give how= the code that "
         "initialises it, or record a factory"
     )
+
+
+def _looks_unwritten(tensor: torch.Tensor) -> bool:
+    """Whether it holds what nobody means, as memory does that was used before. Zeros are meant."""
+    if not tensor.is_floating_point():
+        return False
+    size = tensor.detach().abs().float()
+    least = torch.finfo(torch.float32 if tensor.dtype == torch.float64 else tensor.dtype).tiny
+    return bool(((size > 0) & (size < least)).any())
 
 
 def _is_one_number(tensor: torch.Tensor) -> bool:

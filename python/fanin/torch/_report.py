@@ -16,7 +16,7 @@ import fanin
 from fanin._hints import short
 
 from ._fills import is_fillable
-from ._names import check_module
+from ._names import check_module, uncompiled, unwrapped, within
 from ._networks import activation_of, named_network
 
 __all__ = ["LayerReport", "Report", "lsuv_", "report"]
@@ -35,14 +35,18 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def _run(module: nn.Module, batch: Any) -> Any:
-    """The module's output for a batch: a tensor, a tuple of arguments, or a dict of keywords."""
-    if isinstance(batch, dict):
-        return module(**batch)
-    return module(*batch) if isinstance(batch, (tuple, list)) else module(batch)
+    """The module's output for a batch: a tensor, a tuple of arguments, or a dict of keywords.
+
+    Nothing in it runs compiled: such modules call no hooks."""
+    with torch.compiler.set_stance("force_eager"):
+        if isinstance(batch, dict):
+            return module(**batch)
+        return module(*batch) if isinstance(batch, (tuple, list)) else module(batch)
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(n, m) for n, m in module.named_modules() if isinstance(m, _LAYERS)]
+    named = module.named_modules()
+    return [(unwrapped(n), m) for n, m in named if isinstance(m, _LAYERS)]
 
 
 @contextmanager
@@ -82,7 +86,9 @@ def lsuv_(
     Parameters
     ----------
     module : Module
-        Its Linear and convolution layers are treated, in the order in which they run.
+        Its Linear and convolution layers are treated, in the order in which they run; those that
+        do not run as modules on the batch stay as they are. Wrappers (DistributedDataParallel,
+        torch.compile) change nothing.
     batch : Tensor, tuple or dict
         What the module is called with.
     seed : int, Stream or Generator
@@ -121,6 +127,7 @@ def lsuv_(
     check_module(module, "lsuv_")
     from ._functions import orthogonal_
 
+    _, module = within(module)
     named = {layer: name for name, layer in _layers(module)}
     if not named:
         raise ValueError("lsuv_ found no Linear or convolution layer in the module")
@@ -149,7 +156,15 @@ def lsuv_(
         return output
 
     with torch.no_grad(), _in_evaluation(module):
-        _run(module, batch)  # if that fails, it does before anything is written
+        # If that fails, it does before anything is written.
+        ran: set[nn.Module] = set()
+        hooks = [layer.register_forward_hook(lambda one, *_: ran.add(one)) for layer in named]
+        try:
+            _run(module, batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        named = {layer: name for layer, name in named.items() if layer in ran}
         if orthogonal:
             for layer, name in named.items():
                 orthogonal_(layer.weight, generator=root[f"{name}.weight" if name else "weight"])
@@ -311,6 +326,7 @@ def report(
     ['Linear', 'ReLU']
     """
     check_module(module, "report")
+    module = uncompiled(module)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.is_meta:
             raise ValueError(
@@ -342,7 +358,8 @@ def report(
         return hook
 
     # An activation in place overwrites what it is given: everything is read before the next runs.
-    leaves = [(n, m) for n, m in module.named_modules() if not list(m.children())]
+    named = module.named_modules()
+    leaves = [(unwrapped(n), m) for n, m in named if not list(m.children())]
     hooks = [layer.register_forward_pre_hook(before) for _, layer in leaves]
     hooks += [layer.register_forward_hook(keep(name)) for name, layer in leaves]
     kept = [(p, p.grad) for p in module.parameters()]

@@ -528,3 +528,108 @@ def test_a_single_layer_is_a_network():
     for example in (None, [], "x"):
         with pytest.raises(TypeError, match="the example is a tensor, or one in a tuple or dict"):
             init.network(layer, example)
+
+
+class Rescaled(nn.Module):
+    """Asks for values in the middle of its law."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(16, 8)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        with torch.no_grad():
+            self.inner.weight.normal_()
+            if self.inner.weight.abs().max() > 1:
+                self.inner.weight.div_(2)
+
+
+class Asking(nn.Module):
+    """Its constructor knows what its law asks for, and nobody else."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(16, 8)
+        self.reset_parameters(3.0)
+
+    def reset_parameters(self, std):
+        with torch.no_grad():
+            self.inner.weight.normal_(0, std)
+
+
+@pytest.mark.parametrize("kind", [Rescaled, Asking])
+def test_a_law_that_cannot_be_followed_leaves_the_modules_inside_alone_too(kind):
+    model = nn.Sequential(kind(), nn.Linear(4, 4))
+    before = copy.deepcopy(model.state_dict())
+    done = init.init_(model, seed=0)
+    assert done.skipped == ("0.inner.weight", "0.inner.bias")
+    assert done.filled == ("1.weight", "1.bias")
+    for name in done.skipped:
+        assert torch.equal(model.state_dict()[name], before[name])
+    with pytest.raises(ValueError, match="cannot record 0.inner.weight"):
+        init.record(model)
+
+
+@pytest.mark.parametrize("value", [1e-41, -3e-39])
+def test_memory_that_nobody_wrote_is_no_law(value):
+    module = nn.Linear(4, 4)
+    module.position = nn.Parameter(torch.full((3, 5), value))
+    module.register_buffer("frequencies", torch.full((3,), value))
+    assert init.init_(module, seed=0).skipped == ("position", "frequencies")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wrappers_in_any_order_keep_the_names(tmp_path):
+    def build():
+        return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6))
+
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1
+    )
+    try:
+        ddp = nn.parallel.DistributedDataParallel
+        batch = torch.randn(64, 4)
+        alone = build()
+        init.init_(alone, seed=0)
+        variances = init.lsuv_(copy.deepcopy(alone), batch, seed=1)
+        assert list(variances) == ["0", "2"]
+        for wrap in (
+            lambda m: torch.compile(ddp(m), backend="eager"),
+            lambda m: ddp(torch.compile(m, backend="eager")),
+            lambda m: torch.compile(m, backend="eager"),
+            ddp,
+        ):
+            model = build()
+            done = init.init_(wrap(model), seed=0)
+            assert done.filled == ("0.weight", "0.bias", "2.weight", "2.bias")
+            assert torch.equal(model[2].weight, alone[2].weight)
+            assert init.lsuv_(wrap(model), batch, seed=1) == variances
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_lsuv_leaves_layers_alone_that_do_not_run():
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.runs, self.rests = nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.runs(x)
+
+    model = Half()
+    before = model.rests.weight.clone()
+    assert list(init.lsuv_(model, torch.randn(64, 6), seed=0)) == ["runs"]
+    assert torch.equal(model.rests.weight, before)
+
+
+def test_what_is_compiled_is_reported_as_what_it_was():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+    batch = torch.randn(64, 8)
+    compiled = torch.compile(model, backend="eager")
+    plain = init.report(model, batch).layers
+    assert [(r.name, r.kind, r.std) for r in init.report(compiled, batch).layers] == [
+        (r.name, r.kind, r.std) for r in plain
+    ]
+    assert repr(init.network(compiled, batch)) == repr(init.network(model, batch))
