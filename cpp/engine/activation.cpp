@@ -114,7 +114,12 @@ void Activation::find_jumps() {
   const double least = exact ? 0x1p-900 : precision_, part = exact ? 0x1p-50 : 4 * precision_;
   const double noise = exact ? 1e-12 : 1024 * precision_, steep = exact ? 0x1p20 : 0x1p10;
   for (const double kink : kinks_) {
-    const double step = kink == 0 ? least : std::fabs(kink) * part;
+    // A user's function bends where its own arithmetic says, as that of a x + b does, to roundings
+    // of its unit; but no probe goes as far as the next kink.
+    double step = kink == 0 ? least : std::fabs(kink) * part;
+    if (kink != 0 && index_ < 0) step = std::max(step, 4 * unit_ * part);
+    for (const double other : kinks_)
+      if (other != kink) step = std::min(step, std::fabs(other - kink) / 4);
     const double sides[2] = {kink - step, kink + step};
     double phi[2], slope[2], curvature[2];
     apply(sides, 2, phi, slope, curvature);

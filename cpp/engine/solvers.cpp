@@ -38,6 +38,9 @@ bool advance(Bracket& b, double value, double slope) {
   return settled || exhausted;
 }
 
+/// Relative error of V that far from the unit of an activation must be reckoned with.
+constexpr double kRounding = 0x1p-44;
+
 constexpr std::size_t kGridPoints = 2 * kGridHalf * kGridPerBinade + 1;
 using Grid = std::array<double, kGridPoints>;
 
@@ -74,15 +77,34 @@ std::vector<Crossings> crossings(const Activation& activation, std::span<const d
       if (!(sw2 >= 0 && sb2 >= 0 && std::isfinite(sw2) && std::isfinite(sb2))) continue;
       table().moments->signs(second.data(), grid.data(), kGridPoints, sw2, sb2, sign.data());
       std::fill(sign.begin() + kGridPoints, sign.end(), sign[kGridPoints - 1]);
-      std::size_t roots = 0;
+      // Between two changes of sign something must be farther from zero than roundings of V are.
+      const auto is_settled = [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i)
+          if (std::fabs(sw2 * second[i] + sb2 - grid[i]) > kRounding * grid[i]) return true;
+        return false;
+      };
+      std::size_t roots = 0, begin = 0;  // where the sign at hand began,
+      u8 last = 2;                       // and the one before it that was settled
+      const auto end_of_sign = [&](std::size_t end) {
+        const u8 own = sign[begin];
+        if (own == 2) {
+          last = 2;
+        } else if (is_settled(begin, end)) {
+          if (own + last == 1 && roots < kMostRoots) found[lane][roots++] = std::uint16_t(begin);
+          last = own;
+        }
+        begin = end;
+      };
       for (std::size_t from = 1; from < kGridPoints; from += word) {
         u64 here, before;  // eight neighbours at once: a crossing is rare
         std::memcpy(&here, sign.data() + from, word);
         std::memcpy(&before, sign.data() + from - 1, word);
-        for (std::size_t i = from; here != before && i < from + word; ++i)
-          if (sign[i] + sign[i - 1] == 1 && roots < kMostRoots)
-            found[lane][roots++] = std::uint16_t(i);
+        for (std::size_t i = from; here != before && i < from + word; ++i) {
+          if (sign[i] == sign[i - 1]) continue;
+          end_of_sign(i);
+        }
       }
+      end_of_sign(kGridPoints);
     }
   });
   return found;

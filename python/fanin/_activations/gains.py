@@ -76,7 +76,8 @@ gain.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 
 # torch.nn.init.calculate_gain.
 _UNIT_GAINS = (
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d sigmoid"
+    "linear identity sigmoid conv1d conv2d conv3d "
+    "conv_transpose1d conv_transpose2d conv_transpose3d"
 ).split()
 
 
@@ -122,12 +123,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         elif isinstance(param, (int, float)) and not isinstance(param, bool):
             slope = param
         else:
-            raise ValueError(f"negative_slope {short(param)} not a valid number")
+            raise ValueError(f"negative_slope {str(param)[:80]} not a valid number")
         return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity == "selu":
         return 3.0 / 4
     raise ValueError(
-        f"Unsupported nonlinearity {nonlinearity:.80}: torch's table has linear, conv1d to "
+        f"Unsupported nonlinearity {str(nonlinearity)[:80]}: torch's table has linear, conv1d to "
         "conv_transpose3d, sigmoid, tanh, relu, leaky_relu and selu; fanin.gain computes that of "
         "any activation"
     )

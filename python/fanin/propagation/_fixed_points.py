@@ -192,7 +192,8 @@ def solve(
         roots[everywhere] = slopes[everywhere] = np.nan
     code[~good] = BAD
     [slope_second] = moments_at(own, q, SLOPE_SECOND)
-    chi = forward * slope_second
+    with np.errstate(invalid="ignore"):  # nothing times the endless slope of a step
+        chi = forward * slope_second
     return Solved(own, shape, weights, keep, q, slope, stable, code, roots, slopes, chi)
 
 

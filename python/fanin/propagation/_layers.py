@@ -170,7 +170,7 @@ class Residual:
         return replace(
             skip, q=q, m=self.skip * skip.m, c=c, one_minus_c=apart,
             same=a * skip.same + b * inner.same, cross=a * skip.cross + b * inner.cross,
-            laws=self._laws(skip, inner),
+            laws=self._laws(skip, inner), gaussian=skip.gaussian and inner.gaussian,
         )  # fmt: skip
 
     def _laws(self, skip: State, inner: State) -> tuple[UnitLaw, ...] | None:

@@ -181,7 +181,7 @@ def correlation_map(
     [shared] = pairs_at(own, at, other, corr, covariance=True)
     [first] = moments_at(own, at, SECOND)
     second = first if q2 is None else moments_at(own, other, SECOND)[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = np.sqrt(sw2 * first + sb2) * np.sqrt(sw2 * second + sb2)
         result = np.clip((sw2 * shared + sb2) / scale, -1.0, 1.0)
     return nan_where_negative(result[()], sw2, sb2)
@@ -237,7 +237,7 @@ def one_minus_correlation_map(
     sw2, sb2 = as_variance("weight_var", weight_var), as_variance("bias_var", bias_var)
     at = _limit(own, at, sb2)
     [first] = moments_at(own, at, SECOND)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if q2 is None:
             [gap] = pairs_at(own, at, at, left, missing=True, gap=True)
             result = sw2 * gap / (sw2 * first + sb2)

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 #: Values of x that are followed together: their tables of nodes stay in a cache.
 _TOGETHER = 256
-#: Steps from far above the real axis, where the root is known, down to it.
-_STEPS = 160
+#: Steps from far above the real axis, where the root is known, down to it: each so much nearer, the
+#: last one from a small part of the least x.
 _FACTOR = 0.85
+_LOWEST = 1e-5
 _ITERATIONS = 60
 #: A Newton step of more than a tenth could leave the branch.
 _LONGEST = 0.1
 #: On the way the root need only be near; the last step goes to rounding.
 _NEAR, _EXACT = 1e-3, 1e-13
-#: Smaller densities are rounding, outside the spectrum.
-_NOTHING = 1e-9
+#: Smaller densities are rounding, outside the spectrum, and so are smaller parts of the resolvent,
+#: which is large and real beside an atom at 0.
+_NOTHING, _REAL = 1e-9, 1e-12
 
 
 def over_positive(x: ArrayLike, density: Callable[[Floats], Floats]) -> Floats:
@@ -50,8 +52,8 @@ def by_root(target: Floats, at: Callable[[Complex], tuple[Complex, Complex, Comp
     """
     height = target.max() * 1e6 + 1e6
     w = 1 / (target + 1j * height)
-    for step in range(_STEPS):
-        height = height * _FACTOR if step < _STEPS - 1 else 0.0
+    while height > 0:
+        height = height * _FACTOR if height > _LOWEST * min(1.0, target.min()) else 0.0
         aim = target + 1j * height
         for _ in range(_ITERATIONS):
             _, value, slope = at(w)
@@ -61,5 +63,6 @@ def by_root(target: Floats, at: Callable[[Complex], tuple[Complex, Complex, Comp
             if float(size.max()) < (_EXACT if height == 0 else _NEAR):
                 break
     z, value, _ = at(w)
-    density = np.maximum(-((1 + z) / value).imag / np.pi, 0.0)
-    return np.where(density < _NOTHING, 0.0, density)
+    resolvent = (1 + z) / value
+    density = np.maximum(-resolvent.imag / np.pi, 0.0)
+    return np.where((density < _NOTHING) | (density < _REAL * np.abs(resolvent)), 0.0, density)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -156,14 +156,7 @@ def lsuv_(
         return output
 
     with torch.no_grad(), _in_evaluation(module):
-        # If that fails, it does before anything is written.
-        ran: set[nn.Module] = set()
-        hooks = [layer.register_forward_hook(lambda one, *_: ran.add(one)) for layer in named]
-        try:
-            _run(module, batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        ran = _running(named, module, batch)  # if that fails, it does before anything is written
         named = {layer: name for layer, name in named.items() if layer in ran}
         if orthogonal:
             for layer, name in named.items():
@@ -171,12 +164,25 @@ def lsuv_(
                 if layer.bias is not None:
                     layer.bias.zero_()
         hooks = [layer.register_forward_hook(scale, with_kwargs=True) for layer in named]
-        try:
-            _run(module, batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        _run_with(hooks, module, batch)
     return found
+
+
+def _run_with(hooks: list[Any], module: nn.Module, batch: Any) -> None:
+    """Runs the module, then takes the hooks away."""
+    try:
+        _run(module, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _running(layers: Iterable[nn.Module], module: nn.Module, batch: Any) -> set[nn.Module]:
+    """Those layers that the module calls on the batch."""
+    ran: set[nn.Module] = set()
+    hooks = [layer.register_forward_hook(lambda one, *_: ran.add(one)) for layer in layers]
+    _run_with(hooks, module, batch)
+    return ran
 
 
 def _check_weight(layer: nn.Module, name: str) -> None:

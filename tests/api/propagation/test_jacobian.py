@@ -325,6 +325,22 @@ def test_atoms_are_the_shares_of_equal_singular_values(activation, depth, q, ort
         assert atoms.x.tolist() == [0.0]
 
 
+@pytest.mark.parametrize(
+    ("activation", "depth", "weights", "q"),
+    [("relu", 1, "gaussian", 1.0), ("relu", 3, "orthogonal", 1.0),
+     ("hardtanh", 2, "orthogonal", 0.3), ("hardtanh", 4, "orthogonal", 0.25)],
+)  # fmt: skip
+def test_density_and_atoms_have_the_mass_one(activation, depth, weights, q):
+    t = np.linspace(math.log(1e-14), math.log(40), 3000)
+    density = p.jacobian_density(np.exp(t), activation, depth, weights=weights, q=q)
+    atoms = p.jacobian_atoms(activation, depth, weights=weights, q=q).mass.sum()
+    assert abs(float(np.trapezoid(density * np.exp(t), t)) + atoms - 1) < 1e-3
+
+
+def test_beside_an_atom_at_zero_there_is_nothing():
+    assert (p.jacobian_density([1e-12, 1e-9, 1e-6, 1e-3], "relu", 1) == 0).all()
+
+
 @pytest.mark.parametrize("orthogonal", [False, True])
 def test_a_crelu_of_half_the_fan_has_the_spread_of_random_matrices(orthogonal):
     # From pre-activation to pre-activation, W (n, 2 n) times D (2 n, n).

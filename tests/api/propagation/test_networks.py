@@ -20,6 +20,17 @@ CLOSE = 1e-10
 # ---- propagate -----------------------------------------------------------------------------------
 
 
+def test_what_dropout_leaves_on_a_stream_is_not_gaussian():
+    dense = p.Dense(weight_var=2.0, bias_var=0.1)
+    block = p.Residual(["relu", dense, p.Dropout(0.4)])
+    with pytest.raises(ValueError, match="needs a Gaussian pre-activation"):
+        p.Network([block, "tanh", dense]).propagate()
+    behind = p.Network([block, dense, "tanh", dense]).propagate()
+    assert behind.q[1] == pytest.approx(1.0 + 1.1 / 0.6)  # q0 + (2 (1/2) + .1)/(1 - rate)
+    none = p.Residual(["relu", dense, p.Dropout(0.0)])
+    p.Network([none, "tanh", dense]).propagate()
+
+
 def test_tanh_fades_as_published():
     # Computed with mpmath, six digits.
     found = p.propagate("tanh", 100, weight_var=1.0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -294,7 +296,7 @@ def test_a_phase_diagram_is_its_points():
 
 
 def test_calculate_gain_is_the_table_of_torch():
-    for name in ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "sigmoid"):
+    for name in ("linear", "identity", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "sigmoid"):
         assert fanin.calculate_gain(name) == 1
     assert fanin.calculate_gain("tanh") == 5.0 / 3
     assert fanin.calculate_gain("relu") == math.sqrt(2.0)
@@ -303,8 +305,51 @@ def test_calculate_gain_is_the_table_of_torch():
     assert fanin.calculate_gain("selu") == 0.75
     with pytest.raises(ValueError, match="Unsupported nonlinearity gelu"):
         fanin.calculate_gain("gelu")
-    with pytest.raises(ValueError, match="negative_slope True not a valid number"):
-        fanin.calculate_gain("leaky_relu", True)
+    for unknown in (None, ["relu"], 5):
+        with pytest.raises(ValueError, match=re.escape(f"Unsupported nonlinearity {unknown}")):
+            fanin.calculate_gain(unknown)
+    for slope in (True, "a"):
+        with pytest.raises(ValueError, match=f"negative_slope {slope} not a valid number"):
+            fanin.calculate_gain("leaky_relu", slope)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight_var", "bias_var", "count"),
+    [("silu", 2.0, 1e-3, 2), ("gelu", 2.0, 1e-3, 2), ("relu6", 2.0, 0.0, 1),
+     ("hardtanh", 1.0, 0.0, 1)],
+)  # fmt: skip
+def test_roundings_of_the_variance_map_are_no_roots(name, weight_var, bias_var, count):
+    found = p.fixed_points(name, weight_var=weight_var, bias_var=bias_var)
+    roots = found.roots[np.isfinite(found.roots)]
+    assert len(roots) == count
+    again = p.variance_map(roots, name, weight_var=weight_var, bias_var=bias_var)
+    np.testing.assert_allclose(again, roots, rtol=1e-12)
+
+
+def test_lanes_that_overflow_or_have_no_slope_say_so_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        p.fixed_points("step", weight_var=[0.0, 1.0], bias_var=1.0)
+        profile = p.propagate("relu", 1100, weight_var=[4.0, 1.0], c0=0.5)
+    assert profile.q[0, -1] == np.inf and profile.q[1, -1] == 0
+
+
+def test_a_derivative_that_jumps_beside_its_kink_by_a_rounding_still_jumps():
+    off = fanin.Activation(
+        lambda x: np.maximum(x - 0.1, 0) - 1,
+        derivative=lambda x: (x > 0.1 + 1e-15) * 1.0,
+        kinks=[0.1],
+    )
+    # E phi'' phi at the kink: the sum over u > .1 of phi u/q, by parts with the jump's own term.
+    h = 1e-4
+    rise = p.variance_map(1 + h, off, weight_var=1.0) - p.variance_map(1 - h, off, weight_var=1.0)
+    assert p.variance_slope(1.0, off, weight_var=1.0) == pytest.approx(rise / (2 * h), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["hardtanh", "hardsigmoid", "relu6"])
+def test_the_variance_slope_of_a_shaped_activation_with_kinks_is_one(name):
+    shaped = p.dks(name, 1).as_activation()
+    assert p.variance_slope(1.0, shaped, weight_var=1.0) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_a_scheme_takes_the_name_of_an_activation_as_its_gain():
