@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fanin._hints import short
 from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
 from fanin._random.streams import Stream
@@ -135,6 +136,11 @@ class Plan:
         of the class's ``state_dict()``, tied ones once. Nothing is downloaded, no code of the
         folder is run.
         """
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise TypeError(
+                "from_config takes the path of a config.json or of its folder, got "
+                f"{short(path)}; config.save_pretrained(folder) writes one"
+            )
         target = os.fsdecode(path)
         if os.path.isdir(target):
             target = os.path.join(target, "config.json")

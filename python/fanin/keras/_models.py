@@ -52,7 +52,8 @@ def init_(model: Any, seed: Any = 0) -> InitReport:
     it, ``"layers/dense/vars/0"``: attribute names and positions, never the counted names of layers
     (``dense_17``). So the same model built twice has the same bits, in one process or in two and on
     any backend. Its law is that of the layer's ``kernel_initializer``, ``bias_initializer`` and so
-    on; Keras's own classes stand for fanin's, and their seeds are not used.
+    on; Keras's own classes stand for fanin's, and their seeds are not used. Variables without an
+    initializer and those of integers (quantised layers) are left alone.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def init_(model: Any, seed: Any = 0) -> InitReport:
         seed = fanin.Stream(seed)
     found: dict[str, list[tuple[str, Any, Any]]] = {"filled": [], "called": [], "skipped": []}
     for place, variable, maker in _variables(model):
+        if not keras.backend.is_float_dtype(variable.dtype):
+            maker = None  # of a quantised layer, whose initializer made what was quantised
         law = maker.maker if isinstance(maker, _Forget) else maker
         if isinstance(law, Drawn):  # refuse now what cannot be drawn
             law.draw(tuple(variable.shape), seed=0, dtype=variable.dtype,

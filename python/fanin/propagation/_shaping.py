@@ -81,6 +81,9 @@ class ShapedActivation:
         return Activation(self.__call__, derivative=self.derivative, kinks=kinks, unit=unit)
 
 
+_BENDS = tuple(0.5 * k for k in range(-32, 33))
+
+
 @dataclass(frozen=True)
 class _Inner:
     """Moments of phi(alpha z + beta), z ~ N(0, 1)."""
@@ -94,7 +97,9 @@ class _Inner:
 
     @classmethod
     def of(cls, phi: Activation, alpha: float, beta: float) -> _Inner:
-        u, mass = gaussian_nodes(alpha * alpha, tuple(k - beta for k in phi.kinks))
+        # Where phi bends, panels are half a unit of its own, however wide z makes them.
+        ends = (*phi.kinks, *_BENDS) if alpha > 1 else phi.kinks
+        u, mass = gaussian_nodes(alpha * alpha, tuple(k - beta for k in ends))
         at = u + beta
         value, first = (np.asarray(f(at), np.float64) for f in (phi, phi.derivative))
         second = np.asarray(phi.second_derivative(at), np.float64)

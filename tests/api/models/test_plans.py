@@ -140,7 +140,7 @@ def test_a_float8_truncated_normal_stays_within_its_bounds(tmp_path, dtype, boun
 
 
 @pytest.mark.parametrize("scheme, arguments, text", [
-    ("uniform", {"low": 1.0, "high": 1.001}, "low 1.0 and high 1.001 round to one number of float8_e5m2"),
+    ("uniform", {"low": 1.0, "high": 1.001}, "low 1.0 and high 1.001 round to one"),
     ("truncated_normal", {"loc": 1.1, "scale": 0.01}, "no float8_e5m2 lies within the bounds"),
 ])  # fmt: skip
 def test_ends_between_which_float8_has_nothing_are_refused(tmp_path, scheme, arguments, text):
@@ -479,3 +479,20 @@ def test_a_plan_like_our_own_files_has_their_laws_and_literals(tmp_path):
         again = (tmp_path / "again" / path.name).read_bytes()[start:]
         assert path.read_bytes()[first:] == again
     assert {t.scheme for t in plan.tensors} == {t.scheme for t in FULL.tensors}
+
+
+def test_what_is_no_path_of_a_config_is_told_where_to_be_written():
+    for wrong in ({"model_type": "gpt2"}, 3, None):
+        with pytest.raises(TypeError, match="takes the path of a config.json .*save_pretrained"):
+            Plan.from_config(wrong)
+
+
+@pytest.mark.parametrize("sizes, words", [
+    ({"width": 1000}, "width 1000 is no multiple of heads 32"),
+    ({"width": 128, "heads": 4}, "heads 4 is no multiple of key_heads 8"),
+])  # fmt: skip
+def test_sizes_of_llama_that_no_model_has_are_refused(sizes, words):
+    with pytest.raises(ValueError, match=words):
+        Plan.for_model("llama-1b", layers=1, vocabulary=50, **sizes)
+    made = Plan.for_model("llama-1b", layers=1, vocabulary=50, width=128, heads=4, key_heads=2)
+    assert made.config["num_key_value_heads"] == 2

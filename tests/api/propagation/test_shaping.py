@@ -236,3 +236,15 @@ def test_wrong_tables_are_refused():
         p.coordinate_check([64], seed=0)
     with pytest.raises(TypeError, match="seed"):
         p.coordinate_check([64, 128])
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "slope"),
+    [("atan", 2, 60.0), ("sigmoid", 1, 10.0), ("tanh", 1, 10.0), ("erf", 1, 20.0)],
+)
+def test_steep_shapes_meet_their_conditions_too(name, depth, slope):
+    shaped = p.dks(name, depth, slope=slope).as_activation()
+    moments = p.moments(1.0, shaped)
+    assert float(moments.second) == pytest.approx(1.0, abs=1e-12)
+    assert float(p.variance_slope(1.0, shaped, weight_var=1.0)) == pytest.approx(1.0, abs=1e-9)
+    assert float(moments.slope_second) ** depth == pytest.approx(slope, rel=1e-10)

@@ -497,3 +497,15 @@ def test_init_needs_no_memory_beside_the_variable():
     # torch's variables are filled where they lie; the others cannot be, and get a new array.
     new = 0 if keras.backend.backend() == "torch" else 4 * units**2
     assert memory("VmHWM") - before <= new + (16 << 20)
+
+
+def test_integers_of_a_quantised_layer_are_left_alone():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(3)])
+    layer = model.layers[1]
+    layer.quantize("int8")
+    (kernel,) = [v for v in layer.variables if keras.backend.standardize_dtype(v.dtype) == "int8"]
+    before = keras.ops.convert_to_numpy(kernel).copy()
+    done = fanin.keras.init_(model, seed=0)
+    assert done.skipped == ("layers/dense_1/vars/1", "layers/dense_1/vars/2")
+    assert done.filled[:2] == ("layers/dense/vars/0", "layers/dense/vars/1")
+    assert np.array_equal(keras.ops.convert_to_numpy(kernel), before)

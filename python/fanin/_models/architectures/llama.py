@@ -54,6 +54,12 @@ def config(
     tied: bool,
 ) -> dict[str, Any]:
     """What config.json says of these sizes."""
+    for what, number, part, divides in (
+        ("width", width, "heads", heads),
+        ("heads", heads, "key_heads", key_heads),
+    ):
+        if divides < 1 or number % divides:
+            raise ValueError(f"{what} {number} is no multiple of {part} {divides}; give both sizes")
     return {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": layers,
         "hidden_size": width, "intermediate_size": inner, "num_attention_heads": heads,
