@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fanin._functions import exp, log
 from fanin._numbers import as_floats
 from fanin._types import Floats
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
 #: Values of x that are followed together: their tables of nodes stay in a cache.
 _TOGETHER = 256
-#: Steps from far above the real axis, where the root is known, down to it: each so much nearer, the
-#: last one from a small part of the least x.
+#: Steps from far above the real axis, where the root is known, down to it: each so much nearer at
+#: most, the last one from a small part of x. Below the least x the density is that at it.
 _FACTOR = 0.85
-_LOWEST = 1e-5
+_HIGHEST, _LOWEST = 1e6, 1e-5
+_LEAST, _MOST = 1e-20, 1e300
 _ITERATIONS = 60
 #: A Newton step of more than a tenth could leave the branch.
 _LONGEST = 0.1
@@ -28,7 +31,7 @@ _LONGEST = 0.1
 _NEAR, _EXACT = 1e-3, 1e-13
 #: Smaller densities are rounding, outside the spectrum, and so are smaller parts of the resolvent,
 #: which is large and real beside an atom at 0.
-_NOTHING, _REAL = 1e-9, 1e-12
+_NOTHING, _REAL = 1e-9, 1e-10
 
 
 def over_positive(x: ArrayLike, density: Callable[[Floats], Floats]) -> Floats:
@@ -39,7 +42,7 @@ def over_positive(x: ArrayLike, density: Callable[[Floats], Floats]) -> Floats:
     made = np.empty_like(target)
     for first in range(0, target.size, _TOGETHER):
         some = slice(first, first + _TOGETHER)
-        with np.errstate(over="ignore", invalid="ignore"):  # far from the spectrum
+        with np.errstate(all="ignore"):  # far from the spectrum
             made[some] = density(target[some])
     return np.where(good, made.reshape(goal.shape), np.nan)
 
@@ -50,19 +53,25 @@ def by_root(target: Floats, at: Callable[[Complex], tuple[Complex, Complex, Comp
     `at` gives z, lambda and d ln lambda/d ln w of a parameter w that is 1/lambda far above the real
     axis; from there the root is followed down to it.
     """
-    height = target.max() * 1e6 + 1e6
-    w = 1 / (target + 1j * height)
-    while height > 0:
-        height = height * _FACTOR if height > _LOWEST * min(1.0, target.min()) else 0.0
+    target = np.clip(target, _LEAST, _MOST)
+    height, lowest = _HIGHEST * (target + 1), _LOWEST * target
+    way = log(height / lowest)
+    steps = math.ceil(float(way.max()) / -math.log(_FACTOR))
+    down = exp(-way / steps)
+    w: Complex = 1 / (target + 1j * height)
+    for step in range(steps + 1):
+        height = height * down if step < steps else np.zeros_like(height)
         aim = target + 1j * height
         for _ in range(_ITERATIONS):
             _, value, slope = at(w)
             change = (aim / value - 1) / slope
-            size = np.abs(change)
-            w = w * (1 + change * np.minimum(1.0, _LONGEST / np.maximum(size, 1e-300)))
-            if float(size.max()) < (_EXACT if height == 0 else _NEAR):
+            length = np.abs(change)
+            w = w * (1 + change * np.minimum(1.0, _LONGEST / np.maximum(length, 1e-300)))
+            if float(length.max()) < (_EXACT if step == steps else _NEAR):
                 break
     z, value, _ = at(w)
     resolvent = (1 + z) / value
     density = np.maximum(-resolvent.imag / np.pi, 0.0)
-    return np.where((density < _NOTHING) | (density < _REAL * np.abs(resolvent)), 0.0, density)
+    # NaN, too, is outside: there w leaves the range.
+    inside = (density >= _NOTHING) & (density >= _REAL * np.abs(resolvent))
+    return np.where(inside, density, 0.0)

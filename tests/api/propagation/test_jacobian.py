@@ -337,6 +337,16 @@ def test_density_and_atoms_have_the_mass_one(activation, depth, weights, q):
     assert abs(float(np.trapezoid(density * np.exp(t), t)) + atoms - 1) < 1e-3
 
 
+def test_a_density_does_not_depend_on_the_points_beside_it():
+    x = np.array([5e-324, 1e-20, 0.5, 1.0, 2.0, 1e300])
+    for density in (
+        lambda at: p.jacobian_density(at, "tanh", 3),
+        lambda at: p.residual_jacobian_density(at, 0.5),
+    ):
+        assert_allclose(density(x), [density(at) for at in x], rtol=1e-9)
+        assert density(1e300) == 0 and (density(x[2:5]) > 0).all()
+
+
 def test_beside_an_atom_at_zero_there_is_nothing():
     assert (p.jacobian_density([1e-12, 1e-9, 1e-6, 1e-3], "relu", 1) == 0).all()
 
