@@ -29,9 +29,8 @@ _ITERATIONS = 60
 _LONGEST = 0.1
 #: On the way the root need only be near; the last step goes to rounding.
 _NEAR, _EXACT = 1e-3, 1e-13
-#: Smaller densities are rounding, outside the spectrum, and so are smaller parts of the resolvent,
-#: which is large and real beside an atom at 0.
-_NOTHING, _REAL = 1e-9, 1e-10
+#: Smaller densities are rounding, outside the spectrum.
+_NOTHING = 1e-9
 
 
 def over_positive(x: ArrayLike, density: Callable[[Floats], Floats]) -> Floats:
@@ -58,7 +57,7 @@ def by_root(target: Floats, at: Callable[[Complex], tuple[Complex, Complex, Comp
     way = log(height / lowest)
     steps = math.ceil(float(way.max()) / -math.log(_FACTOR))
     down = exp(-way / steps)
-    w: Complex = 1 / (target + 1j * height)
+    w: Complex = np.asarray(1 / (target + 1j * height))
     for step in range(steps + 1):
         height = height * down if step < steps else np.zeros_like(height)
         aim = target + 1j * height
@@ -70,8 +69,6 @@ def by_root(target: Floats, at: Callable[[Complex], tuple[Complex, Complex, Comp
             if float(length.max()) < (_EXACT if step == steps else _NEAR):
                 break
     z, value, _ = at(w)
-    resolvent = (1 + z) / value
-    density = np.maximum(-resolvent.imag / np.pi, 0.0)
+    density = np.maximum(-((1 + z) / value).imag / np.pi, 0.0)
     # NaN, too, is outside: there w leaves the range.
-    inside = (density >= _NOTHING) & (density >= _REAL * np.abs(resolvent))
-    return np.where(inside, density, 0.0)
+    return np.where(density >= _NOTHING, density, 0.0)
