@@ -52,13 +52,52 @@ serialize = _keras.initializers.serialize
 
 
 def get(identifier: Any) -> Any:
-    """The initializer that an identifier says, as :func:`keras.initializers.get` knows them, but a
-    name, and a configuration that names no module, mean the class of this module."""
+    """The initializer that an identifier says.
+
+    Parameters
+    ----------
+    identifier : str, dict, Initializer, class or None
+        What :func:`keras.initializers.get` takes; but a name, and a configuration that names no
+        module, mean the class of this module, if it has one.
+
+    Returns
+    -------
+    Initializer or None
+
+    Raises
+    ------
+    ValueError
+        A name that neither has.
+
+    >>> import fanin.keras
+    >>> type(fanin.keras.get("he_normal")) is fanin.keras.HeNormal
+    True
+    """
     return _keras.initializers.get(_ours(identifier))
 
 
 def deserialize(config: Any) -> Any:
-    """The initializer of a configuration; one that names no module is of this module."""
+    """The initializer of a configuration.
+
+    Parameters
+    ----------
+    config : dict
+        What :func:`serialize` gives; one that names no module is of this module.
+
+    Returns
+    -------
+    Initializer
+
+    Raises
+    ------
+    ValueError
+        A class that neither this module nor Keras has.
+
+    >>> import fanin.keras
+    >>> made = fanin.keras.deserialize({"class_name": "HeNormal", "config": {"seed": 3}})
+    >>> type(made) is fanin.keras.HeNormal
+    True
+    """
     return _keras.initializers.deserialize(_ours(config))
 
 
