@@ -20,6 +20,7 @@ __all__ = [
     "foreign_call",
     "module_of",
     "named_type",
+    "of_one_number",
     "short",
 ]
 
@@ -213,6 +214,14 @@ def is_array(value: Any) -> bool:
     """Whether it is an array or a tensor of any library, with at least one axis."""
     sizes = getattr(value, "shape", None)
     return isinstance(sizes, tuple) and len(sizes) > 0
+
+
+def of_one_number(dtype: Any, low: Any, high: Any) -> str:
+    """What is wrong with bounds between which a dtype has no number."""
+    return (
+        f"low {low} and high {high} round to one number of {dtype.name}, so that [low, high) is "
+        "empty there; take a wider dtype, or low == high for that number"
+    )
 
 
 def short(value: Any) -> str:

@@ -128,7 +128,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "selu":
         return 3.0 / 4
     raise ValueError(
-        f"Unsupported nonlinearity {str(nonlinearity)[:80]}: torch's table has linear, conv1d to "
+        f"Unsupported nonlinearity {str(nonlinearity)[:80]}: torch's table has linear, "
+        "identity, conv1d to "
         "conv_transpose3d, sigmoid, tanh, relu, leaky_relu and selu; fanin.gain computes that of "
         "any activation"
     )

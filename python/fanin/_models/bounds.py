@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin._hints import of_one_number
 from fanin._schemes.fans import as_layout
 from fanin._schemes.registry import schemes
 from fanin._schemes.weight import Weight
@@ -41,10 +42,7 @@ def ends_of(shape: tuple[int, ...], value: Value, dtype: np.dtype[Any]) -> Ends 
         if low == high:
             return None
         if _nearest(low, dtype) == _nearest(high, dtype):
-            raise ValueError(
-                f"low {low} and high {high} round to one number of {dtype.name}, so that "
-                "[low, high) is empty there; take a wider dtype, or low == high for that number"
-            )
+            raise ValueError(of_one_number(dtype, low, high))
         return _below(low, high, dtype)
     if value.scheme == "truncated_normal":
         loc, scale = float(arguments.get("loc", 0.0)), float(arguments.get("scale", 1.0))

@@ -15,7 +15,7 @@ from fanin import _core
 from fanin._arrays.kinds import ALL, KINDS, REAL
 from fanin._arrays.targets import target
 from fanin._checks import as_threads
-from fanin._hints import needs_seed, unknown_keyword
+from fanin._hints import needs_seed, of_one_number, unknown_keyword
 from fanin._numbers import as_float
 
 from .blocks import localise
@@ -61,14 +61,7 @@ def symmetric(shape: Any, low: float, high: float, **destination: Any) -> Any:
 def _check_uniform(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
     require_range(low, high, dtype)
     if np.any(ends_meet(low, high, dtype)):
-        raise ValueError(_of_one_number(dtype, low, high))
-
-
-def _of_one_number(dtype: np.dtype[Any], low: Any, high: Any) -> str:
-    return (
-        f"low {low} and high {high} round to one number of {dtype.name}, so that [low, high) is "
-        "empty there; take a wider dtype, or low == high for that number"
-    )
+        raise ValueError(of_one_number(dtype, low, high))
 
 
 def _check_truncated(loc: Any, scale: Any, low: Any, high: Any, dtype: np.dtype[Any]) -> None:
@@ -144,7 +137,7 @@ def _explained(law: _Law, given: tuple[Any, ...], call: _Call) -> Any:
     )
     if law is _UNIFORM and all(isinstance(v, (int, np.integer)) for v in given):
         if given[0] < given[1] and values[0] == values[1]:  # apart, and one float64
-            raise ValueError(_of_one_number(goal.array.dtype, *given))
+            raise ValueError(of_one_number(goal.array.dtype, *given))
     for check, value in zip(law.parameters.values(), values, strict=True):
         if check is not None:
             check(value)

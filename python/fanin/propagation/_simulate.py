@@ -12,7 +12,7 @@ import numpy as np
 
 from fanin import _core
 from fanin._activations.activation import as_activation
-from fanin._checks import as_count, as_threads, finite
+from fanin._checks import as_count, as_threads, finite, non_negative
 from fanin._hints import short
 from fanin._public import public
 from fanin._random.seeds import as_stream, check_seed
@@ -228,8 +228,7 @@ def simulate(
         as_count(value, what, least)
     sizes = _sizes(width, depth, weights)
     for number, what in ((weight_var, "weight_var"), (bias_var, "bias_var"), (q0, "q0")):
-        if not 0 <= finite(what, number) < math.inf:
-            raise ValueError(f"{what} is a finite variance, at least 0, got {short(number)}")
+        non_negative(what, number)
     if c0 is not None:
         if not -1 <= finite("c0", c0) <= 1:
             raise ValueError(f"c0 is a correlation, in [-1, 1], got {short(c0)}")
@@ -287,8 +286,7 @@ def simulate_network(
         raise ValueError("width= says how many units come in; the network has none of its own")
     for value, what in ((inputs, "inputs"), (networks, "networks")):
         as_count(value, what)
-    if not 0 <= finite("q0", q0) < math.inf:
-        raise ValueError(f"q0 is a finite variance, at least 0, got {short(q0)}")
+    non_negative("q0", q0)
     if c0 is not None and not 0 <= finite("c0", c0) <= 1:
         raise ValueError(f"c0 of a drawn network is a correlation in [0, 1], got {short(c0)}")
     tokens = tokens_of(network.layers)

@@ -23,13 +23,15 @@ from ._contents import Cell, Contents, Geometry, apart, box_of, draw_of, geometr
 from ._fills import decides_itself
 from ._flat import flat_runs
 from ._memory import dtype_of, foreign
-from ._names import NamedTensor, named_tensors
+from ._names import NamedTensor, named_tensors, within
 from ._recorder import ADVICE, CannotRecord, Recorder
 from ._shards import is_distributed
 from ._standing_in import FLAG, flags_cleared, is_transformers, stand_ins
 
 __all__ = ["record", "recorded"]
 
+#: Elements of the largest tensor whose values are looked at.
+_READ = 1 << 26
 _INDEPENDENT = ("normal", "uniform", "truncated_normal", "zeros", "ones", "constant")
 #: Held while stand-ins are in a module's places, where another thread would take them for its own.
 _standing_in = threading.RLock()
@@ -93,24 +95,11 @@ def recorded(module_or_factory: Any, how: Any = None) -> tuple[Plan, dict[str, C
                 f"{type(module_or_factory).__name__}"
             )
         return _of_factory(module_or_factory, how)
-    module = _inner(module_or_factory)
+    _, module = within(module_or_factory)
     if is_transformers(module) and _takes(type(module), module.config):
         rebuilt = _of_factory(lambda: _rebuilt(module), how)
         return _with_dtypes(rebuilt[0], module), rebuilt[1]
     return _of_module(module_or_factory, how)
-
-
-def _inner(module: nn.Module) -> nn.Module:
-    """The model in its wrappers."""
-    while True:
-        children = dict(module._modules.items())
-        for name in ("module", "_orig_mod", "_fsdp_wrapped_module"):
-            inner = children.get(name)
-            if inner is not None and len(module._modules) == 1 and not module._parameters:
-                module = inner
-                break
-        else:
-            return module
 
 
 def _takes(function: Callable[..., object], *arguments: object) -> bool:
@@ -383,12 +372,12 @@ def _unwritten(
     local: Any = original
     if hasattr(original, "to_local"):
         local = original.to_local()
-    if _looks_unwritten(local):
+    if local.numel() <= _READ and _looks_unwritten(local):
         raise CannotRecord(
             "nobody has written to it: its memory holds subnormal numbers; give how= the "
             "code that initialises it, or record a factory"
         )
-    value = literal_of(local.detach().cpu()) if local.numel() <= 1 << 26 else Value("literal")
+    value = literal_of(local.detach().cpu()) if local.numel() <= _READ else Value("literal")
     if value.scheme != "literal" or _is_one_number(local):
         return value, (), ""
     if row.is_buffer and local is original and "value" in value.arguments:
@@ -400,12 +389,12 @@ def _unwritten(
 
 
 def _looks_unwritten(tensor: torch.Tensor) -> bool:
-    """Whether it holds what nobody means, as memory does that was used before. Zeros are meant."""
-    if not tensor.is_floating_point():
+    """Whether it holds what nobody means, as memory does that was used before: zeros are meant, and
+    so are small numbers of dtypes with a short range."""
+    if tensor.dtype not in (torch.float32, torch.float64, torch.bfloat16):
         return False
-    size = tensor.detach().abs().float()
-    least = torch.finfo(torch.float32 if tensor.dtype == torch.float64 else tensor.dtype).tiny
-    return bool(((size > 0) & (size < least)).any())
+    size = tensor.detach().abs()
+    return bool(((size > 0) & (size < torch.finfo(tensor.dtype).tiny)).any())
 
 
 def _is_one_number(tensor: torch.Tensor) -> bool:

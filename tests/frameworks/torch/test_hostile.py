@@ -579,6 +579,18 @@ def test_memory_that_nobody_wrote_is_no_law(value):
     assert init.init_(module, seed=0).skipped == ("position", "frequencies")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [(torch.float16, 1e-5), (torch.float64, 1e-40), (torch.float8_e5m2, 2.0**-15),
+     (torch.float32, 0.0), (torch.float32, 1e-30)],
+)  # fmt: skip
+def test_small_numbers_that_somebody_means_are_a_law(dtype, value):
+    module = nn.Linear(4, 4)
+    module.register_buffer("epsilon", torch.full((3,), value).to(dtype))
+    assert "epsilon" in init.init_(module, seed=0).filled
+    assert (module.epsilon.double() == torch.full((3,), value).to(dtype).double()).all()
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_wrappers_in_any_order_keep_the_names(tmp_path):
     def build():
