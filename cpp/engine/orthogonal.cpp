@@ -15,7 +15,7 @@ constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices
 // Nanoseconds for a number of the result, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.015;
 
-constexpr i64 kPanelsBytes = 8 << 20;      ///< of the blocks in memory, if it is more than one
+constexpr i64 kPanelsBytes = 8 << 20;      ///< of the blocks in memory: the half more, one at least
 constexpr i64 kStripRows = 32768;          ///< the most of a strip that is kept from block to block
 constexpr i64 kDrawnRows = 8192;           ///< the most of which all vectors of a block are held
 constexpr i64 kDrawnTogether = 2 * kTile;  ///< the most numbers of such vectors
@@ -102,6 +102,7 @@ class Maker {
         most_(kBlockNumbers / parts_),
         width_(panel_width(wanted.columns, parts_, kBlockNumbers)),
         kept_(wanted.rows <= kStripRows),
+        together_(together()),
         matrices_(matrices_at_once),
         threads_(std::max(work_.threads, matrices_at_once)) {}
 
@@ -144,26 +145,40 @@ class Maker {
     return sum;
   }
 
+  /// Numbers of the panel of the block that begins with reflector `first`.
+  i64 panel(i64 first) const {
+    return rounded_up((wanted_.rows - first) * width_ + kPanelSlack, kTile);
+  }
+
+  /// Numbers of the blocks that are in memory together: each time the matrix is read and written, so
+  /// about as many each time and no small rest.
+  i64 together() const {
+    i64 all = 0;
+    for (i64 first = 0; first < wanted_.last; first += most_) all += panel(first);
+    const i64 some = kPanelsBytes / i64(sizeof(T));
+    return all / std::max<i64>((all + some / 2) / some, 1) + panel(0);
+  }
+
   /// Room for the blocks before reflector `end`, as many as may be in memory. Where the first
   /// begins.
   i64 lay_out(i64 end, Panels& panels) const {
     panels.blocks.clear();
     i64 begin = end, numbers = 0;
     while (begin > 0) {
-      const i64 first = (begin - 1) / most_ * most_, rows = wanted_.rows - first;
-      const i64 size = rounded_up(rows * width_ + kPanelSlack, kTile);
-      if (begin < end && (numbers + size) * i64(sizeof(T)) > kPanelsBytes) break;
-      panels.blocks.push_back({nullptr, width_, first, begin - first, rows, nullptr});
-      numbers += size;
+      const i64 first = (begin - 1) / most_ * most_;
+      if (begin < end && numbers + panel(first) > together_) break;
+      panels.blocks.push_back(
+          {nullptr, width_, first, begin - first, wanted_.rows - first, nullptr});
+      numbers += panel(first);
       begin = first;
     }
-    T* panel = panels.numbers.take(numbers);
+    T* place = panels.numbers.take(numbers);
     T* minus = panels.couplings.take(i64(panels.blocks.size()) * kCouplings);
     panels.order.clear();
     for (Block<T>& block : panels.blocks) {
-      block.panel = panel;
+      block.panel = place;
       block.minus = minus;
-      panel += rounded_up(block.rows * width_ + kPanelSlack, kTile);
+      place += panel(block.first);
       minus += kCouplings;
       panels.order.push_back(&block);
     }
@@ -330,6 +345,7 @@ class Maker {
   const i64 most_;   ///< reflectors in a block
   const i64 width_;  ///< of its panel
   const bool kept_;
+  const i64 together_;
   PerThread<Panels> matrices_;
   PerThread<Scratch<T>> threads_;
 };
