@@ -150,8 +150,8 @@ class Maker {
     return rounded_up((wanted_.rows - first) * width_ + kPanelSlack, kTile);
   }
 
-  /// Numbers of the blocks that are in memory together: each time the matrix is read and written, so
-  /// about as many each time and no small rest.
+  /// Numbers of the blocks that are in memory together. Each time the matrix is read and written,
+  /// so about as many each time and no small rest.
   i64 together() const {
     i64 all = 0;
     for (i64 first = 0; first < wanted_.last; first += most_) all += panel(first);
