@@ -126,7 +126,7 @@ def init(
     scheme asks for, and the one of the bytes in the file, which are read again.
     """
     if show_list:
-        console().print(_tables.models(catalogue.MODELS.values()))
+        _show_models(model, as_json)
         return
     plan = _plan_of(model, size)
     check_seed(seed)
@@ -171,6 +171,24 @@ def init(
             resumed=resume,
         )  # fmt: skip
         screen.print(totals)
+
+
+def _show_models(model: str | None, as_json: bool) -> None:
+    """The architectures that have a name."""
+    if model is not None:
+        raise typer.BadParameter(f"--list names every model; `fanin plan {model}` shows one")
+    models = catalogue.MODELS.values()
+    if not as_json:
+        console().print(_tables.models(models))
+        return
+    rows = {
+        each.name: {
+            "parameters": catalogue.parameters(each.tensors()), "architecture": each.architecture,
+            "scheme": each.scheme, "source": each.source, "sizes": dict(each.sizes),
+        }
+        for each in models
+    }  # fmt: skip
+    print(canonical(rows))
 
 
 def _part(plan: Plan, path: Path, numbers: Sequence[int]) -> Plan:

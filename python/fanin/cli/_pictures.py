@@ -16,7 +16,7 @@ PlotOption = Annotated[
 
 
 def check_name(path: Path) -> None:
-    """Refuse a name of no picture, before the work that the picture shows."""
+    """Refuse a name under which no picture can be, before the work that the picture shows."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
@@ -24,6 +24,8 @@ def check_name(path: Path) -> None:
     formats = sorted(Figure().canvas.get_supported_filetypes())
     if path.suffix.lstrip(".") not in formats:
         raise typer.BadParameter(f"--plot {path}: the name must end in one of {', '.join(formats)}")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"--plot {path}: there is no folder {path.parent}")
 
 
 def draw(make: Callable[[], Any], path: Path) -> None:

@@ -168,6 +168,11 @@ def test_list_names_every_model():
     first = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert first[2:] == list(MODELS)
     assert "124.4 M" in done.stdout
+    rows = json.loads(run("init", "--list", "--json").stdout)
+    assert set(rows) == set(MODELS)
+    assert rows["gpt2"]["parameters"] == 124_439_808 and rows["gpt2"]["sizes"]["layers"] == 12
+    one = run("init", "gpt2", "--list")
+    assert one.returncode == 2 and "`fanin plan gpt2` shows one" in one.stderr
 
 
 @pytest.mark.parametrize(
