@@ -345,7 +345,8 @@ template <class V, int... i>
   add_squares(load_wide(numbers + kLanes<double>), sums + 1);
 }
 
-template <class T, int Columns>
+/// With `Squares` the sum of squares of the first column, as reflect() gives it; else 0.
+template <class T, int Columns, bool Squares>
 double reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
   constexpr int lanes = kLanes<T>, vectors = int(kPartialSums) / lanes;
   constexpr int sums_of_one = kSumVectors / vectors;
@@ -387,7 +388,7 @@ double reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
                          Lanes<T>{});
         }
         store(to, value);
-        if (c != 0) continue;
+        if (!Squares || c != 0) continue;
         if (w > 0 || i > 0)
           add_squares(next_lanes(before, value, each),
                       squares[0] + (w + vectors - 1) % vectors * sums_of_one);
@@ -398,23 +399,25 @@ double reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
   i64 i = 0;
   for (; i + kPartialSums <= numbers; i += kPartialSums) some(i, Length<0>{});
   if (i < numbers) some(i, Length<1>{});
+  if (!Squares) return 0;
   add_squares(next_lanes(before, Lanes<T>{}, each), squares[0] + kSumVectors - sums_of_one);
   return add_partial_sums(squares)[0];
 }
 
-template <class T, int Columns = kColumnsTogether>
+template <class T, bool Squares, int Columns = kColumnsTogether>
 double reflect_some(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
   if constexpr (Columns > 1)
-    if (count < Columns) return reflect_some<T, Columns - 1>(v, columns, step, count, numbers);
-  return reflect_together<T, Columns>(v, columns, step, numbers);
+    if (count < Columns)
+      return reflect_some<T, Squares, Columns - 1>(v, columns, step, count, numbers);
+  return reflect_together<T, Columns, Squares>(v, columns, step, numbers);
 }
 
 template <class T>
 double reflect(const T* v, T* columns, i64 step, i64 count, i64 numbers) {
   if (count == 0) return 0;
-  const double squares = reflect_some(v, columns, step, count, numbers);
+  const double squares = reflect_some<T, true>(v, columns, step, count, numbers);
   for (i64 c = kColumnsTogether; c < count; c += kColumnsTogether)
-    reflect_some(v, columns + c * step, step, count - c, numbers);
+    reflect_some<T, false>(v, columns + c * step, step, count - c, numbers);
   return squares;
 }
 
