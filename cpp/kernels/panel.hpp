@@ -328,7 +328,7 @@ void form(const T* x, double factor, const double* head, int heads, T* v, i64 co
 }
 
 /// Columns that see a reflector together: their partial sums are registers.
-inline constexpr int kColumnsTogether = kVectorBytes == 64 ? 8 : 2;
+inline constexpr int kColumnsTogether = kVectorBytes == 64 ? 8 : kVectorBytes == 32 ? 3 : 2;
 
 /// The lanes of a but the first one, then the first one of b.
 template <class V, int... i>
@@ -353,13 +353,13 @@ double reflect_together(const T* v, T* columns, i64 step, i64 numbers) {
   constexpr typename UpTo<lanes>::type each;
   F64 sums[Columns][kSumVectors] = {};
   for (i64 i = 0; i < numbers; i += kPartialSums) {
-    F64 own[kSumVectors];
-    for (int w = 0; w < kSumVectors; ++w) own[w] = load_wide(v + i + w * kLanes<double>);
 #pragma GCC unroll 8
-    for (int c = 0; c < Columns; ++c)
-      for (int w = 0; w < kSumVectors; ++w)
-        sums[c][w] =
-            fma(own[w], load_wide(columns + c * step + i + w * kLanes<double>), sums[c][w]);
+    for (int w = 0; w < kSumVectors; ++w) {
+      const F64 own = load_wide(v + i + w * kLanes<double>);
+#pragma GCC unroll 8
+      for (int c = 0; c < Columns; ++c)
+        sums[c][w] = fma(own, load_wide(columns + c * step + i + w * kLanes<double>), sums[c][w]);
+    }
   }
   double products[kLanes<double>];
   store(products, add_partial_sums(sums));
