@@ -15,7 +15,6 @@ constexpr i64 kSharedSingle = 128;  ///< the same where there are fewer matrices
 // Nanoseconds for a number of the result, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.015;
 
-constexpr i64 kPanelsBytes = 8 << 20;      ///< of the blocks in memory: the half more, one at least
 constexpr i64 kStripRows = 32768;          ///< the most of a strip that is kept from block to block
 constexpr i64 kDrawnRows = 8192;           ///< the most of which all vectors of a block are held
 constexpr i64 kDrawnTogether = 2 * kTile;  ///< the most numbers of such vectors
@@ -150,13 +149,11 @@ class Maker {
     return rounded_up((wanted_.rows - first) * width_ + kPanelSlack, kTile);
   }
 
-  /// Numbers of the blocks that are in memory together. Each time the matrix is read and written,
-  /// so about as many each time and no small rest.
+  /// Numbers of the blocks that are in memory together: about as many each time and no small rest.
   i64 together() const {
     i64 all = 0;
     for (i64 first = 0; first < wanted_.last; first += most_) all += panel(first);
-    const i64 some = kPanelsBytes / i64(sizeof(T));
-    return all / std::max<i64>((all + some / 2) / some, 1) + panel(0);
+    return all / parts_of(all * i64(sizeof(T))) + panel(0);
   }
 
   /// Room for the blocks before reflector `end`, as many as may be in memory. Where the first

@@ -1,6 +1,7 @@
 #include "engine/qr.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 
 namespace fanin::engine {
@@ -30,6 +31,13 @@ constexpr i64 padded(i64 numbers) {
   return (numbers + kPartialSums - 1) / kPartialSums * kPartialSums;
 }
 
+/// The next number at the beginning of a cache line.
+template <class T>
+T* on_a_line(T* place) {
+  const std::uintptr_t number = std::uintptr_t(place) / sizeof(T), line = 64 / sizeof(T);
+  return place + (number + line - 1) / line * line - number;
+}
+
 template <class T>
 struct Scratch {
   StripScratch<T> strip;
@@ -48,11 +56,12 @@ class Factors {
         at_once_(rank_ == columns && rank_ * parts <= kBaseNumbers) {}
 
   /// Numbers of the panels of such a matrix.
-  i64 panels() const {
-    i64 sum = 0;
-    for (i64 first = 0; first < rank_; first += most()) sum += panel(rows_ - first);
-    return sum;
-  }
+  i64 panels() const { return panels(0, count()); }
+
+  /// In how many parts form() applies the blocks. Of each at least four: then the panels of all
+  /// blocks before a part are fewer numbers than the rows of q that it leaves alone, if q is
+  /// square, and may lie there.
+  i64 parts() const { return std::min(parts_of(bytes(0, count())), std::max<i64>(count() / 4, 1)); }
 
   /// R of `source`, for triangle(), and the reflectors, for form(). `a` (rows, columns), which may
   /// be where the source is, is written to.
@@ -62,11 +71,10 @@ class Factors {
     a_ = a;
     step_ = columns_ * parts_;
     next_panel_ = panels;
-    const i64 count = (rank_ + most() - 1) / most();
     blocks_.clear();
-    blocks_.reserve(std::size_t(count));
+    blocks_.reserve(std::size_t(count()));
     signs_.resize(std::size_t(rank_ * parts_));
-    couplings_ = coupling_buffer_.take(count * kCouplings);
+    couplings_ = coupling_buffer_.take(count() * kCouplings);
     return factorise(0, rank_, work, pool) && apply(0, rank_, columns_, work, pool);
   }
 
@@ -96,45 +104,97 @@ class Factors {
   }
 
   /// q (rows, rank) = H_0 H_1 .. [top; 0]. A null `top` (rank, rank) stands for the diagonal of
-  /// phases.
-  bool form(const T* top, T* q, const Work& work, PerThread<Scratch<T>>& pool) const {
+  /// phases. `in_q`: the panels are there.
+  bool form(const T* top, T* q, bool in_q, const Work& work, PerThread<Scratch<T>>& pool) {
+    const i64 all = top == nullptr ? parts() : 1;
+    for (i64 part = all; part-- > 0;) {
+      const i64 begin = count() * part / all, end = count() * (part + 1) / all;
+      std::vector<Block<T>> blocks(blocks_.begin() + begin, blocks_.begin() + end);
+      if (in_q && !move_panels(blocks, work)) return false;
+      if (!form_part(blocks, top, q, work, pool)) return false;
+    }
+    return true;
+  }
+
+ private:
+  i64 count() const { return (rank_ + most() - 1) / most(); }
+  i64 most() const { return kNumbers / parts_; }
+  i64 width() const { return panel_width(rank_, parts_, kNumbers); }
+  i64 panel(i64 rows) const { return (rows * width() + kPanelSlack + 15) / 16 * 16; }
+
+  /// Numbers of the panels of the blocks begin .. end - 1.
+  i64 panels(i64 begin, i64 end) const {
+    i64 sum = 0;
+    for (i64 b = begin; b < end; ++b) sum += panel(rows_ - b * most());
+    return sum;
+  }
+  i64 bytes(i64 begin, i64 end) const { return panels(begin, end) * i64(sizeof(T)); }
+
+  /// The panels of some blocks to memory of their own.
+  bool move_panels(std::vector<Block<T>>& blocks, const Work& work) {
+    i64 numbers = 0;
+    for (const Block<T>& block : blocks) numbers += panel(block.rows);
+    const T* const from = blocks.front().panel;
+    T* const to = moved_.take(numbers);
+    return work.each(i64(blocks.size()), [&](u64 b) {
+      Block<T>& block = blocks[std::size_t(b)];
+      T* const place = to + (block.panel - from);
+      std::copy_n(block.panel, panel(block.rows), place);
+      block.panel = place;
+    });
+  }
+
+  /// Applies blocks to what the later ones have made of the columns after them, and to the phases
+  /// in their own columns; or to all of [top; 0].
+  bool form_part(const std::vector<Block<T>>& blocks, const T* top, T* q, const Work& work,
+                 PerThread<Scratch<T>>& pool) const {
     std::vector<const Block<T>*> order;
-    for (std::size_t i = blocks_.size(); i-- > 0;) order.push_back(&blocks_[i]);
-    const Strips<T> strips(0, rank_, parts_, work.threads);
-    const i64 step = rank_ * parts_;
+    for (std::size_t i = blocks.size(); i-- > 0;) order.push_back(&blocks[i]);
+    const i64 begin = blocks.front().first, end = blocks.back().first + blocks.back().count;
+    const Strips<T> strips(begin, rank_, parts_, work.threads);
+    const i64 rows = rows_ - begin, step = rank_ * parts_;
     return work.each(strips.count(), [&](u64 number) {
       const i64 own = strips.count() - 1 - i64(number);  // the one of most reflectors first
       const i64 left = strips.left(own), right = strips.right(own);
       const int vectors = strips.vectors(own);
       const i64 width = vectors * panel_kernels<T>().lanes, numbers = (right - left) * parts_;
+      T* const place = q + begin * step + left * parts_;
       StripScratch<T>& scratch = pool.own().strip;
       // A small result of whole vectors is its own strip.
       const bool in_place = numbers == width && rows_ * step * i64(sizeof(T)) <= kSmall;
       const i64 stride = in_place ? step : width;
-      T* const strip = in_place ? q + left * parts_ : scratch.strip.take(rows_ * stride);
-      for (i64 i = 0; i < rows_; ++i) std::fill_n(strip + i * stride, width, T(0));
+      T* const strip = in_place ? place : scratch.strip.take(rows * stride);
       std::size_t skipped = 0;
       if (top == nullptr) {
-        for (i64 c = left; c < right; ++c)
-          std::copy_n(signs_.data() + c * parts_, parts_, strip + c * stride + (c - left) * parts_);
+        start(place, begin, end, left, right, strip, stride, width);
         while (order[skipped]->first >= right) ++skipped;
       } else {
+        for (i64 i = 0; i < rows; ++i) std::fill_n(strip + i * stride, width, T(0));
         for (i64 i = 0; i < rank_; ++i)
           std::copy_n(top + i * step + left * parts_, numbers, strip + i * stride);
       }
       scratch.reflect(
           order.data() + skipped, i64(order.size() - skipped), false, top == nullptr ? left : -1,
-          parts_, 0, stride, vectors, [&](i64 first, i64) { return strip + first * stride; },
+          parts_, begin, stride, vectors, [&](i64 first, i64) { return strip + first * stride; },
           [](i64, i64) {});
-      if (!in_place)
-        panel_kernels<T>().copy(strip, stride, rows_, numbers, T(1), q + left * parts_, step);
+      if (!in_place) panel_kernels<T>().copy(strip, stride, rows, numbers, T(1), place, step);
     });
   }
 
- private:
-  i64 most() const { return kNumbers / parts_; }
-  i64 width() const { return panel_width(rank_, parts_, kNumbers); }
-  i64 panel(i64 rows) const { return (rows * width() + kPanelSlack + 15) / 16 * 16; }
+  /// A strip, from row `begin` on, before the blocks begin .. end - 1: the phases of the columns
+  /// before `end`, and of those after them what is there, at `place`.
+  void start(const T* place, i64 begin, i64 end, i64 left, i64 right, T* strip, i64 stride,
+             i64 width) const {
+    const i64 step = rank_ * parts_, old = std::clamp(end, left, right);
+    for (i64 i = 0; i < rows_ - begin; ++i) std::fill_n(strip + i * stride, width, T(0));
+    for (i64 c = left; c < old; ++c)
+      std::copy_n(signs_.data() + c * parts_, parts_,
+                  strip + (c - begin) * stride + (c - left) * parts_);
+    const i64 made = end - begin, across = (old - left) * parts_;
+    if (old < right)
+      panel_kernels<T>().copy(place + made * step + across, step, rows_ - end,
+                              (right - old) * parts_, T(1), strip + made * stride + across, stride);
+  }
 
   /// Columns begin .. end - 1, which have seen all reflectors before them.
   bool factorise(i64 begin, i64 end, const Work& work, PerThread<Scratch<T>>& pool) {
@@ -151,12 +211,21 @@ class Factors {
 
   /// Columns middle .. end - 1 see the reflectors begin .. middle - 1.
   bool apply(i64 begin, i64 middle, i64 end, const Work& work, PerThread<Scratch<T>>& pool) {
-    const i64 rows = rows_ - begin, step = columns_ * parts_;
-    if (middle >= end) return true;
+    const i64 first = begin / most(), blocks = (middle + most() - 1) / most() - first;
+    const i64 all = parts_of(bytes(first, first + blocks));
+    for (i64 part = 0; middle < end && part < all; ++part)
+      if (!apply_blocks(first + blocks * part / all, first + blocks * (part + 1) / all, middle, end,
+                        work, pool))
+        return false;
+    return true;
+  }
+
+  bool apply_blocks(i64 from_block, i64 to_block, i64 middle, i64 end, const Work& work,
+                    PerThread<Scratch<T>>& pool) {
     std::vector<const Block<T>*> order;
-    for (i64 b = begin / most(); b * most() < middle; ++b)
-      order.push_back(&blocks_[std::size_t(b)]);
-    const bool large = rows * (end - middle) * (middle - begin) >= kSharedWork;
+    for (i64 b = from_block; b < to_block; ++b) order.push_back(&blocks_[std::size_t(b)]);
+    const i64 begin = from_block * most(), rows = rows_ - begin, step = columns_ * parts_;
+    const bool large = rows * (end - middle) * (to_block - from_block) * most() >= kSharedWork;
     const Work here{large ? work.threads : 1, work.poll};
     const Strips<T> strips(middle, end, parts_, here.threads);
     return here.each(strips.count(), [&](u64 number) {
@@ -265,7 +334,7 @@ class Factors {
   i64 step_ = 0;
   T* next_panel_ = nullptr;
   T* couplings_ = nullptr;
-  Buffer<T> coupling_buffer_;
+  Buffer<T> coupling_buffer_, moved_;
   std::vector<Block<T>> blocks_;
   std::vector<T> signs_;
 };
@@ -294,12 +363,14 @@ class Factoriser {
   }
 
  private:
-  /// In q, or if that is the smaller one in r.
+  /// In r if there is room, else in q. Then q is square, and large panels lie in it until it is
+  /// formed.
   bool direct(const T* a, T* q, T* r) {
-    T* const place = rows_ >= columns_ ? q : r;
-    if (!factors_.factorise(a, place, panels_.take(factors_.panels()), work_, pool_)) return false;
+    const bool in_r = r != nullptr && rows_ <= columns_, in_q = in_r && factors_.parts() > 1;
+    T* const panels = in_q ? on_a_line(q) : panels_.take(factors_.panels());
+    if (!factors_.factorise(a, in_r ? r : q, panels, work_, pool_)) return false;
     finite_ = factors_.triangle(r, true);
-    return factors_.form(nullptr, q, work_, pool_);
+    return factors_.form(nullptr, q, in_q, work_, pool_);
   }
 
   /// The rows in leaves, each factorised alone; then their triangles, one upon the other, in the
@@ -333,7 +404,7 @@ class Factoriser {
     finite_ = upper.finite_;
     return work_.each(count, [&](u64 number) {
       const i64 i = i64(number);
-      leaves[std::size_t(i)].form(stack + i * triangle, q + i * leaf, alone, pool_);
+      leaves[std::size_t(i)].form(stack + i * triangle, q + i * leaf, false, alone, pool_);
     });
   }
 

@@ -58,6 +58,14 @@ constexpr i64 panel_width(i64 columns, int parts, i64 most) {
   return width;
 }
 
+/// In how many parts the blocks are applied whose panels are `bytes`, 8 MB about a part: while the
+/// strips pass, a part's panels stay in the outer cache; for each part all strips are read and
+/// written once.
+constexpr i64 parts_of(i64 bytes) {
+  constexpr i64 some = 8 << 20;
+  return std::max<i64>((bytes + some / 2) / some, 1);
+}
+
 /// Room after a panel, because its last rows are read in whole vectors.
 inline constexpr i64 kPanelSlack = 64;
 
