@@ -261,12 +261,29 @@ template <class V>
 #endif
 }
 
+/// Half a vector at `from`, as lanes of 64 bits. (GCC 12 makes the conversions in two halves.)
+[[gnu::always_inline]] inline F64 load_wide(const float* from) {
+#if defined(__AVX512F__)
+  return bit_cast<F64>(_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from)));
+#elif defined(__AVX2__)
+  return bit_cast<F64>(_mm256_cvtps_pd(_mm_loadu_ps(from)));
+#else
+  return __builtin_convertvector(load<VectorOf<float, kVectorBytes / 2>::type>(from), F64);
+#endif
+}
+
 /// The first or the second half of the lanes, as numbers of 64 bits.
 template <int Which>
 [[gnu::always_inline]] inline I64 widened(I32 x) {
   typename VectorOf<i32, kVectorBytes / 2>::type half;
   __builtin_memcpy(&half, reinterpret_cast<const char*>(&x) + Which * sizeof half, sizeof half);
+#if defined(__AVX512F__)
+  return bit_cast<I64>(_mm512_maskz_cvtepi32_epi64(0xff, bit_cast<__m256i>(half)));
+#elif defined(__AVX2__)
+  return bit_cast<I64>(_mm256_cvtepi32_epi64(bit_cast<__m128i>(half)));
+#else
   return __builtin_convertvector(half, I64);
+#endif
 }
 
 // ---- conversions (each correctly rounded, to nearest even) --------------------------------------

@@ -196,9 +196,6 @@ inline constexpr int kSumVectors = int(kPartialSums) / kLanes<double>;
 
 /// Lanes of float64 from as many numbers of either type.
 [[gnu::always_inline]] inline F64 load_wide(const double* x) { return load<F64>(x); }
-[[gnu::always_inline]] inline F64 load_wide(const float* x) {
-  return __builtin_convertvector(load<VectorOf<float, kVectorBytes / 2>::type>(x), F64);
-}
 [[gnu::always_inline]] inline void store_narrow(double* to, F64 x) { store(to, x); }
 [[gnu::always_inline]] inline void store_narrow(float* to, F64 x) {
   store(to, __builtin_convertvector(x, VectorOf<float, kVectorBytes / 2>::type));

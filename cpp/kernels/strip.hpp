@@ -43,16 +43,20 @@ struct UpTo<0, i...> {
 constexpr i64 least(i64 a, i64 b) { return a < b ? a : b; }
 constexpr i64 most(i64 a, i64 b) { return a > b ? a : b; }
 
-/// run(integral) for runs of kTileRows, then of 4, 2 and 1, that make up first .. end - 1: the
-/// lengths are constants of the compiler.
+/// Rows of a tile of so many vectors: a column of four sums alone would wait for its own fma.
+template <int Vectors>
+inline constexpr int kRowsOf = Vectors == 1 ? 8 : kTileRows;
+
+/// run(integral) for runs of `Most`, then of 4, 2 and 1, that make up first .. end - 1: the lengths
+/// are constants of the compiler.
 template <int N>
 struct Length {
   static constexpr int value = N;
 };
-template <class Run>
+template <int Most, class Run>
 [[gnu::always_inline]] inline i64 in_tiles(i64 first, i64 end, Run&& run) {
-  for (; first + kTileRows <= end; first += kTileRows) run(first, Length<kTileRows>{});
-  if constexpr (kTileRows > 4)
+  for (; first + Most <= end; first += Most) run(first, Length<Most>{});
+  if constexpr (Most > 4)
     if (first + 4 <= end) run(first, Length<4>{}), first += 4;
   if (first + 2 <= end) run(first, Length<2>{}), first += 2;
   if (first < end) run(first, Length<1>{}), first += 1;
@@ -122,7 +126,7 @@ template <class T, int Count, int Vectors>
 /// i rows above its own first, so there its products need not be subtracted.
 template <class T, int Vectors>
 void subtract(const Pass<T>& pass, i64 begin, i64 end) {
-  in_tiles(begin, end, [&](i64 r, auto rows) {
+  in_tiles<kRowsOf<Vectors>>(begin, end, [&](i64 r, auto rows) {
     const i64 depth = least(pass.done_count, (r + rows.value) * pass.parts);
     subtract_tile<T, rows.value, Vectors>(
         pass.done + r * pass.width, pass.width, depth, pass.products,
@@ -133,7 +137,7 @@ void subtract(const Pass<T>& pass, i64 begin, i64 end) {
 template <class T, int Vectors>
 void sum(const Pass<T>& pass, i64 begin, i64 end) {
   constexpr i64 step = Vectors * kLanes<T>;
-  in_tiles(0, pass.next_count, [&](i64 k, auto count) {
+  in_tiles<kRowsOf<Vectors>>(0, pass.next_count, [&](i64 k, auto count) {
     const i64 from = most(begin, most(k / pass.parts, pass.zeros));
     if (from < end)
       sum_tile<T, count.value, Vectors>(pass.next + from * pass.width + k, pass.width,
@@ -193,7 +197,7 @@ void couple(const T* panel, i64 width, int count, int parts, i64 begin, i64 end,
   for (i64 run = begin; run < end;) {
     const i64 stop = least((run / kRunRows + 1) * kRunRows, end);
     for (i64 c = 0; c < count; c += lanes)
-      in_tiles(0, least(c + lanes, count), [&](i64 k, auto rows) {
+      in_tiles<kRowsOf<1>>(0, least(c + lanes, count), [&](i64 k, auto rows) {
         const i64 from = most(run, most(k, c) / parts);
         if (from < stop)
           sum_tile<T, rows.value, 1>(panel + from * width + k, width, panel + from * width + c,
@@ -262,7 +266,7 @@ template <class T, int Count, int Vectors>
 template <class T, int Vectors>
 void solve_real(const T* minus, i64 count, bool adjoint, T* rows) {
   if (adjoint) {
-    in_tiles(0, count, [&](i64 first, auto tile) {
+    in_tiles<kTileRows>(0, count, [&](i64 first, auto tile) {
       solve_tile<T, tile.value, Vectors>(minus, count, first, true, rows);
     });
     return;
