@@ -14,6 +14,7 @@ constexpr i64 kSharedWork = 1 << 22;  ///< numbers times reflectors from which t
 // Nanoseconds for a number of the matrix, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.035;
 
+constexpr i64 kPartNumbers = 1024;
 constexpr i64 kSmall = 1 << 18;  ///< bytes that stay in the L2 cache
 
 // The tree of tall matrices. All three are constants of the contract.
@@ -58,10 +59,9 @@ class Factors {
   /// Numbers of the panels of such a matrix.
   i64 panels() const { return panels(0, count()); }
 
-  /// In how many parts form() applies the blocks. Of each at least four: then the panels of all
-  /// blocks before a part are fewer numbers than the rows of q that it leaves alone, if q is
-  /// square, and may lie there.
-  i64 parts() const { return std::min(parts_of(bytes(0, count())), std::max<i64>(count() / 4, 1)); }
+  /// In how many parts form() applies the blocks. The panels of all blocks before a part are fewer
+  /// numbers than the rows of q that it leaves alone, if q is square, and may lie there.
+  i64 parts() const { return parts(0, count()); }
 
   /// R of `source`, for triangle(), and the reflectors, for form(). `a` (rows, columns), which may
   /// be where the source is, is written to.
@@ -128,7 +128,12 @@ class Factors {
     for (i64 b = begin; b < end; ++b) sum += panel(rows_ - b * most());
     return sum;
   }
-  i64 bytes(i64 begin, i64 end) const { return panels(begin, end) * i64(sizeof(T)); }
+  /// In how many parts they are applied: a part pays for reading and writing the strips once more
+  /// with some thousand reflectors.
+  i64 parts(i64 begin, i64 end) const {
+    const i64 most = ((end - begin) * kNumbers + kPartNumbers / 2) / kPartNumbers;
+    return std::clamp<i64>(most, 1, parts_of(panels(begin, end) * i64(sizeof(T))));
+  }
 
   /// The panels of some blocks to memory of their own.
   bool move_panels(std::vector<Block<T>>& blocks, const Work& work) {
@@ -212,7 +217,7 @@ class Factors {
   /// Columns middle .. end - 1 see the reflectors begin .. middle - 1.
   bool apply(i64 begin, i64 middle, i64 end, const Work& work, PerThread<Scratch<T>>& pool) {
     const i64 first = begin / most(), blocks = (middle + most() - 1) / most() - first;
-    const i64 all = parts_of(bytes(first, first + blocks));
+    const i64 all = parts(first, first + blocks);
     for (i64 part = 0; middle < end && part < all; ++part)
       if (!apply_blocks(first + blocks * part / all, first + blocks * (part + 1) / all, middle, end,
                         work, pool))
