@@ -58,6 +58,24 @@ def test_the_factors_are_those_of_numpy_with_positive_diagonal(dtype, shape):
     assert np.abs(r - other_r * phases.conj()[:, None]).max() <= bound * np.linalg.norm(wide, 2)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        (np.float64, (1800, 1800)),
+        (np.float64, (1700, 1900)),
+        (np.float64, (1900, 1700)),
+        (np.complex128, (1300, 1300)),
+    ],
+)
+def test_blocks_in_several_parts_are_applied_in_their_order(dtype, shape):
+    a = matrix(dtype, *shape)
+    q, r = qr(a)
+    assert_factors(a, q, r)
+    # Without R a square Q is made elsewhere than its reflectors.
+    if shape[0] >= shape[1]:
+        np.testing.assert_array_equal(orthonormalize(a), q)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(33, 32), (40, 70), (130, 65)])
 def test_instruction_sets_and_threads_do_not_change_a_bit(isa, dtype, shape):

@@ -425,8 +425,9 @@ print(sum(part.nbytes for part in (made if isinstance(made, tuple) else [made]))
 
 
 # What a thin matrix needs beside itself: its vectors, once, and one of them for each thread. QR: a
-# tall matrix its vectors, a square one half of that beside Q and R, which is where it works. 16 MB
-# are the strips, the pieces of vectors, and what the allocator keeps.
+# tall matrix its vectors, a square one half of that beside Q and R, which is where it works, or a
+# part of it if it is large. 16 MB are the strips, the pieces of vectors, and what the allocator
+# keeps.
 @pytest.mark.parametrize(
     "call",
     [
@@ -435,6 +436,7 @@ print(sum(part.nbytes for part in (made if isinstance(made, tuple) else [made]))
         ("fanin.orthogonal((200_000, 32), seed=0, threads=2)", 2, ()),
         ("fanin.orthogonal((4, 1_000_000), seed=0, threads=2)", 2, ()),
         ("fanin.linalg.qr(a, threads=2)", 1.5, (1500, 1500)),
+        ("fanin.linalg.qr(a, threads=2)", 1.05, (4000, 4000)),
         ("fanin.linalg.qr(a, threads=2)", 2.2, (100_000, 32)),
     ],
     ids=str,
