@@ -14,8 +14,8 @@ constexpr i64 kSharedWork = 1 << 22;  ///< numbers times reflectors from which t
 // Nanoseconds for a number of the matrix, and for it and a reflector.
 constexpr double kNumberTime = 4, kPairTime = 0.035;
 
-constexpr i64 kPartNumbers = 1024;
-constexpr i64 kSmall = 1 << 18;  ///< bytes that stay in the L2 cache
+constexpr i64 kPartNumbers = 1024;  ///< in a row of the panels of a part, about
+constexpr i64 kSmall = 1 << 18;     ///< bytes that stay in the L2 cache
 
 // The tree of tall matrices. All three are constants of the contract.
 constexpr i64 kTreeColumns = 256;  ///< the most of a matrix that is factorised by a tree
