@@ -128,6 +128,7 @@ class Factors {
     for (i64 b = begin; b < end; ++b) sum += panel(rows_ - b * most());
     return sum;
   }
+
   /// In how many parts they are applied: a part pays for reading and writing the strips once more
   /// with some thousand reflectors.
   i64 parts(i64 begin, i64 end) const {

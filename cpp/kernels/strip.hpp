@@ -47,12 +47,13 @@ constexpr i64 most(i64 a, i64 b) { return a > b ? a : b; }
 template <int Vectors>
 inline constexpr int kRowsOf = Vectors == 1 ? 8 : kTileRows;
 
-/// run(integral) for runs of `Most`, then of 4, 2 and 1, that make up first .. end - 1: the lengths
-/// are constants of the compiler.
 template <int N>
 struct Length {
   static constexpr int value = N;
 };
+
+/// run(integral) for runs of `Most`, then of 4, 2 and 1, that make up first .. end - 1: the lengths
+/// are constants of the compiler.
 template <int Most, class Run>
 [[gnu::always_inline]] inline i64 in_tiles(i64 first, i64 end, Run&& run) {
   for (; first + Most <= end; first += Most) run(first, Length<Most>{});
